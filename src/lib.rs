@@ -1,0 +1,24 @@
+//! mk: an automation engine whose playbooks are Rhai scripts.
+//!
+//! The code map, bottom to top. A module imports only from those above it in this list;
+//! `tests/architecture.rs` holds that.
+//!
+//! - [`error`]: what can go wrong, as data. Knows nothing of terminals or remedies.
+//! - [`secret`]: the values that must never be shown, and the masking of every text that leaves.
+//! - [`change`]: states, their differences and the outcome of a step. Does no I/O.
+//! - [`wire`]: frames between the control side and an agent. Knows nothing of what they mean.
+//! - [`sys`]: what an operation may see of a host (`Probe`) and do to it (`Hands`).
+//! - [`op`]: the three kinds of operation and the one loop that runs them. Knows no operation by name.
+//! - [`ops`]: the operations, one a file, and their registry. They do not know each other.
+//! - [`agent`]: the loop that runs on a host. Knows no SSH, no script, no network.
+//! - [`event`]: what happened during a run. Knows nothing of how it is shown.
+//! - [`inventory`]: hosts, groups, variables and where each value came from. Never connects.
+//! - [`transport`]: one connection a host, over SSH or to this machine. Carries bytes, knows no operation.
+//! - [`state`]: what mk keeps on this machine between runs. Never touches a host.
+//! - [`control`]: what is resolved on this side: sources, templates, archives, certificates.
+//! - [`fleet`]: the hosts of a run, their agents, and the sending of requests. Knows no script.
+//! - [`report`]: events as text, JSON and JUnit. Changes nothing.
+//! - [`script`]: Rhai. The only module that knows the language.
+//! - [`cli`]: arguments, exit codes, and the remedy added to a fault.
+
+pub mod error;

@@ -1,0 +1,190 @@
+//! What the JSON messages say.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Frame;
+use crate::change::Outcome;
+use crate::error::{Error, Kind, Place, Result};
+
+/// The version of the protocol. An agent of another version is replaced, never talked to.
+pub const PROTOCOL: u32 = 1;
+
+/// The size of a piece of a blob or of output, in bytes.
+pub const CHUNK: usize = 128 * 1024;
+
+/// Whether a step may change its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Predict and change nothing.
+    Check,
+    /// Bring about the desired state.
+    Apply,
+}
+
+/// One step for a host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Unique in the run.
+    pub id: u64,
+    /// The operation's name.
+    pub op: String,
+    /// Its parameters, all resolved.
+    pub args: Value,
+    /// Whether it may change anything.
+    pub mode: Mode,
+    /// The user to act as, when not the agent's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The place of the call in the playbook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// The parameters hold a secret: nothing of them may come back in a diff.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
+    /// Stream what commands print as it comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
+    /// A step to run once at the end of the `on` if this one changes something; recorded on the host first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Value>,
+}
+
+/// What an agent says of itself when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its protocol version.
+    pub protocol: u32,
+    /// Its process id.
+    pub pid: u32,
+    /// The user it runs as.
+    pub uid: u32,
+    /// The machine's architecture, as `uname -m` says.
+    pub arch: String,
+    /// Steps notified in an earlier run that never ran.
+    #[serde(default)]
+    pub pending: Vec<Value>,
+}
+
+/// Which stream of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+impl Stream {
+    /// Its number in an output frame.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Out => 1,
+            Self::Err => 2,
+        }
+    }
+}
+
+/// What an agent may need from the control side in the middle of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ask")]
+pub enum Ask {
+    /// The bytes whose digest the request named. Answered by blob frames.
+    Blob {
+        /// Hex SHA-256.
+        sha256: String,
+    },
+    /// The operation's other half, for two-sided operations.
+    Other {
+        /// What the operation on the host says to its other half.
+        question: Value,
+    },
+    /// Bytes for the control side follow as blob frames: how `fetch` brings a file back.
+    Take {
+        /// Hex SHA-256 of what follows.
+        sha256: String,
+        /// Its length in bytes.
+        size: u64,
+    },
+}
+
+/// The reply to [`Ask::Other`].
+pub type Answer = std::result::Result<Value, Error>;
+
+/// What the control side sends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "to")]
+pub enum ToAgent {
+    /// Run these in order; stop at the first that fails.
+    Do {
+        /// The steps.
+        steps: Vec<Request>,
+    },
+    /// The reply to an [`Ask`].
+    Answer {
+        /// The request that asked.
+        id: u64,
+        /// The reply.
+        answer: Answer,
+    },
+    /// Take the host's lock for this run.
+    Lock {
+        /// Who takes it, shown to whoever meets it.
+        holder: String,
+    },
+    /// Stop the running step and refuse those that wait.
+    Cancel,
+    /// I am still here.
+    Ping,
+    /// The run is over.
+    Bye,
+}
+
+/// What an agent sends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "from")]
+pub enum FromAgent {
+    /// First of all.
+    Hello(Hello),
+    /// A step ended.
+    Done {
+        /// The request.
+        id: u64,
+        /// How.
+        result: std::result::Result<Outcome, Error>,
+    },
+    /// A step was not run because one before it in the same list failed.
+    Dropped {
+        /// The request.
+        id: u64,
+    },
+    /// A step needs something.
+    Ask {
+        /// The request.
+        id: u64,
+        /// What.
+        ask: Ask,
+    },
+    /// The answer to `Lock`.
+    Locked {
+        /// `None` when taken; the holder when another run has it.
+        holder: Option<String>,
+    },
+    /// The answer to `Ping`.
+    Pong,
+}
+
+/// A message as a frame.
+pub fn to_frame<M: Serialize>(message: &M) -> Frame {
+    // Our own messages are maps with string keys, so serialising them cannot fail.
+    Frame::Message(serde_json::to_vec(message).unwrap_or_default())
+}
+
+/// A message out of a frame's body.
+///
+/// # Errors
+/// When the other end speaks something else.
+pub fn from_body<M: serde::de::DeserializeOwned>(body: &[u8]) -> Result<M> {
+    serde_json::from_slice(body).map_err(|e| Error::new(Kind::Protocol, "a message that cannot be read").because(e))
+}

@@ -1,0 +1,13 @@
+//! Frames between the control side and an agent.
+//!
+//! A frame is a length (four bytes, big endian), a tag (one byte) and a body. Messages are JSON; output
+//! and blobs are raw bytes behind a short header. Lengths are capped before anything is allocated, and
+//! nothing received is ever executed or evaluated.
+
+mod frame;
+mod message;
+
+pub use frame::{Frame, MAX_FRAME, decode, encode, read_frame, write_frame};
+pub use message::{
+    Answer, Ask, CHUNK, FromAgent, Hello, Mode, PROTOCOL, Request, Stream, ToAgent, from_body, to_frame,
+};
