@@ -21,4 +21,10 @@
 //! - [`script`]: Rhai. The only module that knows the language.
 //! - [`cli`]: arguments, exit codes, and the remedy added to a fault.
 
+pub mod agent;
+pub mod change;
 pub mod error;
+pub mod op;
+pub mod ops;
+pub mod sys;
+pub mod wire;

@@ -49,6 +49,9 @@ pub struct Request {
     /// A step to run once at the end of the `on` if this one changes something; recorded on the host first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Value>,
+    /// This step was notified earlier; strike it off the host's list when it succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles: Option<Value>,
 }
 
 /// What an agent says of itself when it starts.

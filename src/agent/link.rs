@@ -1,0 +1,174 @@
+//! The connection to the control side, as the running step and the reader share it.
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::error::{Error, Kind, Result};
+use crate::sys::Peer;
+use crate::wire::{Answer, Ask, CHUNK, Frame, FromAgent, Stream, to_frame, write_frame};
+
+/// How long the control side may take to answer a question, in the middle of a step.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What the reader hands to the running step.
+pub(super) enum Reply {
+    /// The answer to a question.
+    Answer(Answer),
+    /// A piece of a blob; an empty one is its end.
+    Blob(Vec<u8>),
+}
+
+/// Where frames go out. Shared with the reader, which answers pings while a step runs.
+pub(super) struct Outlet(Mutex<Box<dyn Write + Send>>);
+
+impl Outlet {
+    pub(super) fn new(stream: Box<dyn Write + Send>) -> Self {
+        Self(Mutex::new(stream))
+    }
+
+    /// Sends a frame. A control side that is gone is noticed by the reader, so failures are passed over.
+    pub(super) fn send(&self, frame: &Frame) {
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = write_frame(&mut *stream, frame);
+    }
+
+    pub(super) fn say(&self, message: &FromAgent) {
+        self.send(&to_frame(message));
+    }
+}
+
+/// The peer of the steps of this agent.
+pub(super) struct Link<'a> {
+    pub(super) outlet: &'a Outlet,
+    pub(super) replies: Receiver<Reply>,
+    /// The request that runs now.
+    pub(super) request: Cell<u64>,
+}
+
+impl<'a> Link<'a> {
+    /// A link and the end the reader feeds.
+    pub(super) fn new(outlet: &'a Outlet) -> (SyncSender<Reply>, Self) {
+        let (sender, replies) = sync_channel(8);
+        (sender, Self { outlet, replies, request: Cell::new(0) })
+    }
+
+    fn ask_for(&self, ask: Ask) {
+        self.outlet.say(&FromAgent::Ask { id: self.request.get(), ask });
+    }
+
+    /// The next reply.
+    pub(super) fn reply(&self) -> Result<Reply> {
+        self.replies.recv_timeout(PATIENCE).map_err(|e| {
+            let why = match e {
+                RecvTimeoutError::Timeout => "the control side does not answer",
+                RecvTimeoutError::Disconnected => "the control side is gone",
+            };
+            Error::new(Kind::Interrupted, why)
+        })
+    }
+}
+
+impl Peer for Link<'_> {
+    fn blob(&self, sha256: &str) -> Result<Box<dyn Read + '_>> {
+        self.ask_for(Ask::Blob { sha256: sha256.to_owned() });
+        // A refusal comes as an answer instead of the first piece.
+        match self.reply()? {
+            Reply::Blob(piece) => Ok(Box::new(Incoming { link: self, ended: piece.is_empty(), piece, at: 0 })),
+            Reply::Answer(Err(e)) => Err(e),
+            Reply::Answer(Ok(_)) => Err(out_of_turn()),
+        }
+    }
+
+    fn ask(&self, question: Value) -> Result<Value> {
+        self.ask_for(Ask::Other { question });
+        match self.reply()? {
+            Reply::Answer(answer) => answer,
+            Reply::Blob(_) => Err(out_of_turn()),
+        }
+    }
+
+    fn give(&self, sha256: &str, size: u64) -> Result<Box<dyn Write + '_>> {
+        self.ask_for(Ask::Take { sha256: sha256.to_owned(), size });
+        Ok(Box::new(Outgoing { link: self, buffer: Vec::new() }))
+    }
+
+    fn output(&self, stream: Stream, bytes: &[u8]) {
+        for piece in bytes.chunks(CHUNK) {
+            self.outlet.send(&Frame::Output(self.request.get(), stream.number(), piece.to_vec()));
+        }
+    }
+}
+
+fn out_of_turn() -> Error {
+    Error::new(Kind::Protocol, "the control side answered something else")
+}
+
+/// A blob on its way in.
+struct Incoming<'a> {
+    link: &'a Link<'a>,
+    piece: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.piece.len() && !self.ended {
+            match self.link.reply().map_err(io::Error::other)? {
+                Reply::Blob(piece) => {
+                    self.ended = piece.is_empty();
+                    (self.piece, self.at) = (piece, 0);
+                }
+                Reply::Answer(Err(e)) => return Err(io::Error::other(e)),
+                Reply::Answer(Ok(_)) => return Err(io::Error::other(out_of_turn())),
+            }
+        }
+        let count = buffer.len().min(self.piece.len() - self.at);
+        buffer[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Bytes on their way out; dropping it sends the end.
+struct Outgoing<'a> {
+    link: &'a Link<'a>,
+    buffer: Vec<u8>,
+}
+
+impl Outgoing<'_> {
+    fn send(&mut self) {
+        if !self.buffer.is_empty() {
+            let piece = std::mem::take(&mut self.buffer);
+            self.link.outlet.send(&Frame::Blob(self.link.request.get(), piece));
+        }
+    }
+}
+
+impl Write for Outgoing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(CHUNK - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..count]);
+        if self.buffer.len() == CHUNK {
+            self.send();
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send();
+        Ok(())
+    }
+}
+
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        self.send();
+        self.link.outlet.send(&Frame::Blob(self.link.request.get(), Vec::new()));
+    }
+}

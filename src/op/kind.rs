@@ -1,0 +1,139 @@
+//! What the author of an operation writes.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::spec::Danger;
+use crate::change::{Change, Outcome};
+use crate::error::Result;
+use crate::sys::{Effect, Hands, Probe};
+
+/// A call as a user would write it; each one is run by a test.
+#[derive(Debug, Clone, Copy)]
+pub struct Example {
+    /// What it shows, as a sentence.
+    pub title: &'static str,
+    /// The call in Rhai, on a host named `host`.
+    pub code: &'static str,
+}
+
+/// What every operation has: a name, parameters and documentation.
+///
+/// The parameters' documentation is the doc comments of the type's fields.
+pub trait Operation: Documented + Serialize + DeserializeOwned {
+    /// The name of the method in scripts.
+    const NAME: &'static str;
+    /// The parameter that may be given first, without its name.
+    const SUBJECT: &'static str;
+    /// Reads, writes or destroys.
+    const DANGER: Danger;
+    /// How it is used.
+    const EXAMPLES: &'static [Example];
+
+    /// Refuses parameters that are wrong whatever the host is like.
+    ///
+    /// # Errors
+    /// Names the parameter and what it may be.
+    fn validate(&self) -> Result {
+        Ok(())
+    }
+}
+
+/// On the control side, an operation's parameters describe themselves.
+#[cfg(feature = "control")]
+pub trait Documented: schemars::JsonSchema {}
+#[cfg(feature = "control")]
+impl<T: schemars::JsonSchema> Documented for T {}
+
+/// On a host nobody asks.
+#[cfg(not(feature = "control"))]
+pub trait Documented {}
+#[cfg(not(feature = "control"))]
+impl<T> Documented for T {}
+
+/// What a change means to steps of other operations; see [`Resource::effects`].
+pub type Effects = Vec<Effect>;
+
+/// Something on a host that has a state: a file, a user, a unit.
+pub trait Resource: Operation {
+    /// What is compared. A field that is `None` is not managed.
+    type State: Serialize + DeserializeOwned + Clone;
+
+    /// What is there now; `None` when the subject is absent.
+    ///
+    /// # Errors
+    /// When it cannot be read, or, in check mode, cannot be known yet.
+    fn actual(&self, probe: &Probe) -> Result<Option<Self::State>>;
+
+    /// What should be there; `None` when the subject must be absent.
+    ///
+    /// It sees what is there, because an edit of a file depends on the rest of the file.
+    ///
+    /// # Errors
+    /// When the wish cannot be met from what is there.
+    fn desired(&self, actual: Option<&Self::State>) -> Result<Option<Self::State>>;
+
+    /// Mends the difference.
+    ///
+    /// # Errors
+    /// When the host refuses. What it claims is not believed: the state is read again.
+    fn fix(&self, hands: &Hands, change: &Change<Self::State>) -> Result;
+
+    /// What the change means to later steps of a check that look at other things than this operation's
+    /// own subject. An operation without effects has its planned state remembered for itself.
+    fn effects(&self, desired: Option<&Self::State>) -> Effects {
+        let _ = desired;
+        Effects::new()
+    }
+
+    /// What stands for the state in `restart_on`, when the desired state does not.
+    fn digest(&self, actual: Option<&Self::State>) -> Option<String> {
+        let _ = actual;
+        None
+    }
+
+    /// Values that a script can read from the outcome.
+    fn values(&self, actual: Option<&Self::State>) -> Map<String, Value> {
+        let _ = actual;
+        Map::new()
+    }
+}
+
+/// Something that is done, not a state that is reached: a command, a reboot.
+pub trait Action: Operation {
+    /// Why there is nothing to do; `None` when it is to be done.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    fn guard(&self, probe: &Probe) -> Result<Option<String>> {
+        let _ = probe;
+        Ok(None)
+    }
+
+    /// Does it without being able to change anything. `None` for an action that changes its host.
+    fn look(&self, probe: &Probe) -> Option<Result<Outcome>> {
+        let _ = probe;
+        None
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// When it did not work.
+    fn act(&self, hands: &Hands) -> Result<Outcome>;
+
+    /// What a script sees in check mode of a step that would have run.
+    fn effects(&self) -> Effects {
+        Effects::new()
+    }
+}
+
+/// Something that is read.
+pub trait Fact: Operation {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the host does not tell.
+    fn read(&self, probe: &Probe) -> Result<Map<String, Value>>;
+}

@@ -1,0 +1,15 @@
+//! The three kinds of operation, and the one loop that runs them.
+//!
+//! An operation says what it wants, what it finds and how to mend the difference. Everything else (diff,
+//! check mode, verification, counting, recording) happens here, once. This module knows no operation by name.
+
+mod kind;
+mod param;
+mod run;
+mod session;
+mod spec;
+
+pub use kind::{Action, Effects, Example, Fact, Operation, Resource};
+pub use param::{FileMode, Span};
+pub use session::{Session, pending};
+pub use spec::{Class, Danger, Spec, action, fact, resource};

@@ -1,0 +1,172 @@
+//! Types of parameters that several operations share.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Permission bits, written in octal as a string: `"0644"`.
+///
+/// A number is refused, because `644` without quotes would be decimal and mean something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileMode(pub u32);
+
+impl<'de> Deserialize<'de> for FileMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = FileMode;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("permission bits as an octal string such as \"0644\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<FileMode, E> {
+                let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o7777 && text.len() >= 3);
+                bits.map(FileMode).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+impl Serialize for FileMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{:04o}", self.0))
+    }
+}
+
+#[cfg(feature = "control")]
+impl schemars::JsonSchema for FileMode {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "mode".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-7]{3,4}$" })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// A length of time: a number of seconds, or text such as `"500ms"`, `"30s"`, `"5m"`, `"1h30m"`, `"90d"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// A span of whole seconds.
+    pub const fn secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// Reads `"1h30m"` and its like; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut rest = text.trim();
+        let mut total = Duration::ZERO;
+        if rest.is_empty() {
+            return None;
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+            let number: f64 = rest[..digits].parse().ok()?;
+            let unit = &rest[digits..];
+            let letters = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
+            let seconds = match &unit[..letters] {
+                "ms" => 0.001,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                _ => return None,
+            };
+            total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
+            rest = &unit[letters..];
+        }
+        Some(Self(total))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a number of seconds, or a time such as \"500ms\", \"30s\" or \"5m\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                Span::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Span, E> {
+                Ok(Span::secs(seconds))
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
+                let wrong = |_| E::invalid_value(de::Unexpected::Signed(seconds), &self);
+                u64::try_from(seconds).map(Span::secs).map_err(wrong)
+            }
+
+            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Span, E> {
+                let wrong = |_| E::invalid_value(de::Unexpected::Float(seconds), &self);
+                Duration::try_from_secs_f64(seconds).map(Span).map_err(wrong)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0.as_secs_f64())
+    }
+}
+
+#[cfg(feature = "control")]
+impl schemars::JsonSchema for Span {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "time".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["number", "string"] })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn spans_are_read_as_people_write_them() {
+        let parse = |text| Span::parse(text).map(|s| s.0);
+        assert_eq!(parse("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse("1.5s"), Some(Duration::from_millis(1500)));
+        assert_eq!((parse(""), parse("5"), parse("5 parsecs")), (None, None, None));
+    }
+
+    #[test]
+    fn a_mode_must_be_an_octal_string() {
+        let decode = |json| serde_json::from_str::<FileMode>(json).map_err(|e| e.to_string());
+        assert_eq!(decode("\"0644\""), Ok(FileMode(0o644)));
+        assert!(decode("644").unwrap_err().contains("octal string such as \"0644\""));
+        assert!(decode("\"0899\"").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_of_spans_panic(text in ".{0,20}") {
+            let _ = Span::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The loop: read, compare, mend, read again.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+
+use super::kind::{Action, Effects, Fact, Resource};
+use super::session::{Session, pending};
+use super::spec::decode;
+use crate::change::{Change, Diff, Outcome, Status, compare, digest};
+use crate::error::{Error, Kind, Result};
+use crate::sys::{Hands, Peer, Probe};
+use crate::wire::{Mode, Request};
+
+pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: &dyn Peer) -> Result<Outcome> {
+    let started = Instant::now();
+    let op: R = decode(request.args.clone())?;
+    let probe = probe(request, session, peer);
+    let mut outcome = match difference(&op, &probe, session, request) {
+        Ok((actual, None)) => Outcome { digest: stand_in(&op, actual.as_ref())?, values: op.values(actual.as_ref()), ..Outcome::new(Status::Ok) },
+        Ok((_, Some(change))) => match request.mode {
+            Mode::Check => plan(&op, change, session, request)?,
+            Mode::Apply => mend(&op, &change, session, request, peer)?,
+        },
+        Err(e) if e.kind() == Kind::Unknown && request.mode == Mode::Check => {
+            // Later steps may depend on what this one leaves behind, whatever it finds.
+            if let Ok(desired) = op.desired(None) {
+                remember(&op, desired.as_ref(), session, request);
+            }
+            Outcome::new(Status::Unknown).because(e.to_string())
+        }
+        Err(e) => return Err(e),
+    };
+    if request.secret {
+        outcome.diff.iter_mut().for_each(hide);
+    }
+    outcome.micros = elapsed(started);
+    Ok(outcome)
+}
+
+type Difference<S> = (Option<S>, Option<Change<S>>);
+
+/// What is there, and how it differs from what should be.
+fn difference<R: Resource>(op: &R, probe: &Probe, session: &Session, request: &Request) -> Result<Difference<R::State>> {
+    let actual = match recalled::<R>(session, request) {
+        Some(recalled) => merged(op.actual(probe), recalled)?,
+        None => op.actual(probe)?,
+    };
+    let desired = op.desired(actual.as_ref())?;
+    let diff = compare(actual.as_ref(), desired.as_ref())?;
+    Ok(match diff {
+        None => (actual, None),
+        Some(diff) => (None, Some(Change { actual, desired, diff })),
+    })
+}
+
+/// What an earlier step of this check planned for the same subject of the same operation.
+fn recalled<R: Resource>(session: &Session, request: &Request) -> Option<Value> {
+    if request.mode == Mode::Apply {
+        return None;
+    }
+    session.overlay.borrow().recall(R::NAME, &subject::<R>(request)).cloned()
+}
+
+/// The planned fields over those found.
+fn merged<S: serde::Serialize + serde::de::DeserializeOwned>(found: Result<Option<S>>, planned: Value) -> Result<Option<S>> {
+    let Value::Object(planned) = planned else { return Ok(None) };
+    let found = found.ok().flatten().map(serde_json::to_value).and_then(Result::ok);
+    let mut fields = match found {
+        Some(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    fields.extend(planned.into_iter().filter(|(_, value)| !value.is_null()));
+    let state = serde_json::from_value(Value::Object(fields));
+    state.map(Some).map_err(|e| Error::internal("a planned state that cannot be read").because(e))
+}
+
+fn plan<R: Resource>(op: &R, change: Change<R::State>, session: &Session, request: &Request) -> Result<Outcome> {
+    remember(op, change.desired.as_ref(), session, request);
+    let values = op.values(change.desired.as_ref());
+    let digest = stand_in(op, change.desired.as_ref())?;
+    Ok(Outcome { diff: Some(change.diff), digest, values, ..Outcome::new(Status::WouldChange) })
+}
+
+fn remember<R: Resource>(op: &R, desired: Option<&R::State>, session: &Session, request: &Request) {
+    let effects = op.effects(desired);
+    let mut overlay = session.overlay.borrow_mut();
+    if effects.is_empty() {
+        let state = desired.and_then(|state| serde_json::to_value(state).ok()).unwrap_or(Value::Null);
+        overlay.remember(R::NAME, &subject::<R>(request), state);
+    }
+    effects.into_iter().for_each(|effect| overlay.apply(effect));
+}
+
+fn mend<R: Resource>(op: &R, change: &Change<R::State>, session: &Session, request: &Request, peer: &dyn Peer) -> Result<Outcome> {
+    let hands = Hands::new(peer, &session.jobs, &session.digests, request.stream);
+    if let Some(notify) = &request.notify {
+        pending::add(&hands, notify)?;
+    }
+    op.fix(&hands, change)?;
+    let actual = op.actual(&hands)?;
+    let desired = op.desired(actual.as_ref())?;
+    if let Some(left) = compare(actual.as_ref(), desired.as_ref())? {
+        return Err(Error::step(format!("{}: it was changed, but is still not as wanted: {}", R::NAME, differing(&left))));
+    }
+    let digest = stand_in(op, actual.as_ref())?;
+    Ok(Outcome { diff: Some(change.diff.clone()), digest, values: op.values(actual.as_ref()), ..Outcome::new(Status::Changed) })
+}
+
+/// The names of the fields that differ; never their values, which may be secret.
+fn differing(diff: &Diff) -> String {
+    let names: Vec<String> = diff.fields.iter().map(|field| format!("`{}`", field.name)).collect();
+    if names.is_empty() { "its presence".to_owned() } else { names.join(", ") }
+}
+
+/// What stands for the state reached in `restart_on`.
+fn stand_in<R: Resource>(op: &R, actual: Option<&R::State>) -> Result<Option<String>> {
+    if let Some(own) = op.digest(actual) {
+        return Ok(Some(own));
+    }
+    let mut wanted = serde_json::to_value(op.desired(actual)?).unwrap_or(Value::Null);
+    if let Some(content) = wanted.get_mut("content").and_then(Value::as_object_mut) {
+        content.remove("text");
+    }
+    Ok(Some(digest(wanted.to_string().as_bytes())))
+}
+
+fn hide(diff: &mut Diff) {
+    diff.secret = true;
+    for field in &mut diff.fields {
+        (field.before, field.after) = (None, None);
+    }
+}
+
+pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn Peer) -> Result<Outcome> {
+    let started = Instant::now();
+    let op: A = decode(request.args.clone())?;
+    let probe = probe(request, session, peer);
+    let guarded = match op.guard(&probe) {
+        Err(e) if e.kind() == Kind::Unknown && request.mode == Mode::Check => {
+            Some(Outcome::new(Status::Unknown).because(e.to_string()))
+        }
+        guard => guard?.map(|reason| Outcome::new(Status::Skipped).because(reason)),
+    };
+    let mut outcome = match (guarded, op.look(&probe), request.mode) {
+        (Some(outcome), _, _) => outcome,
+        (None, Some(Err(e)), Mode::Check) if e.kind() == Kind::Unknown => Outcome::new(Status::Unknown).because(e.to_string()),
+        (None, Some(read), _) => read?,
+        (None, None, Mode::Check) => {
+            let effects: Effects = op.effects();
+            effects.into_iter().for_each(|effect| session.overlay.borrow_mut().apply(effect));
+            Outcome::new(Status::WouldRun)
+        }
+        (None, None, Mode::Apply) => {
+            let hands = Hands::new(peer, &session.jobs, &session.digests, request.stream);
+            if let Some(notify) = &request.notify {
+                pending::add(&hands, notify)?;
+            }
+            op.act(&hands)?
+        }
+    };
+    outcome.micros = elapsed(started);
+    Ok(outcome)
+}
+
+pub(super) fn fact<F: Fact>(request: &Request, session: &Session, peer: &dyn Peer) -> Result<Outcome> {
+    let started = Instant::now();
+    let op: F = decode(request.args.clone())?;
+    let values = op.read(&probe(request, session, peer))?;
+    Ok(Outcome { values, micros: elapsed(started), ..Outcome::new(Status::Read) })
+}
+
+fn probe<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Probe<'a> {
+    let overlay = (request.mode == Mode::Check).then_some(&session.overlay);
+    Probe::new(overlay, peer, &session.jobs, &session.digests, request.stream)
+}
+
+fn subject<O: super::kind::Operation>(request: &Request) -> String {
+    request.args.get(O::SUBJECT).map(ToString::to_string).unwrap_or_default()
+}
+
+fn elapsed(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

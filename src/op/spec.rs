@@ -1,0 +1,108 @@
+//! An operation as data: what the registry holds and everything else is made from.
+
+use serde_json::Value;
+
+use super::kind::{Action, Example, Fact, Operation, Resource};
+use super::run;
+use super::session::Session;
+use crate::change::Outcome;
+use crate::error::{Error, Result};
+use crate::sys::Peer;
+use crate::wire::Request;
+
+/// Which of the three kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Has a state that is compared.
+    Resource,
+    /// Is done.
+    Action,
+    /// Is read.
+    Fact,
+}
+
+/// What an operation may do at worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Danger {
+    /// Only looks.
+    Read,
+    /// Changes things.
+    Write,
+    /// Can lose data or take the host away.
+    Destroy,
+}
+
+/// How a step is run; the same for all operations, whatever their type.
+type Run = fn(&Request, &Session, &dyn Peer) -> Result<Outcome>;
+
+/// One operation.
+pub struct Spec {
+    /// The method's name.
+    pub name: &'static str,
+    /// The parameter that may be given first.
+    pub subject: &'static str,
+    /// Resource, action or fact.
+    pub class: Class,
+    /// What it may do at worst.
+    pub danger: Danger,
+    /// How it is used.
+    pub examples: &'static [Example],
+    /// Runs one step of it.
+    pub run: Run,
+    /// Decodes and validates parameters, and gives them back complete.
+    pub check: fn(Value) -> Result<Value>,
+    /// Describes the parameters.
+    #[cfg(feature = "control")]
+    pub schema: fn() -> schemars::Schema,
+}
+
+/// A resource's entry in the registry.
+pub const fn resource<R: Resource>() -> Spec {
+    spec::<R>(Class::Resource, run::resource::<R>)
+}
+
+/// An action's entry in the registry.
+pub const fn action<A: Action>() -> Spec {
+    spec::<A>(Class::Action, run::action::<A>)
+}
+
+/// A fact's entry in the registry.
+pub const fn fact<F: Fact>() -> Spec {
+    spec::<F>(Class::Fact, run::fact::<F>)
+}
+
+const fn spec<O: Operation>(class: Class, run: Run) -> Spec {
+    Spec {
+        name: O::NAME,
+        subject: O::SUBJECT,
+        class,
+        danger: O::DANGER,
+        examples: O::EXAMPLES,
+        run,
+        check: |args| {
+            let operation: O = decode(args)?;
+            serde_json::to_value(operation).map_err(|e| Error::internal("parameters that do not serialise").because(e))
+        },
+        #[cfg(feature = "control")]
+        schema: || schemars::schema_for!(O),
+    }
+}
+
+/// Parameters as the operation's type, validated.
+pub(super) fn decode<O: Operation>(args: Value) -> Result<O> {
+    #[cfg(feature = "control")]
+    let decoded = serde_path_to_error::deserialize::<_, O>(args).map_err(|e| {
+        let path = e.path().to_string();
+        let message = e.into_inner().to_string();
+        let named = path == "." || message.contains("unknown field") || message.contains("missing field");
+        if named { message } else { format!("`{path}`: {message}") }
+    });
+    #[cfg(not(feature = "control"))]
+    let decoded = serde_json::from_value::<O>(args).map_err(|e| e.to_string());
+    let operation = decoded.map_err(|message| Error::playbook(format!("{}: {message}", O::NAME)))?;
+    operation.validate().map_err(|e| {
+        let message = format!("{}: {}", O::NAME, e.message());
+        e.hints().iter().fold(Error::playbook(message), |error, hint| error.hint(hint.clone()))
+    })?;
+    Ok(operation)
+}

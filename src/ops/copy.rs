@@ -1,0 +1,115 @@
+//! `copy`: a file, or literal text, to the host.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::change::Change;
+use crate::error::{Error, Result};
+use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
+use crate::sys::{FileState, Hands, Owner, Payload, Probe, Wish};
+
+/// Copies a file, or literal text, to the host.
+///
+/// The write is atomic: a temporary sibling gets owner, mode and content, is synced, then renamed over `dest`.
+/// Content that the host has already is not sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// Absolute path on the host.
+    pub dest: PathBuf,
+    /// File on the control side, relative to the playbook's folder. Either this or `content`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src: Option<PathBuf>,
+    /// The text itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Permission bits in octal, such as `"0644"`. An existing file keeps its own, a new one gets 0644.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FileMode>,
+    /// The owner's name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The group's name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// A command that must accept the new content before it takes its place; `%s` stands for its path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Vec<String>>,
+    /// Keep the old file beside the new one, with the time in its name.
+    #[serde(default)]
+    pub backup: bool,
+    /// The bytes behind `src` or `content`, filled in by the control side.
+    #[serde(default, rename = "@payload", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "control", schemars(skip))]
+    pub payload: Option<Payload>,
+}
+
+impl Copy {
+    fn wish(&self) -> Wish {
+        Wish {
+            dest: self.dest.clone(),
+            owner: Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
+            validate: self.validate.clone(),
+            backup: self.backup,
+        }
+    }
+
+    fn payload(&self) -> Result<Payload> {
+        match (&self.payload, &self.content) {
+            (Some(payload), _) => Ok(payload.clone()),
+            (None, Some(text)) => Ok(Payload::inline(text.as_bytes())),
+            (None, None) => Err(Error::internal("`src` was not read on the control side")),
+        }
+    }
+}
+
+impl Operation for Copy {
+    const NAME: &'static str = "copy";
+    const SUBJECT: &'static str = "dest";
+    const DANGER: Danger = Danger::Write;
+    const EXAMPLES: &'static [Example] = &[
+        Example {
+            title: "Literal text, readable by everyone.",
+            code: r#"host.copy("/etc/motd", #{ content: "managed by mk\n", mode: "0644" });"#,
+        },
+        Example {
+            title: "Only a file that its program accepts takes the old one's place.",
+            code: r#"host.copy("/etc/demo.sh", #{ content: "echo hi\n", validate: ["sh", "-n", "%s"], backup: true });"#,
+        },
+    ];
+
+    fn validate(&self) -> Result {
+        match (&self.src, &self.content) {
+            (Some(_), Some(_)) => Err(Error::playbook("`src` and `content` exclude each other")),
+            (None, None) => Err(Error::playbook("either `src` or `content` is needed")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Resource for Copy {
+    type State = FileState;
+
+    fn actual(&self, probe: &Probe) -> Result<Option<FileState>> {
+        self.wish().actual(probe)
+    }
+
+    fn desired(&self, _actual: Option<&FileState>) -> Result<Option<FileState>> {
+        Ok(Some(self.wish().desired(self.payload()?.content()?)))
+    }
+
+    fn fix(&self, hands: &Hands, change: &Change<FileState>) -> Result {
+        self.wish().fix(hands, change, &self.payload()?)
+    }
+
+    fn effects(&self, desired: Option<&FileState>) -> Effects {
+        self.wish().effects(desired)
+    }
+
+    fn values(&self, _actual: Option<&FileState>) -> Map<String, Value> {
+        Map::from_iter([("path".to_owned(), Value::from(self.dest.to_string_lossy()))])
+    }
+}

@@ -1,0 +1,130 @@
+//! `dir`: a directory.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::error::{Error, Result};
+use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
+use crate::sys::{Effect, Hands, Kind, Owner, Planned, Probe};
+
+/// Makes a directory, with those above it, or removes one with everything in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Dir {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// `"present"` or `"absent"`.
+    #[serde(default)]
+    pub state: DirState,
+    /// Permission bits in octal. An existing directory keeps its own, a new one gets 0755.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FileMode>,
+    /// The owner's name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The group's name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+/// Whether the directory is to be there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum DirState {
+    /// It is to be there.
+    #[default]
+    Present,
+    /// It is to be gone, with everything in it.
+    Absent,
+}
+
+/// A directory as it is or should be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Found {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<FileMode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+}
+
+impl Dir {
+    fn owner(&self) -> Owner {
+        Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() }
+    }
+}
+
+impl Operation for Dir {
+    const NAME: &'static str = "dir";
+    const SUBJECT: &'static str = "path";
+    const DANGER: Danger = Danger::Destroy;
+    const EXAMPLES: &'static [Example] = &[
+        Example { title: "A directory only root can enter.", code: r#"host.dir("/var/lib/demo", #{ mode: "0700" });"# },
+        Example { title: "A directory that must not be there.", code: r#"host.dir("/var/lib/demo", #{ state: "absent" });"# },
+    ];
+
+    fn validate(&self) -> Result {
+        let path = self.path.display();
+        if !self.path.is_absolute() {
+            return Err(Error::playbook(format!("`path` must be absolute, not `{path}`")));
+        }
+        if self.state == DirState::Absent && self.path.components().count() < 2 {
+            return Err(Error::playbook(format!("refusing to remove `{path}`")));
+        }
+        Ok(())
+    }
+}
+
+impl Resource for Dir {
+    type State = Found;
+
+    fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
+        self.owner().placement(probe)?;
+        let shown = self.path.display();
+        let found = if self.state == DirState::Absent { probe.look(&self.path)? } else { probe.follow(&self.path)? };
+        match found {
+            None => Ok(None),
+            Some(look) if look.kind == Kind::Dir => {
+                let words = self.owner().in_words(&look);
+                Ok(Some(Found { mode: words.mode.map(FileMode), owner: words.owner, group: words.group }))
+            }
+            Some(_) => Err(Error::step(format!("`{shown}` is there already and is not a directory"))),
+        }
+    }
+
+    fn desired(&self, _actual: Option<&Found>) -> Result<Option<Found>> {
+        let found = Found { mode: self.mode, owner: self.owner.clone(), group: self.group.clone() };
+        Ok((self.state == DirState::Present).then_some(found))
+    }
+
+    fn fix(&self, hands: &Hands, change: &Change<Found>) -> Result {
+        let placement = self.owner().placement(hands)?;
+        match (&change.actual, &change.desired) {
+            (_, None) => hands.remove(&self.path),
+            (None, Some(_)) => hands.make_dir(&self.path, placement, true),
+            (Some(_), Some(_)) => hands.place(&self.path, placement),
+        }
+    }
+
+    fn effects(&self, desired: Option<&Found>) -> Effects {
+        let Some(desired) = desired else { return vec![Effect::Gone(self.path.clone())] };
+        // Those above it are made with it.
+        let above = self.path.ancestors().skip(1).filter(|parent| !parent.exists());
+        let plain = |path: &std::path::Path| Effect::Path(path.to_owned(), Planned { kind: Some(Kind::Dir), ..Planned::default() });
+        let mut effects: Effects = above.map(plain).collect();
+        let planned = Planned {
+            kind: Some(Kind::Dir),
+            mode: desired.mode.map(|mode| mode.0),
+            owner: desired.owner.clone(),
+            group: desired.group.clone(),
+            ..Planned::default()
+        };
+        effects.push(Effect::Path(self.path.clone(), planned));
+        effects
+    }
+}

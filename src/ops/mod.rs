@@ -1,0 +1,27 @@
+//! The operations, one a file, and the one list of them.
+//!
+//! Adding one is a file here and a line in [`OPS`]. From the list come the method in scripts, the checking of
+//! arguments, check mode, the diff, the documentation and the contract test. Operations do not know each other.
+
+mod copy;
+mod dir;
+
+use crate::error::{Error, Result, nearest};
+use crate::op::{self, Spec};
+
+/// Every operation, by name.
+pub static OPS: &[Spec] = &[op::resource::<copy::Copy>(), op::resource::<dir::Dir>()];
+
+/// The operation of that name.
+///
+/// # Errors
+/// When there is none; offers the nearest.
+pub fn find(name: &str) -> Result<&'static Spec> {
+    OPS.iter().find(|spec| spec.name == name).ok_or_else(|| {
+        let error = Error::playbook(format!("there is no operation `{name}`"));
+        match nearest(name, OPS.iter().map(|spec| spec.name)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("`mk doc` lists the operations"),
+        }
+    })
+}

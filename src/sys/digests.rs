@@ -1,0 +1,96 @@
+//! Digests of files, remembered so that a converged run does not read gigabytes again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::probe::open;
+use crate::change::{Content, SHOWN_TEXT, hex};
+use crate::error::{Context, Error, Result};
+
+/// Files shorter than this are always read: that is as cheap as looking them up.
+const WORTH_KEEPING: u64 = 256 * 1024;
+
+/// How many digests are kept between runs.
+const MOST: usize = 10_000;
+
+/// Digests by what identifies a version of a file.
+#[derive(Debug, Default)]
+pub struct Digests {
+    known: BTreeMap<String, Kept>,
+    file: Option<PathBuf>,
+    changed: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    version: String,
+    sha256: String,
+}
+
+impl Digests {
+    /// The digests kept in a file; none when it is missing or unreadable.
+    pub fn load(file: PathBuf) -> Self {
+        let known = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Self { known, file: Some(file), changed: false }
+    }
+
+    /// Writes them back, if there is anything new. Losing them costs time only, so faults are passed over.
+    pub fn save(&mut self) {
+        let Some(file) = self.file.as_ref().filter(|_| self.changed) else { return };
+        while self.known.len() > MOST {
+            self.known.pop_first();
+        }
+        let temporary = file.with_extension("new");
+        let bytes = serde_json::to_vec(&self.known).unwrap_or_default();
+        if fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, file)).is_ok() {
+            self.changed = false;
+        }
+    }
+
+    /// What a regular file holds; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// When something other than a file is there, or it cannot be read.
+    pub fn content(&mut self, path: &Path) -> Result<Option<Content>> {
+        let Some(mut file) = open(path)? else { return Ok(None) };
+        let failed = || format!("cannot read `{}`", path.display());
+        let meta = file.metadata().or_step(failed)?;
+        if !meta.is_file() {
+            return Err(Error::step(format!("`{}` is not a file", path.display())));
+        }
+        // Change time cannot be set by a program, so a file that was written to always has another version.
+        let key = path.to_string_lossy().into_owned();
+        let version = format!("{}:{}:{}:{}.{}:{}.{}", meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
+        if let Some(kept) = self.known.get(&key).filter(|kept| kept.version == version) {
+            return Ok(Some(Content { sha256: kept.sha256.clone(), size: meta.size(), text: None }));
+        }
+        let mut hash = Sha256::new();
+        let mut short = Vec::new();
+        let mut size = 0;
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            let count = file.read(&mut buffer).or_step(failed)?;
+            if count == 0 {
+                break;
+            }
+            hash.update(&buffer[..count]);
+            size += count as u64;
+            if short.len() <= SHOWN_TEXT {
+                short.extend_from_slice(&buffer[..count]);
+            }
+        }
+        let sha256 = hex(&hash.finalize());
+        if size >= WORTH_KEEPING {
+            self.known.insert(key, Kept { version, sha256: sha256.clone() });
+            self.changed = true;
+        }
+        let text = if size <= SHOWN_TEXT as u64 { Content::of(&short).text } else { None };
+        Ok(Some(Content { sha256, size, text }))
+    }
+}

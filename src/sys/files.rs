@@ -1,0 +1,213 @@
+//! The state of a file that has content: what `copy`, `template` and their like share.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::hands::Hands;
+use super::overlay::{Effect, Kind, Planned};
+use super::probe::{Look, Probe};
+use super::write::Placement;
+use crate::change::{Change, Content};
+use crate::error::{Error, Result};
+
+/// Bytes that the control side has ready: short ones travel with the request, others are asked for when
+/// the host does not have them yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+pub struct Payload {
+    /// Hex SHA-256 of the bytes.
+    pub sha256: String,
+    /// Their number.
+    pub size: u64,
+    /// The bytes themselves, in base64, when they are short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<String>,
+}
+
+impl Payload {
+    /// The longest content that travels with its request, in bytes.
+    pub const INLINE: usize = 48 * 1024;
+
+    /// A payload that carries its bytes.
+    pub fn inline(bytes: &[u8]) -> Self {
+        use base64::Engine as _;
+        let inline = base64::engine::general_purpose::STANDARD.encode(bytes);
+        Self { sha256: crate::change::digest(bytes), size: bytes.len() as u64, inline: Some(inline) }
+    }
+
+    /// The bytes, when they travelled with the request.
+    ///
+    /// # Errors
+    /// When they are not base64: the other end broke the protocol.
+    pub fn bytes(&self) -> Result<Option<Vec<u8>>> {
+        use base64::Engine as _;
+        let decode = |text: &String| base64::engine::general_purpose::STANDARD.decode(text);
+        self.inline.as_ref().map(decode).transpose().map_err(|e| Error::internal("a payload that cannot be read").because(e))
+    }
+
+    /// What a diff shows of it.
+    ///
+    /// # Errors
+    /// As for [`Payload::bytes`].
+    pub fn content(&self) -> Result<Content> {
+        let known = self.bytes()?.map(|bytes| Content::of(&bytes));
+        Ok(known.unwrap_or_else(|| Content { sha256: self.sha256.clone(), size: self.size, text: None }))
+    }
+}
+
+/// An owner, a group and a mode as a user asks for them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Owner {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// A user's name or number.
+    pub owner: Option<String>,
+    /// A group's name or number.
+    pub group: Option<String>,
+}
+
+impl Owner {
+    /// The numbers behind the names.
+    ///
+    /// # Errors
+    /// When a name is not known on the host.
+    pub fn placement(&self, probe: &Probe) -> Result<Placement> {
+        let no = |what: &str, name: &String| {
+            Error::step(format!("{what} `{name}` does not exist on this host")).hint(format!("make it in an earlier step with `host.{what}`"))
+        };
+        let uid = match &self.owner {
+            None => None,
+            Some(name) => Some(probe.user(name).map(|u| u.uid).or_else(|| name.parse().ok()).ok_or_else(|| no("user", name))?),
+        };
+        let gid = match &self.group {
+            None => None,
+            Some(name) => Some(probe.group(name).map(|g| g.gid).or_else(|| name.parse().ok()).ok_or_else(|| no("group", name))?),
+        };
+        Ok(Placement { mode: self.mode, uid, gid })
+    }
+
+    /// What was found, in the words the user chose: a number stays a number.
+    pub fn in_words(&self, look: &Look) -> Self {
+        let name = |wanted: &Option<String>, found: &String, id: Option<u32>| match wanted {
+            Some(wanted) if wanted.bytes().all(|b| b.is_ascii_digit()) => id.map_or_else(|| found.clone(), |id| id.to_string()),
+            _ => found.clone(),
+        };
+        Self {
+            mode: Some(look.mode),
+            owner: Some(name(&self.owner, &look.owner, look.uid)),
+            group: Some(name(&self.group, &look.group, look.gid)),
+        }
+    }
+}
+
+/// A file with content, as it is or should be. A field that is `None` is not managed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileState {
+    /// The bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
+    /// Permission bits in octal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// The owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+/// How a file with content is wished for.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Where.
+    pub dest: PathBuf,
+    /// Owner, group and mode.
+    pub owner: Owner,
+    /// A command that must accept the new content before it takes its place; `%s` stands for its path.
+    pub validate: Option<Vec<String>>,
+    /// Keep the old file beside the new one.
+    pub backup: bool,
+}
+
+impl Wish {
+    /// The state wished for, with this content.
+    pub fn desired(&self, content: Content) -> FileState {
+        FileState {
+            content: Some(content),
+            mode: self.owner.mode.map(octal),
+            owner: self.owner.owner.clone(),
+            group: self.owner.group.clone(),
+        }
+    }
+
+    /// The state found.
+    ///
+    /// # Errors
+    /// When something other than a file is in the way, its directory is missing, or an owner is unknown.
+    pub fn actual(&self, probe: &Probe) -> Result<Option<FileState>> {
+        self.owner.placement(probe)?;
+        let shown = self.dest.display();
+        if !self.dest.is_absolute() {
+            return Err(Error::step(format!("`{shown}` is not an absolute path")));
+        }
+        match probe.follow(&self.dest)? {
+            None => {
+                let parent = self.dest.parent().unwrap_or(Path::new("/"));
+                match probe.follow(parent)? {
+                    Some(Look { kind: Kind::Dir, .. }) => Ok(None),
+                    Some(_) => Err(Error::step(format!("`{}` is not a directory", parent.display()))),
+                    None => Err(Error::step(format!("the directory `{}` does not exist", parent.display()))
+                        .hint(format!("make it in an earlier step: `host.dir(\"{}\")`", parent.display()))),
+                }
+            }
+            Some(look) if look.kind == Kind::File => {
+                let words = self.owner.in_words(&look);
+                Ok(Some(FileState {
+                    content: probe.content(&self.dest)?,
+                    mode: words.mode.map(octal),
+                    owner: words.owner,
+                    group: words.group,
+                }))
+            }
+            Some(_) => Err(Error::step(format!("`{shown}` is there already and is not a file"))),
+        }
+    }
+
+    /// Brings the change about; `payload` holds the new bytes.
+    ///
+    /// # Errors
+    /// When the content does not pass its validation, or the host refuses.
+    pub fn fix(&self, hands: &Hands, change: &Change<FileState>, payload: &Payload) -> Result {
+        let placement = self.owner.placement(hands)?;
+        if change.actual.is_some() && !change.has("content") {
+            return hands.place(&self.dest, placement);
+        }
+        if self.backup && change.actual.is_some() {
+            hands.keep_copy(&self.dest)?;
+        }
+        hands.write_payload(&self.dest, payload, placement, self.validate.as_deref())
+    }
+
+    /// What the change means to later steps of a check.
+    pub fn effects(&self, desired: Option<&FileState>) -> Vec<Effect> {
+        let Some(desired) = desired else { return vec![Effect::Gone(self.dest.clone())] };
+        vec![Effect::Path(
+            self.dest.clone(),
+            Planned {
+                kind: Some(Kind::File),
+                content: desired.content.clone(),
+                mode: self.owner.mode,
+                owner: desired.owner.clone(),
+                group: desired.group.clone(),
+                target: None,
+            },
+        )]
+    }
+}
+
+/// Permission bits as people write them.
+pub(super) fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
+}

@@ -1,0 +1,204 @@
+//! Changing a host. Only the loop in `op` makes a [`Hands`], and only when applying.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::Read;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
+use serde_json::Value;
+
+use super::command::{Command, Ran};
+use super::digests::Digests;
+use super::files::Payload;
+use super::jobs::Jobs;
+use super::peer::Peer;
+use super::probe::Probe;
+use super::write::{self, Placement};
+use crate::error::{Context, Error, Result};
+
+/// Read and write access to a host.
+pub struct Hands<'a> {
+    probe: Probe<'a>,
+}
+
+impl<'a> Deref for Hands<'a> {
+    type Target = Probe<'a>;
+
+    fn deref(&self) -> &Probe<'a> {
+        &self.probe
+    }
+}
+
+impl<'a> Hands<'a> {
+    /// Hands on this host.
+    pub fn new(peer: &'a dyn Peer, jobs: &'a Jobs, digests: &'a RefCell<Digests>, stream: bool) -> Self {
+        Self { probe: Probe::new(None, peer, jobs, digests, stream) }
+    }
+
+    /// Runs a command that may change the host. Its exit status is the caller's to judge.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not end in time.
+    pub fn run(&self, command: &Command) -> Result<Ran> {
+        let command = Command { stream: self.probe.stream, ..command.clone() };
+        command.execute(self.probe.jobs, self.probe.peer)
+    }
+
+    /// Runs a command that must succeed.
+    ///
+    /// # Errors
+    /// Also when it exits with another status than 0.
+    pub fn must(&self, command: &Command) -> Result<Ran> {
+        let ran = self.run(command)?;
+        if ran.success() { Ok(ran) } else { Err(command.failure(&ran)) }
+    }
+
+    /// Writes a whole file, or nothing.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn write(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
+        write::replace(&self.real(path), &mut &bytes[..], None, place, &|_| Ok(()))
+    }
+
+    /// Writes a payload to a file, whole or not at all; asks the control side for bytes that did not
+    /// travel with the request.
+    ///
+    /// # Errors
+    /// When `validate` does not accept the content, other bytes arrive, or the host refuses.
+    pub fn write_payload(&self, path: &Path, payload: &Payload, place: Placement, validate: Option<&[String]>) -> Result {
+        let path = &self.real(path);
+        let inspect = |temporary: &Path| self.validate(temporary, validate);
+        match payload.bytes()? {
+            Some(bytes) => write::replace(path, &mut &bytes[..], Some(&payload.sha256), place, &inspect),
+            None => {
+                let mut source = self.probe.peer.blob(&payload.sha256)?;
+                let result = write::replace(path, &mut source, Some(&payload.sha256), place, &inspect);
+                // What is still under way belongs to this blob, and must not be taken for the next thing.
+                let _ = std::io::copy(&mut source.take(u64::MAX), &mut std::io::sink());
+                result
+            }
+        }
+    }
+
+    /// Sets owner, group and mode of what is at a path.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn place(&self, path: &Path, place: Placement) -> Result {
+        let failed = || format!("cannot set the owner and mode of `{}`", path.display());
+        if place.uid.is_some() || place.gid.is_some() {
+            rustix::fs::chown(path, place.uid.map(Uid::from_raw), place.gid.map(Gid::from_raw)).or_step(failed)?;
+        }
+        if let Some(mode) = place.mode {
+            rustix::fs::chmod(path, Mode::from_raw_mode(mode)).or_step(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the owner and group of a link itself.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn place_link(&self, path: &Path, place: Placement) -> Result {
+        let (uid, gid) = (place.uid.map(Uid::from_raw), place.gid.map(Gid::from_raw));
+        rustix::fs::chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+            .or_step(|| format!("cannot set the owner of `{}`", path.display()))
+    }
+
+    /// Makes a directory, with its owner and mode from the start; `parents` makes those above it too.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn make_dir(&self, path: &Path, place: Placement, parents: bool) -> Result {
+        let failed = || format!("cannot make the directory `{}`", path.display());
+        if let Some(parent) = path.parent().filter(|parent| parents && !parent.exists()) {
+            self.make_dir(parent, Placement::default(), true)?;
+        }
+        match rustix::fs::mkdir(path, Mode::from_raw_mode(0o700)) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::EXIST) if path.is_dir() => {}
+            Err(e) => return Err(Error::step(failed()).because(e)),
+        }
+        self.place(path, Placement { mode: place.mode.or(Some(0o755)), ..place })
+    }
+
+    /// Makes a symbolic link, replacing a link that is there.
+    ///
+    /// # Errors
+    /// When something other than a link is in the way, or the host refuses.
+    pub fn link(&self, path: &Path, target: &str) -> Result {
+        let failed = || format!("cannot make the link `{}`", path.display());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!(".{name}.mk-link"));
+        let _ = fs::remove_file(&temporary);
+        std::os::unix::fs::symlink(target, &temporary).or_step(failed)?;
+        fs::rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary))).or_step(failed)
+    }
+
+    /// Removes what is at a path, with everything below it; never follows a link, never leaves the file system.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn remove(&self, path: &Path) -> Result {
+        let failed = || format!("cannot remove `{}`", path.display());
+        match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(Error::step(failed()).because(e)),
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).or_step(failed),
+            Ok(_) => fs::remove_file(path).or_step(failed),
+        }
+    }
+
+    /// Copies the file at `path` to a sibling named after the time, with the same owner and mode.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn keep_copy(&self, path: &Path) -> Result<PathBuf> {
+        use std::os::unix::fs::MetadataExt as _;
+        let failed = || format!("cannot keep a copy of `{}`", path.display());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let copy = path.with_file_name(format!("{name}.{}~", now.as_millis()));
+        let mut file = fs::File::open(path).or_step(failed)?;
+        let meta = file.metadata().or_step(failed)?;
+        let place = Placement { mode: Some(meta.mode() & 0o7777), uid: Some(meta.uid()), gid: Some(meta.gid()) };
+        write::replace(&copy, &mut file, None, place, &|_| Ok(()))?;
+        Ok(copy)
+    }
+
+    /// Writes down something of mk's own below its state or run directory.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn note(&self, path: &Path, value: &Value) -> Result {
+        if let Some(parent) = path.parent() {
+            self.make_dir(parent, Placement { mode: Some(0o700), ..Placement::default() }, true)?;
+        }
+        let place = Placement { mode: Some(0o600), ..Placement::default() };
+        self.write(path, value.to_string().as_bytes(), place)
+    }
+
+    /// Where a write to `path` has to go: a link to a file stays a link, the file behind it is replaced.
+    fn real(&self, path: &Path) -> PathBuf {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+        if is_link { fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()) } else { path.to_owned() }
+    }
+
+    fn validate(&self, temporary: &Path, validate: Option<&[String]>) -> Result {
+        let Some(words) = validate else { return Ok(()) };
+        let shown = temporary.to_string_lossy();
+        let command = Command::new(words.iter().map(|word| word.replace("%s", &shown)));
+        let ran = self.run(&command)?;
+        if ran.success() {
+            return Ok(());
+        }
+        let error = Error::step(format!("the new content was refused: `{}` {}", words.join(" "), ran.ending()));
+        Err(match ran.tail() {
+            tail if tail.is_empty() => error,
+            tail => error.note(tail),
+        })
+    }
+}

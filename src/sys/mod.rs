@@ -1,0 +1,26 @@
+//! What an operation may see of a host, and what it may do to it.
+//!
+//! [`Probe`] can only read; in check mode it sees the host as the steps before this one would have left it.
+//! [`Hands`] can change things; only the loop in `op` makes one, and only when applying.
+
+mod accounts;
+mod command;
+mod digests;
+mod files;
+mod hands;
+mod jobs;
+mod overlay;
+mod peer;
+mod probe;
+mod write;
+
+pub use accounts::{Group, User};
+pub use command::{Command, OUTPUT_LIMIT, Ran, shell};
+pub use digests::Digests;
+pub use files::{FileState, Owner, Payload, Wish};
+pub use hands::Hands;
+pub use jobs::Jobs;
+pub use overlay::{Effect, Kind, Overlay, Planned};
+pub use peer::{NoPeer, Peer};
+pub use probe::{Look, Probe};
+pub use write::{Placement, sweep};

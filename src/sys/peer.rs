@@ -1,0 +1,52 @@
+//! The other end of the connection, as a step sees it.
+
+use std::io::{Read, Write};
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::wire::Stream;
+
+/// What a step may ask of the control side, and tell it while it runs.
+pub trait Peer {
+    /// The bytes with this digest.
+    ///
+    /// # Errors
+    /// When the control side does not have them, or the connection broke.
+    fn blob(&self, sha256: &str) -> Result<Box<dyn Read + '_>>;
+
+    /// Puts a question to the operation's half on the control side.
+    ///
+    /// # Errors
+    /// The other half's own fault, or a broken connection.
+    fn ask(&self, question: Value) -> Result<Value>;
+
+    /// Offers bytes to the control side; returns where to write them.
+    ///
+    /// # Errors
+    /// A broken connection.
+    fn give(&self, sha256: &str, size: u64) -> Result<Box<dyn Write + '_>>;
+
+    /// Shows a piece of a command's output while it runs.
+    fn output(&self, stream: Stream, bytes: &[u8]);
+}
+
+/// A peer for steps that need none: every question is refused.
+#[derive(Debug, Default)]
+pub struct NoPeer;
+
+impl Peer for NoPeer {
+    fn blob(&self, sha256: &str) -> Result<Box<dyn Read + '_>> {
+        Err(Error::internal(format!("nobody here has the content `{sha256}`")))
+    }
+
+    fn ask(&self, question: Value) -> Result<Value> {
+        Err(Error::internal(format!("nobody here answers `{question}`")))
+    }
+
+    fn give(&self, sha256: &str, _size: u64) -> Result<Box<dyn Write + '_>> {
+        Err(Error::internal(format!("nobody here takes the content `{sha256}`")))
+    }
+
+    fn output(&self, _stream: Stream, _bytes: &[u8]) {}
+}

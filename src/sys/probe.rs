@@ -1,0 +1,354 @@
+//! Reading a host, as it is or, in check mode, as earlier steps would have left it.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::accounts::{self, Group, User};
+use super::command::{Command, Ran};
+use super::digests::Digests;
+use super::jobs::Jobs;
+use super::overlay::{Kind, Overlay, Planned};
+use super::peer::Peer;
+use crate::change::Content;
+use crate::error::{Context, Error, Result};
+
+/// What stands at a path; links are not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// File, directory, link or other.
+    pub kind: Kind,
+    /// Permission bits, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// The owner's name, or its number where it has no name.
+    pub owner: String,
+    /// The group's name, or its number where it has no name.
+    pub group: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Where a link points.
+    pub target: Option<String>,
+    /// The owner's number; `None` for a planned owner.
+    pub uid: Option<u32>,
+    /// The group's number; `None` for a planned group.
+    pub gid: Option<u32>,
+}
+
+/// Read-only access to a host.
+pub struct Probe<'a> {
+    pub(super) overlay: Option<&'a RefCell<Overlay>>,
+    pub(super) peer: &'a dyn Peer,
+    pub(super) jobs: &'a Jobs,
+    pub(super) digests: &'a RefCell<Digests>,
+    pub(super) stream: bool,
+    state_dir: PathBuf,
+    run_dir: PathBuf,
+}
+
+impl<'a> Probe<'a> {
+    /// A probe of this host. With an overlay it sees the host as planned.
+    pub fn new(
+        overlay: Option<&'a RefCell<Overlay>>,
+        peer: &'a dyn Peer,
+        jobs: &'a Jobs,
+        digests: &'a RefCell<Digests>,
+        stream: bool,
+    ) -> Self {
+        let (state_dir, run_dir) = directories();
+        Self { overlay, peer, jobs, digests, stream, state_dir, run_dir }
+    }
+
+    /// Where mk keeps what must survive a reboot of this host.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Where mk keeps what a reboot of this host should forget.
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// What stands at a path; `None` when nothing does.
+    ///
+    /// # Errors
+    /// When the path cannot be looked at, or, in check mode, cannot be known yet.
+    pub fn look(&self, path: &Path) -> Result<Option<Look>> {
+        let Some(overlay) = self.overlay else { return real_look(path) };
+        let overlay = overlay.borrow();
+        match overlay.path(path) {
+            Some(Planned { kind: None, .. }) => Ok(None),
+            Some(planned) => {
+                let real = real_look(path)?.filter(|real| Some(real.kind) == planned.kind);
+                Ok(Some(planned_look(planned, real)))
+            }
+            None => match real_look(path)? {
+                Some(found) => Ok(Some(found)),
+                None => match overlay.doubt(path) {
+                    Some(reason) => Err(Error::unknown(reason)),
+                    None => Ok(None),
+                },
+            },
+        }
+    }
+
+    /// What stands at a path after every link is followed.
+    ///
+    /// # Errors
+    /// As for [`Probe::look`]; also a chain of links that does not end.
+    pub fn follow(&self, path: &Path) -> Result<Option<Look>> {
+        let mut path = path.to_owned();
+        for _ in 0..40 {
+            match self.look(&path)? {
+                Some(Look { kind: Kind::Link, target: Some(target), .. }) => {
+                    path = path.parent().unwrap_or(Path::new("/")).join(target);
+                }
+                found => return Ok(found),
+            }
+        }
+        Err(Error::step(format!("`{}` is a chain of links without an end", path.display())))
+    }
+
+    /// The bytes of a file, at most `limit`; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it is not a file, is longer than `limit`, cannot be read, or cannot be known yet.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+        if let Some(planned) = self.planned(path) {
+            return match (planned.kind, planned.content) {
+                (None, _) => Ok(None),
+                (Some(Kind::File), Some(Content { text: Some(text), .. })) => Ok(Some(text.into_bytes())),
+                (Some(Kind::File), Some(_)) => Err(Error::unknown(format!("the content planned for `{}` is not on the host yet", path.display()))),
+                (Some(Kind::File), None) => real_read(path, limit),
+                _ => Err(Error::step(format!("`{}` is not a file", path.display()))),
+            };
+        }
+        match real_read(path, limit)? {
+            None => self.doubted(path),
+            found => Ok(found),
+        }
+    }
+
+    /// The digest of a file, and its text where that is short; `None` when it is not there.
+    ///
+    /// # Errors
+    /// As for [`Probe::read`].
+    pub fn content(&self, path: &Path) -> Result<Option<Content>> {
+        if let Some(planned) = self.planned(path) {
+            return match (planned.kind, planned.content) {
+                (None, _) => Ok(None),
+                (Some(_), Some(content)) => Ok(Some(content)),
+                (Some(_), None) => self.digests.borrow_mut().content(path),
+            };
+        }
+        match self.digests.borrow_mut().content(path)? {
+            None => self.doubted(path),
+            found => Ok(found),
+        }
+    }
+
+    /// The names directly inside a directory, sorted; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn list(&self, path: &Path) -> Result<Option<Vec<String>>> {
+        let mut names: Vec<String> = match fs::read_dir(path) {
+            Ok(entries) => entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(Error::step(format!("cannot list `{}`", path.display())).because(e)),
+        };
+        if let Some(overlay) = self.overlay {
+            let overlay = overlay.borrow();
+            names.retain(|name| overlay.path(&path.join(name)).is_none_or(|planned| planned.kind.is_some()));
+            for (child, planned) in overlay.children(path) {
+                let name = child.file_name().map(|name| name.to_string_lossy().into_owned());
+                names.extend(name.filter(|_| planned.kind.is_some()));
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(if names.is_empty() && self.look(path)?.is_none() { None } else { Some(names) })
+    }
+
+    /// A user by name or number; a planned one has the numbers it would get, which are not known: 0.
+    pub fn user(&self, key: &str) -> Option<User> {
+        accounts::user(key).or_else(|| {
+            let overlay = self.overlay?.borrow();
+            let (_, home) = overlay.user(key)?;
+            let unknown = String::new();
+            Some(User { name: key.into(), uid: 0, gid: 0, comment: unknown.clone(), home: home.clone(), shell: unknown })
+        })
+    }
+
+    /// Whether a user is only planned, so that its numbers are not known.
+    pub fn user_is_planned(&self, name: &str) -> bool {
+        self.overlay.is_some_and(|overlay| overlay.borrow().user(name).is_some()) && accounts::user(name).is_none()
+    }
+
+    /// A group by name or number.
+    pub fn group(&self, key: &str) -> Option<Group> {
+        accounts::group(key).or_else(|| {
+            let planned = self.overlay?.borrow().group(key);
+            planned.then(|| Group { name: key.into(), gid: 0, members: Vec::new() })
+        })
+    }
+
+    /// Every group that lists `user` as a member.
+    pub fn memberships(&self, user: &str) -> Vec<String> {
+        accounts::groups().into_iter().filter(|g| g.members.iter().any(|m| m == user)).map(|g| g.name).collect()
+    }
+
+    /// Runs a command that only looks. What it prints is what the host says now.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time; in check mode also when its program is only
+    /// planned. Its exit status is the caller's to judge.
+    pub fn observe(&self, command: &Command) -> Result<Ran> {
+        let result = Command { stream: command.stream && self.stream, ..command.clone() }.execute(self.jobs, self.peer);
+        if let (Err(_), Some(overlay), Some(program)) = (&result, self.overlay, command.argv.first()) {
+            let overlay = overlay.borrow();
+            if overlay.path(Path::new(program)).is_some_and(|planned| planned.kind.is_some()) {
+                return Err(Error::unknown(format!("`{program}` is not on the host yet")));
+            }
+            let missing = self.program(program).is_none();
+            if let Some(reason) = overlay.doubt(Path::new(program)).filter(|_| missing) {
+                return Err(Error::unknown(reason));
+            }
+        }
+        result
+    }
+
+    /// Where a program is, by the search path of this process and the usual places for administration.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        let runs = |path: &Path| fs::metadata(path).is_ok_and(|m| m.is_file() && m.mode() & 0o111 != 0);
+        if name.contains('/') {
+            return Some(PathBuf::from(name)).filter(|path| runs(path));
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        path.split(':').chain(usual).filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join(name)).find(|p| runs(p))
+    }
+
+    /// Puts a question to the operation's half on the control side.
+    ///
+    /// # Errors
+    /// The other half's fault, or a broken connection.
+    pub fn ask(&self, question: Value) -> Result<Value> {
+        self.peer.ask(question)
+    }
+
+    /// Sends bytes of this host to the control side.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn give(&self, sha256: &str, size: u64) -> Result<Box<dyn io::Write + '_>> {
+        self.peer.give(sha256, size)
+    }
+
+    /// Why something may be there once earlier steps have run, in check mode; `None` when nothing suggests so.
+    pub fn doubt(&self, path: &Path) -> Option<String> {
+        self.overlay?.borrow().doubt(path)
+    }
+
+    /// Whether an earlier step of this check would install the package.
+    pub fn package_is_planned(&self, name: &str) -> bool {
+        self.overlay.is_some_and(|overlay| overlay.borrow().package(name))
+    }
+
+    /// Whether an earlier step of this check planned anything at or below the path.
+    pub fn is_planned(&self, path: &Path) -> bool {
+        self.planned(path).is_some_and(|planned| planned.kind.is_some())
+    }
+
+    fn planned(&self, path: &Path) -> Option<Planned> {
+        self.overlay?.borrow().path(path).cloned()
+    }
+
+    fn doubted<T>(&self, path: &Path) -> Result<Option<T>> {
+        match self.doubt(path) {
+            Some(reason) => Err(Error::unknown(reason)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// State that lasts and state that a reboot clears: the system's own for root, the user's for others.
+fn directories() -> (PathBuf, PathBuf) {
+    if rustix::process::geteuid().is_root() {
+        return ("/var/lib/mk/agent".into(), "/run/mk".into());
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/nonexistent"), PathBuf::from);
+    let state = home.join(".local/state/mk/agent");
+    let run = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |dir| PathBuf::from(dir).join("mk"));
+    (state, run)
+}
+
+fn planned_look(planned: &Planned, real: Option<Look>) -> Look {
+    let kind = planned.kind.unwrap_or(Kind::Other);
+    let default_mode = if kind == Kind::Dir { 0o755 } else { 0o644 };
+    let (uid, gid) = (real.as_ref().and_then(|r| r.uid), real.as_ref().and_then(|r| r.gid));
+    let real_size = real.as_ref().map_or(0, |r| r.size);
+    let real_target = real.as_ref().and_then(|r| r.target.clone());
+    let real_mode = real.as_ref().map(|r| r.mode);
+    let (real_owner, real_group) = real.map_or_else(|| ("root".into(), "root".into()), |r| (r.owner, r.group));
+    Look {
+        kind,
+        mode: planned.mode.or(real_mode).unwrap_or(default_mode),
+        uid: if planned.owner.is_some() { None } else { uid },
+        gid: if planned.group.is_some() { None } else { gid },
+        owner: planned.owner.clone().unwrap_or(real_owner),
+        group: planned.group.clone().unwrap_or(real_group),
+        size: planned.content.as_ref().map_or(real_size, |content| content.size),
+        target: planned.target.clone().or(real_target),
+    }
+}
+
+fn real_look(path: &Path) -> Result<Option<Look>> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) => return Err(Error::step(format!("cannot look at `{}`", path.display())).because(e)),
+    };
+    let kind = match meta.file_type() {
+        t if t.is_file() => Kind::File,
+        t if t.is_dir() => Kind::Dir,
+        t if t.is_symlink() => Kind::Link,
+        t if t.is_block_device() || t.is_char_device() || t.is_fifo() || t.is_socket() => Kind::Other,
+        _ => Kind::Other,
+    };
+    let target = (kind == Kind::Link).then(|| fs::read_link(path)).transpose().or_step(|| format!("cannot read the link `{}`", path.display()))?;
+    Ok(Some(Look {
+        kind,
+        mode: meta.mode() & 0o7777,
+        owner: accounts::user(&meta.uid().to_string()).map_or_else(|| meta.uid().to_string(), |user| user.name),
+        group: accounts::group(&meta.gid().to_string()).map_or_else(|| meta.gid().to_string(), |group| group.name),
+        size: meta.size(),
+        target: target.map(|target| target.to_string_lossy().into_owned()),
+        uid: Some(meta.uid()),
+        gid: Some(meta.gid()),
+    }))
+}
+
+/// Opens a file for reading; a pipe or device does not block the agent.
+pub(super) fn open(path: &Path) -> Result<Option<File>> {
+    // O_NONBLOCK: opening a pipe that nobody writes to must not hang; regular files ignore it.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    match File::options().read(true).custom_flags(i32::try_from(flags).unwrap_or(0)).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(Error::step(format!("cannot read `{}`", path.display())).because(e)),
+    }
+}
+
+fn real_read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).or_step(|| format!("cannot read `{}`", path.display()))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::step(format!("`{}` is longer than {limit} bytes", path.display())));
+    }
+    Ok(Some(bytes))
+}

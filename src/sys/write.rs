@@ -1,0 +1,200 @@
+//! Writing a file whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+use sha2::{Digest, Sha256};
+
+use crate::change::hex;
+use crate::error::{Context, Error, Result};
+
+/// Who a new file belongs to and who may use it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Placement {
+    /// Permission bits; the old file's, else 0644, when not given.
+    pub mode: Option<u32>,
+    /// The owner; the old file's, else the agent's own user, when not given.
+    pub uid: Option<u32>,
+    /// The group; the old file's, else the agent's own group, when not given.
+    pub gid: Option<u32>,
+}
+
+/// What our temporary siblings are called: `.NAME.mk-RANDOM`.
+fn prefix(path: &Path) -> String {
+    format!(".{}.mk-", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Removes temporary siblings that a run killed at the wrong moment left beside `path`.
+///
+/// The host's lock makes sure that no other run is using them.
+pub fn sweep(path: &Path) {
+    let Some(parent) = path.parent() else { return };
+    let prefix = prefix(path);
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Writes `source` beside `path`, lets `inspect` see the result, and renames it over `path`.
+///
+/// The new file has its owner and mode before it has any content, and is on disk before it has its name.
+/// Where `sha256` is given, other bytes are refused.
+pub(super) fn replace(
+    path: &Path,
+    source: &mut dyn Read,
+    sha256: Option<&str>,
+    place: Placement,
+    inspect: &dyn Fn(&Path) -> Result,
+) -> Result {
+    let failed = || format!("cannot write `{}`", path.display());
+    let parent = path.parent().ok_or_else(|| Error::step(failed()).because("it has no directory"))?;
+    let old = fs::symlink_metadata(path).ok();
+    if old.as_ref().is_some_and(fs::Metadata::is_dir) {
+        return Err(Error::step(failed()).because("a directory is there"));
+    }
+    sweep(path);
+    let temporary = parent.join(format!("{}{:016x}", prefix(path), random()));
+    let mut file = Unnamed::create(parent, &temporary).or_step(failed)?;
+    let old = old.filter(fs::Metadata::is_file);
+    let uid = place.uid.or(old.as_ref().map(MetadataExt::uid));
+    let gid = place.gid.or(old.as_ref().map(MetadataExt::gid));
+    rustix::fs::fchown(file.as_fd(), uid.map(Uid::from_raw), gid.map(Gid::from_raw)).or_step(failed)?;
+    let mode = place.mode.or(old.as_ref().map(|m| m.mode() & 0o7777)).unwrap_or(0o644);
+    rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(mode)).or_step(failed)?;
+    let written = fill(&mut file.file, source, path)?;
+    if sha256.is_some_and(|wanted| wanted != written) {
+        return Err(Error::step(failed()).because(format!("what arrived has the digest {written}")));
+    }
+    file.file.sync_all().or_step(failed)?;
+    file.name(&temporary).or_step(failed)?;
+    inspect(&temporary)?;
+    fs::rename(&temporary, path).or_step(failed)?;
+    file.done();
+    sync_dir(parent);
+    Ok(())
+}
+
+fn fill(file: &mut File, source: &mut dyn Read, path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(count) => count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(Error::step(format!("cannot receive the content of `{}`", path.display())).because(e)),
+        };
+        hash.update(&buffer[..count]);
+        file.write_all(&buffer[..count]).or_step(|| format!("cannot write `{}`", path.display()))?;
+    }
+}
+
+/// Makes a rename in `dir` last. Not every file system can; that is no fault of the step.
+pub(super) fn sync_dir(dir: &Path) {
+    if let Ok(dir) = File::open(dir) {
+        let _ = dir.sync_all();
+    }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_ne_bytes(bytes)
+}
+
+/// A file that has no name until it is complete, so that a killed agent leaves nothing behind; where the
+/// file system cannot do that, one with a temporary name that is removed unless [`Unnamed::done`] is called.
+struct Unnamed {
+    file: File,
+    named: Option<PathBuf>,
+}
+
+impl Unnamed {
+    fn create(parent: &Path, temporary: &Path) -> io::Result<Self> {
+        let mode = Mode::from_raw_mode(0o600);
+        let unnamed = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        if let Ok(fd) = rustix::fs::open(parent, unnamed, mode) {
+            return Ok(Self { file: File::from(fd), named: None });
+        }
+        let exclusive = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(temporary, exclusive, mode)?;
+        Ok(Self { file: File::from(fd), named: Some(temporary.to_owned()) })
+    }
+
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    fn name(&mut self, temporary: &Path) -> io::Result<()> {
+        if self.named.is_none() {
+            let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            rustix::fs::linkat(CWD, own, CWD, temporary, AtFlags::SYMLINK_FOLLOW)?;
+            self.named = Some(temporary.to_owned());
+        }
+        Ok(())
+    }
+
+    fn done(mut self) {
+        self.named = None;
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        if let Some(path) = &self.named {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn scratch() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn the_old_content_stays_when_the_new_one_does_not_pass_inspection() {
+        let dir = scratch();
+        let path = dir.path().join("f");
+        fs::write(&path, "old").unwrap();
+        let refuse = |_: &Path| Err(Error::step("no"));
+        assert!(replace(&path, &mut &b"new"[..], None, Placement::default(), &refuse).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn bytes_with_another_digest_are_refused() {
+        let dir = scratch();
+        let path = dir.path().join("f");
+        let error = replace(&path, &mut &b"new"[..], Some("00"), Placement::default(), &|_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("has the digest"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_mode_is_in_place_before_inspection_and_leftovers_are_swept() {
+        let dir = scratch();
+        let path = dir.path().join("f");
+        fs::write(dir.path().join(".f.mk-0123"), "left by a killed run").unwrap();
+        let place = Placement { mode: Some(0o600), ..Placement::default() };
+        let inspect = |seen: &Path| {
+            assert_eq!(fs::metadata(seen).unwrap().permissions().mode() & 0o777, 0o600);
+            Ok(())
+        };
+        replace(&path, &mut &b"new"[..], None, place, &inspect).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
