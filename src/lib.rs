@@ -23,8 +23,16 @@
 
 pub mod agent;
 pub mod change;
+#[cfg(feature = "control")]
+pub mod control;
 pub mod error;
+#[cfg(feature = "control")]
+pub mod event;
+#[cfg(feature = "control")]
+pub mod fleet;
 pub mod op;
 pub mod ops;
+#[cfg(feature = "control")]
+pub mod secret;
 pub mod sys;
 pub mod wire;

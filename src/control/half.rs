@@ -1,0 +1,50 @@
+//! The control side's half of a step: what an agent may ask in the middle of one.
+
+use std::io::{Read, Write};
+
+use serde_json::Value;
+
+use super::Control;
+use crate::error::{Error, Kind, Result};
+use crate::wire::Request;
+
+/// Answers an agent's questions about one step.
+pub trait Other: Sync {
+    /// The content that the step named by digest.
+    ///
+    /// # Errors
+    /// When it was never offered, or cannot be read any more.
+    fn blob(&self, request: &Request, sha256: &str) -> Result<Box<dyn Read + Send>>;
+
+    /// The operation's answer to a question of its half on the host.
+    ///
+    /// # Errors
+    /// The operation's fault; it becomes the step's.
+    fn answer(&self, request: &Request, question: &Value) -> Result<Value>;
+
+    /// Where bytes that the host sends are written to. It is flushed at their end.
+    ///
+    /// # Errors
+    /// When the step did not ask for any.
+    fn take(&self, request: &Request, sha256: &str, size: u64) -> Result<Box<dyn Write + Send>>;
+}
+
+/// The halves of all operations, for one host.
+pub struct Half<'a> {
+    pub(super) control: &'a Control,
+    pub(super) host: &'a str,
+}
+
+impl Other for Half<'_> {
+    fn blob(&self, _request: &Request, sha256: &str) -> Result<Box<dyn Read + Send>> {
+        self.control.blobs.open(sha256)
+    }
+
+    fn answer(&self, request: &Request, _question: &Value) -> Result<Value> {
+        Err(Error::new(Kind::Protocol, format!("`{}` on `{}` asks a question nobody expects", request.op, self.host)))
+    }
+
+    fn take(&self, request: &Request, _sha256: &str, _size: u64) -> Result<Box<dyn Write + Send>> {
+        Err(Error::new(Kind::Protocol, format!("`{}` on `{}` sends content nobody asked for", request.op, self.host)))
+    }
+}

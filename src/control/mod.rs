@@ -1,0 +1,42 @@
+//! What is resolved on this side: sources read, templates rendered, content kept ready for the hosts that
+//! ask for it. It knows the operations that have a half on this side, and nothing of connections.
+
+mod blobs;
+mod half;
+mod resolve;
+mod sources;
+mod template;
+
+use std::path::PathBuf;
+
+pub use blobs::Blobs;
+pub use half::{Half, Other};
+pub use resolve::Place;
+pub use sources::{Base, Found, STDLIB, Sources};
+pub use template::Templates;
+
+use crate::secret::Secrets;
+
+/// This side's part in the operations of a run.
+pub struct Control {
+    /// The secrets of the run.
+    pub secrets: Secrets,
+    /// Content that hosts may ask for.
+    pub blobs: Blobs,
+    /// Where sources are looked for.
+    pub sources: Sources,
+    /// Renders templates.
+    pub templates: Templates,
+}
+
+impl Control {
+    /// A control side for the project in a folder.
+    pub fn new(project: PathBuf, secrets: Secrets) -> Self {
+        Self { secrets, blobs: Blobs::default(), sources: Sources::new(project), templates: Templates::new() }
+    }
+
+    /// The half that answers one host's steps.
+    pub fn half<'a>(&'a self, host: &'a str) -> Half<'a> {
+        Half { control: self, host }
+    }
+}

@@ -1,0 +1,168 @@
+//! Where scripts, files and templates are looked for: beside the script that names them, then in the
+//! project, then in the standard library that is built into mk.
+
+use std::path::{Component, Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+
+use crate::error::{Context, Error, Kind, Result, nearest};
+
+/// The standard library as it was built in.
+pub static STDLIB: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/stdlib");
+
+/// What names of built-in files begin with.
+const BUILT_IN: &str = "stdlib:";
+
+/// The script that names a source: a file on disk, or one of the built-in library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// A script on disk.
+    File(PathBuf),
+    /// A script of the built-in library, by its path there.
+    BuiltIn(PathBuf),
+}
+
+impl Base {
+    /// The base that a script's source name stands for.
+    pub fn of(source: &str) -> Self {
+        match source.strip_prefix(BUILT_IN) {
+            Some(path) => Self::BuiltIn(path.into()),
+            None => Self::File(source.into()),
+        }
+    }
+}
+
+/// Something found.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// A file on disk.
+    Disk(PathBuf),
+    /// A file of the built-in library: its name for messages, and its bytes.
+    BuiltIn(String, &'static [u8]),
+}
+
+impl Found {
+    /// Its name for messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Disk(path) => path.display().to_string(),
+            Self::BuiltIn(name, _) => name.clone(),
+        }
+    }
+
+    /// Its text.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not UTF-8.
+    pub fn text(&self) -> Result<String> {
+        let failed = || format!("cannot read `{}`", self.name());
+        match self {
+            Self::Disk(path) => std::fs::read_to_string(path).or_kind(Kind::Playbook, failed),
+            Self::BuiltIn(_, bytes) => String::from_utf8(bytes.to_vec()).or_kind(Kind::Playbook, failed),
+        }
+    }
+}
+
+/// The places where things are looked for.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    project: PathBuf,
+}
+
+impl Sources {
+    /// The sources of the project in a folder.
+    pub fn new(project: PathBuf) -> Self {
+        Self { project }
+    }
+
+    /// The project's folder.
+    pub fn project(&self) -> &Path {
+        &self.project
+    }
+
+    /// A file or template that a script names. For a script `x.rhai`: in the folder `x` beside it, then
+    /// beside it, then in `files` and `templates` beside it.
+    ///
+    /// # Errors
+    /// When it is nowhere; names the places and the nearest name.
+    pub fn find(&self, base: &Base, src: &Path) -> Result<Found> {
+        if src.is_absolute() {
+            return if src.exists() { Ok(Found::Disk(src.to_owned())) } else { Err(missing(src, &[], None)) };
+        }
+        if src.components().any(|part| part == Component::ParentDir) && matches!(base, Base::BuiltIn(_)) {
+            return Err(missing(src, &[], None));
+        }
+        let script = match base {
+            Base::File(script) | Base::BuiltIn(script) => script,
+        };
+        let beside = script.parent().unwrap_or(Path::new("")).to_owned();
+        let folders = [script.with_extension(""), beside.clone(), beside.join("files"), beside.join("templates")];
+        for folder in &folders {
+            let path = folder.join(src);
+            match base {
+                Base::File(_) if path.exists() => return Ok(Found::Disk(path)),
+                Base::BuiltIn(_) => {
+                    let overridden = self.project.join("stdlib").join(&path);
+                    if overridden.exists() {
+                        return Ok(Found::Disk(overridden));
+                    }
+                    if let Some(file) = STDLIB.get_file(&path) {
+                        return Ok(Found::BuiltIn(format!("{BUILT_IN}{}", path.display()), file.contents()));
+                    }
+                }
+                Base::File(_) => {}
+            }
+        }
+        let near = neighbour(&folders, src);
+        Err(missing(src, &folders, near))
+    }
+
+    /// A module of the standard library: the project's own first, then the one built in.
+    ///
+    /// # Errors
+    /// When there is none; offers the nearest.
+    pub fn module(&self, base: &Base, name: &str) -> Result<Found> {
+        let file = PathBuf::from(format!("{name}.rhai"));
+        let plain = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !plain(&file) {
+            return Err(Error::playbook(format!("a module cannot be imported from `{name}`")).hint("import it by its name: `import \"etcd\" as etcd;`"));
+        }
+        let beside = match base {
+            Base::File(script) => script.parent().map(|dir| dir.join(&file)),
+            Base::BuiltIn(_) => None,
+        };
+        let on_disk = beside.into_iter().chain([self.project.join("stdlib").join(&file), self.project.join("../stdlib").join(&file)]);
+        for path in on_disk {
+            if path.is_file() {
+                return Ok(Found::Disk(path));
+            }
+        }
+        if let Some(found) = STDLIB.get_file(&file) {
+            return Ok(Found::BuiltIn(format!("{BUILT_IN}{}", file.display()), found.contents()));
+        }
+        let known: Vec<String> = STDLIB.files().filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
+        let error = Error::playbook(format!("there is no module `{name}`"));
+        Err(match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("modules are looked for beside the script, in `stdlib/` of the project, and in mk itself"),
+        })
+    }
+}
+
+fn missing(src: &Path, folders: &[PathBuf], near: Option<String>) -> Error {
+    let mut error = Error::playbook(format!("there is no file `{}`", src.display()));
+    if let Some(near) = near {
+        error = error.hint(format!("did you mean `{near}`?"));
+    }
+    let places: Vec<String> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
+    if places.is_empty() { error } else { error.hint(format!("looked for in {}", places.join(", "))) }
+}
+
+fn neighbour(folders: &[PathBuf], src: &Path) -> Option<String> {
+    let names: Vec<String> = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flat_map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect();
+    nearest(&src.to_string_lossy(), names.iter().map(String::as_str)).map(str::to_owned)
+}

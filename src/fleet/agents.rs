@@ -1,0 +1,76 @@
+//! The agents' executables, one an architecture.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::change::digest;
+use crate::error::{Context, Error, Kind, Result};
+
+/// Executables built into mk, by architecture; empty in a build that had none at hand.
+static BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/agents.rs"));
+
+/// One executable.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Their hex SHA-256, which is also its name on hosts.
+    pub sha256: String,
+}
+
+/// The executables at hand.
+#[derive(Debug, Clone)]
+pub struct Agents(BTreeMap<String, Agent>);
+
+impl Agents {
+    /// Those in the folder that `MK_AGENT_DIR` names, else those built in, else those beside mk itself.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn load() -> Result<Self> {
+        let mut found = BTreeMap::new();
+        let named = std::env::var_os("MK_AGENT_DIR").map(PathBuf::from);
+        if named.is_none() {
+            for (arch, bytes) in BUILT_IN {
+                found.insert((*arch).to_owned(), Agent { bytes: bytes.to_vec(), sha256: digest(bytes) });
+            }
+        }
+        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
+        let folders = named.into_iter().chain(beside.iter().flat_map(|dir| [dir.join("agents"), dir.join("../agents")]));
+        for folder in folders {
+            if found.is_empty() {
+                found = read(&folder)?;
+            }
+        }
+        if found.is_empty() {
+            return Err(Error::new(Kind::Internal, "there is no agent to send to hosts")
+                .hint("build them with `.ci/build`, or name their folder in `MK_AGENT_DIR`"));
+        }
+        Ok(Self(found))
+    }
+
+    /// The agent for an architecture, as `uname -m` names it.
+    pub fn get(&self, arch: &str) -> Option<&Agent> {
+        self.0.get(arch)
+    }
+
+    /// All of them, by architecture.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Agent)> {
+        self.0.iter().map(|(arch, agent)| (arch.as_str(), agent))
+    }
+}
+
+fn read(folder: &Path) -> Result<BTreeMap<String, Agent>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(BTreeMap::new()) };
+    let mut found = BTreeMap::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(arch) = name.strip_prefix("mk-agent-") {
+            let bytes = std::fs::read(entry.path())
+                .or_kind(Kind::Internal, || format!("cannot read the agent `{}`", entry.path().display()))?;
+            let sha256 = digest(&bytes);
+            found.insert(arch.to_owned(), Agent { bytes, sha256 });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,253 @@
+//! One host of the run: its connection and its agent, or why there is none.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Mutex;
+
+use super::bootstrap::{self, Become};
+use super::pool::{Fleet, Pipes};
+use super::talk::{Listener, Talk, Traffic};
+use crate::change::Outcome;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Step, What};
+use crate::secret::Masked;
+use crate::wire::{Mode, Request};
+
+/// A step to be run on a host.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The host.
+    pub host: String,
+    /// The step, for those who watch.
+    pub step: Step,
+    /// The parameters, resolved on this side, secrets still as tokens.
+    pub args: Value,
+    /// Check or apply; a step that only reads may run in a check.
+    pub mode: Mode,
+    /// A step to run at the end when this one changes something.
+    pub notify: Option<Value>,
+    /// The notification that this step settles.
+    pub settles: Option<Value>,
+    /// Pass output on while the step runs.
+    pub stream: bool,
+}
+
+/// What came of a command on the bare connection.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    /// What it printed.
+    pub stdout: Vec<u8>,
+    /// What it complained.
+    pub stderr: Vec<u8>,
+}
+
+enum State {
+    New,
+    Ready { pipes: Box<dyn Pipes>, talk: Box<Talk> },
+    Lost(Error),
+}
+
+/// A host's place in the fleet. Steps wait here for each other.
+pub(super) struct Slot {
+    name: String,
+    state: Mutex<State>,
+}
+
+impl Slot {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), state: Mutex::new(State::New) }
+    }
+
+    pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
+        let mut state = self.state.lock().await;
+        if fleet.is_stopped() {
+            return Err(Error::new(Kind::Interrupted, "stopped"));
+        }
+        if matches!(*state, State::New) {
+            *state = match self.connect(fleet).await {
+                Ok(ready) => ready,
+                Err(error) => {
+                    fleet.tell(What::HostFailed { host: self.name.clone(), error: error.clone() });
+                    State::Lost(error)
+                }
+            };
+        }
+        let talk = match &mut *state {
+            State::Ready { talk, .. } => talk,
+            State::Lost(error) => return Err(error.clone()),
+            State::New => return Err(Error::internal("a host that is neither connected nor lost")),
+        };
+        let result = self.step(fleet, talk, call).await;
+        if let Err(error) = &result
+            && error.kind().is_connection()
+            && !fleet.is_stopped()
+        {
+            fleet.tell(What::HostFailed { host: self.name.clone(), error: error.clone() });
+            *state = State::Lost(error.clone());
+        }
+        result
+    }
+
+    async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+        if call.mode == Mode::Apply {
+            talk.lock(&fleet.options.holder).await?;
+        }
+        let mut args = call.args.clone();
+        let secret = fleet.control.secrets.reveal(&mut args);
+        let request = Request {
+            id: call.step.id,
+            op: call.step.op.clone(),
+            args,
+            mode: call.mode,
+            user: call.step.user.clone(),
+            place: call.step.place.clone(),
+            secret,
+            stream: call.stream,
+            notify: call.notify.clone(),
+            settles: call.settles.clone(),
+        };
+        let masked = || Masked::new(fleet.control.secrets.clone());
+        let mut listener = Shown { fleet, host: &self.name, id: request.id, out: masked(), err: masked() };
+        let other = fleet.control.half(&self.name);
+        let result = talk.step(&request, &other, &mut listener).await;
+        listener.finish();
+        result
+    }
+
+    /// Connects, starts the agent, and runs what an earlier run left to be run.
+    async fn connect(&self, fleet: &Fleet) -> Result<State> {
+        let permit = fleet.handshakes.acquire().await.map_err(|e| Error::internal("the fleet is closed").because(e))?;
+        let started = Instant::now();
+        let pipes = fleet.connector.connect(&self.name).await?;
+        let user = fleet.connector.become_user(&self.name);
+        let other = user.map(|user| Become { user, password: fleet.prompts.become_password() });
+        let (command, mark) = bootstrap::command(&fleet.agents, other.as_ref());
+        let mut pipe = pipes.spawn(&command).await?;
+        let pushed = bootstrap::start(&mut pipe, &fleet.agents, &mark, other.as_ref(), fleet.options.start_limit).await?;
+        let mut talk = tokio::time::timeout(fleet.options.start_limit, Talk::begin(pipe))
+            .await
+            .map_err(|_| Error::new(Kind::Unreachable, "the agent started but did not speak"))??;
+        drop(permit);
+        fleet.remember_stopper(talk.stopper());
+        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        fleet.tell(What::Connected { host: self.name.clone(), way: pipes.way(), pushed, took });
+        if fleet.mode() == Mode::Apply {
+            self.catch_up(fleet, &mut talk).await?;
+        }
+        Ok(State::Ready { pipes, talk: Box::new(talk) })
+    }
+
+    /// Runs the steps that an earlier run notified and did not live to run.
+    async fn catch_up(&self, fleet: &Fleet, talk: &mut Talk) -> Result {
+        for pending in talk.hello.pending.clone() {
+            let text = |field: &str| pending.get(field).and_then(Value::as_str).map(str::to_owned);
+            let Some(op) = text("op") else { continue };
+            let step = Step {
+                id: fleet.next_id(),
+                host: self.name.clone(),
+                subject: text("subject").unwrap_or_default(),
+                op,
+                user: text("user"),
+                place: None,
+                task: Some("left by an earlier run".to_owned()),
+            };
+            let args = pending.get("args").cloned().unwrap_or_default();
+            let settles = Some(pending.clone());
+            let call = Call { host: self.name.clone(), step, args, mode: Mode::Apply, notify: None, settles, stream: false };
+            fleet.tell(What::StepStarted { step: call.step.clone() });
+            let begun = Instant::now();
+            let result = self.step(fleet, talk, &call).await;
+            let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            match result {
+                Ok(outcome) => fleet.tell(What::StepDone { step: call.step, outcome, took }),
+                Err(error) => {
+                    fleet.tell(What::StepFailed { step: call.step, error: error.clone(), took });
+                    return Err(error.because("a step that an earlier run left behind failed"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn raw(&self, fleet: &Fleet, command: &str, stdin: &[u8], limit: Duration) -> Result<Raw> {
+        let state = self.state.lock().await;
+        let opened;
+        let pipes = match &*state {
+            State::Ready { pipes, .. } => pipes,
+            _ => {
+                opened = fleet.connector.connect(&self.name).await?;
+                &opened
+            }
+        };
+        let talk = async {
+            let mut pipe = pipes.spawn(command).await?;
+            let lost = |e| Error::new(Kind::Unreachable, "the connection to the host was lost").because(e);
+            pipe.stdin.write_all(stdin).await.map_err(lost)?;
+            pipe.stdin.shutdown().await.map_err(lost)?;
+            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+            let most = u64::try_from(crate::sys::OUTPUT_LIMIT).unwrap_or(u64::MAX);
+            let (mut out, mut err) = (pipe.stdout.take(most), pipe.stderr.take(most));
+            let (a, b) = tokio::join!(out.read_to_end(&mut stdout), err.read_to_end(&mut stderr));
+            a.and(b).map_err(lost)?;
+            Ok(Raw { stdout, stderr })
+        };
+        let late = |_| Error::step(format!("the command did not end within {} s", limit.as_secs()));
+        tokio::time::timeout(limit, talk).await.map_err(late)?
+    }
+
+    pub(super) async fn reset(&self) {
+        *self.state.lock().await = State::New;
+    }
+
+    pub(super) async fn traffic(&self) -> Traffic {
+        match &*self.state.lock().await {
+            State::Ready { talk, .. } => talk.traffic,
+            _ => Traffic::default(),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        let state = std::mem::replace(&mut *self.state.lock().await, State::New);
+        if let State::Ready { pipes, talk } = state {
+            talk.end().await;
+            pipes.close().await;
+        }
+    }
+}
+
+/// Passes output on, without the secrets.
+struct Shown<'a> {
+    fleet: &'a Fleet,
+    host: &'a str,
+    id: u64,
+    out: Masked,
+    err: Masked,
+}
+
+impl Shown<'_> {
+    fn tell(&self, stderr: bool, text: String) {
+        if !text.is_empty() {
+            self.fleet.tell(What::Output { id: self.id, host: self.host.to_owned(), stderr, text });
+        }
+    }
+
+    fn finish(self) {
+        let (out, err) = (self.out, self.err);
+        let shown = [(false, out.finish()), (true, err.finish())];
+        for (stderr, text) in shown {
+            if !text.is_empty() {
+                self.fleet.tell(What::Output { id: self.id, host: self.host.to_owned(), stderr, text });
+            }
+        }
+    }
+}
+
+impl Listener for Shown<'_> {
+    fn output(&mut self, _id: u64, stderr: bool, bytes: &[u8]) {
+        let masked = if stderr { &mut self.err } else { &mut self.out };
+        let text = masked.push(bytes);
+        self.tell(stderr, text);
+    }
+}

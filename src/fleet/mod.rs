@@ -1,0 +1,14 @@
+//! The hosts of a run: their connections, their agents, and the sending of steps.
+//!
+//! One connection a host, opened when the first step needs it; steps of one host queue behind each other.
+//! It knows operations only by name and never looks at a script.
+
+mod agents;
+mod bootstrap;
+mod host;
+mod pool;
+mod talk;
+
+pub use agents::{Agent, Agents};
+pub use host::Call;
+pub use pool::{Connector, Fleet, Options, Pipe, Pipes, Prompts};

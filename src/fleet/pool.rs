@@ -1,0 +1,224 @@
+//! Every host of the run, and what they share.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::agents::Agents;
+use super::host::{Call, Slot};
+use super::talk::{Stopper, Traffic};
+use crate::change::Outcome;
+use crate::control::Control;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Events, What};
+use crate::wire::Mode;
+
+/// The three streams of a command on a host.
+pub struct Pipe {
+    /// Its standard input.
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its standard output.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its standard error.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+impl Pipe {
+    /// Puts bytes back in front of the standard output.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        let rest = std::mem::replace(&mut self.stdout, Box::new(tokio::io::empty()));
+        self.stdout = Box::new(std::io::Cursor::new(bytes.to_vec()).chain(rest));
+    }
+
+    #[allow(clippy::type_complexity, reason = "the parts of the struct, by value")]
+    pub(super) fn split(
+        self,
+    ) -> (Box<dyn AsyncWrite + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>) {
+        (self.stdin, self.stdout, self.stderr)
+    }
+}
+
+/// A boxed future, because a trait object cannot have `async fn`.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An open connection to a host that can start commands.
+pub trait Pipes: Send + Sync {
+    /// Starts a command; the login shell of the host reads it.
+    fn spawn<'a>(&'a self, command: &'a str) -> Boxed<'a, Result<Pipe>>;
+
+    /// How the host was reached, for people.
+    fn way(&self) -> String;
+
+    /// Ends the connection.
+    fn close(&self) -> Boxed<'_, ()>;
+}
+
+/// Opens connections; what the fleet knows of transports.
+pub trait Connector: Send + Sync {
+    /// Connects to a host by its name in the inventory.
+    fn connect<'a>(&'a self, host: &'a str) -> Boxed<'a, Result<Box<dyn Pipes>>>;
+
+    /// The user to become on it, when not the one that logs in.
+    fn become_user(&self, host: &str) -> Option<String>;
+}
+
+/// What may have to be asked of the person at the keyboard.
+pub trait Prompts: Send + Sync {
+    /// The password sudo wants on hosts, if the user said that there is one.
+    fn become_password(&self) -> Option<String>;
+}
+
+/// What holds for the whole run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many hosts connect, and run a closure, at a time.
+    pub forks: usize,
+    /// Check or apply.
+    pub mode: Mode,
+    /// How long a host may take from connection to a ready agent.
+    pub start_limit: Duration,
+    /// Who holds the locks, for whoever meets them.
+    pub holder: String,
+}
+
+/// The hosts of a run.
+pub struct Fleet {
+    pub(super) options: Options,
+    pub(super) events: Events,
+    pub(super) control: Arc<Control>,
+    pub(super) agents: Agents,
+    pub(super) connector: Box<dyn Connector>,
+    pub(super) prompts: Box<dyn Prompts>,
+    pub(super) handshakes: Semaphore,
+    runtime: Handle,
+    slots: Mutex<BTreeMap<String, Arc<Slot>>>,
+    stoppers: Mutex<Vec<Stopper>>,
+    stopped: AtomicBool,
+    ids: AtomicU64,
+}
+
+impl Fleet {
+    /// A fleet without connections yet.
+    pub fn new(
+        runtime: Handle,
+        options: Options,
+        events: Events,
+        control: Arc<Control>,
+        agents: Agents,
+        connector: Box<dyn Connector>,
+        prompts: Box<dyn Prompts>,
+    ) -> Self {
+        let handshakes = Semaphore::new(options.forks.max(1));
+        Self {
+            options,
+            events,
+            control,
+            agents,
+            connector,
+            prompts,
+            handshakes,
+            runtime,
+            slots: Mutex::default(),
+            stoppers: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            ids: AtomicU64::new(1),
+        }
+    }
+
+    /// Whether this run may change anything.
+    pub fn mode(&self) -> Mode {
+        self.options.mode
+    }
+
+    /// How many hosts work at a time.
+    pub fn forks(&self) -> usize {
+        self.options.forks.max(1)
+    }
+
+    /// A number no other step of this run has.
+    pub fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Runs a step on its host, connecting first when that is not done yet. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// The step's fault, or the connection's. A host that could not be reached is not tried again.
+    pub fn call(&self, call: &Call) -> Result<Outcome> {
+        if self.is_stopped() {
+            return Err(Error::new(Kind::Interrupted, "stopped").on(&call.host));
+        }
+        let slot = self.slot(&call.host);
+        self.runtime.block_on(slot.call(self, call)).map_err(|e| e.on(&call.host))
+    }
+
+    /// Runs a command on the bare connection, without an agent. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// The connection's fault.
+    pub fn raw(&self, host: &str, command: &str, stdin: &[u8], limit: Duration) -> Result<super::host::Raw> {
+        let slot = self.slot(host);
+        self.runtime.block_on(slot.raw(self, command, stdin, limit)).map_err(|e| e.on(host))
+    }
+
+    /// Forgets a host's connection, so that the next step connects again: after a reboot, say.
+    pub fn reconnect(&self, host: &str) {
+        let slot = self.slot(host);
+        self.runtime.block_on(slot.reset());
+    }
+
+    /// Stops every running step, and refuses those that would follow.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        let stoppers = std::mem::take(&mut *lock(&self.stoppers));
+        for stopper in stoppers {
+            self.runtime.spawn(async move { stopper.stop().await });
+        }
+    }
+
+    /// Whether [`Fleet::stop`] was called.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Ends all agents and connections. Blocks the calling thread.
+    pub fn close(&self) {
+        let slots: Vec<Arc<Slot>> = lock(&self.slots).values().cloned().collect();
+        self.runtime.block_on(async {
+            let ending: Vec<_> = slots.into_iter().map(|slot| tokio::spawn(async move { slot.close().await })).collect();
+            for end in ending {
+                let _ = end.await;
+            }
+        });
+    }
+
+    /// What went over the wire to a host so far.
+    pub fn traffic(&self, host: &str) -> Traffic {
+        let slot = self.slot(host);
+        self.runtime.block_on(slot.traffic())
+    }
+
+    pub(super) fn remember_stopper(&self, stopper: Stopper) {
+        lock(&self.stoppers).push(stopper);
+    }
+
+    pub(super) fn tell(&self, what: What) {
+        self.events.tell(what);
+    }
+
+    fn slot(&self, host: &str) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        Arc::clone(slots.entry(host.to_owned()).or_insert_with(|| Arc::new(Slot::new(host))))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

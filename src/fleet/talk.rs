@@ -1,0 +1,270 @@
+//! One agent: frames to it, frames from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
+
+use super::pool::Pipe;
+use crate::change::Outcome;
+use crate::control::Other;
+use crate::error::{Error, Kind, Result};
+use crate::wire::{Ask, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, decode, encode, from_body, to_frame};
+
+/// How often the agent is told that we are still here.
+const PING: Duration = Duration::from_secs(15);
+
+/// Without a word from an agent for this long, its host is taken for lost.
+const SILENCE: Duration = Duration::from_secs(60);
+
+type Writer = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
+
+/// How many frames and bytes went each way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames to the agent.
+    pub sent: u64,
+    /// Frames from it.
+    pub received: u64,
+    /// Bytes to the agent.
+    pub bytes_sent: u64,
+    /// Bytes from it.
+    pub bytes_received: u64,
+}
+
+/// What the caller of a step hears while it runs.
+pub trait Listener: Send {
+    /// A piece of output.
+    fn output(&mut self, id: u64, stderr: bool, bytes: &[u8]);
+}
+
+/// A running agent.
+pub struct Talk {
+    writer: Writer,
+    reader: Box<dyn AsyncRead + Send + Unpin>,
+    buffer: Vec<u8>,
+    pinger: tokio::task::JoinHandle<()>,
+    /// What it said of itself.
+    pub hello: Hello,
+    /// Whether it holds the host's lock for us.
+    pub locked: bool,
+    /// What went over the wire since the agent started.
+    pub traffic: Traffic,
+}
+
+impl Talk {
+    /// Takes over a pipe whose other end has become an agent.
+    pub async fn begin(pipe: Pipe) -> Result<Self> {
+        let (stdin, stdout, mut stderr) = pipe.split();
+        // An agent says nothing there unless it fails; unread, it could stop the connection.
+        tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while matches!(stderr.read(&mut buffer).await, Ok(count) if count > 0) {}
+        });
+        let writer: Writer = Arc::new(Mutex::new(stdin));
+        let pinger = tokio::spawn(ping(Arc::clone(&writer)));
+        let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new(), pending: Vec::new() };
+        let mut talk = Self { writer, reader: stdout, buffer: Vec::new(), pinger, hello, locked: false, traffic: Traffic::default() };
+        match talk.message().await? {
+            FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
+            FromAgent::Hello(hello) => {
+                return Err(protocol(format!("the agent speaks protocol {}, not {PROTOCOL}", hello.protocol)));
+            }
+            _ => return Err(protocol("the agent did not introduce itself")),
+        }
+        Ok(talk)
+    }
+
+    /// A handle that can stop what the agent runs, from another task.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.writer))
+    }
+
+    /// Takes the host's lock.
+    pub async fn lock(&mut self, holder: &str) -> Result {
+        if self.locked {
+            return Ok(());
+        }
+        self.say(&ToAgent::Lock { holder: holder.to_owned() }).await?;
+        loop {
+            match self.message().await? {
+                FromAgent::Locked { holder: None } => {
+                    self.locked = true;
+                    return Ok(());
+                }
+                FromAgent::Locked { holder: Some(other) } => {
+                    return Err(Error::new(Kind::Locked, format!("another run has this host: {other}"))
+                        .hint("wait for it to end, or end it"));
+                }
+                FromAgent::Pong => {}
+                _ => return Err(protocol("the agent answered something else than the lock")),
+            }
+        }
+    }
+
+    /// Runs one step and gives its outcome.
+    pub async fn step(&mut self, request: &Request, other: &dyn Other, listener: &mut dyn Listener) -> Result<Outcome> {
+        self.say(&ToAgent::Do { steps: vec![request.clone()] }).await?;
+        let mut taking: Option<Box<dyn std::io::Write + Send>> = None;
+        loop {
+            match self.frame().await? {
+                Frame::Output(id, stream, bytes) if id == request.id => listener.output(id, stream == 2, &bytes),
+                Frame::Blob(id, piece) if id == request.id => {
+                    let Some(sink) = taking.as_mut() else { return Err(protocol("the agent sent bytes nobody asked for")) };
+                    if piece.is_empty() {
+                        sink.flush().map_err(|e| Error::step("cannot keep what the host sent").because(e))?;
+                        taking = None;
+                    } else {
+                        sink.write_all(&piece).map_err(|e| Error::step("cannot keep what the host sent").because(e))?;
+                    }
+                }
+                Frame::Message(body) => match from_body(&body)? {
+                    FromAgent::Done { id, result } if id == request.id => return result,
+                    FromAgent::Ask { id, ask } if id == request.id => match ask {
+                        Ask::Blob { sha256 } => self.send_blob(request, &sha256, other).await?,
+                        Ask::Other { question } => {
+                            let answer = other.answer(request, &question);
+                            self.say(&ToAgent::Answer { id, answer }).await?;
+                        }
+                        Ask::Take { sha256, size } => taking = Some(other.take(request, &sha256, size)?),
+                    },
+                    FromAgent::Pong => {}
+                    _ => return Err(protocol("the agent answered something else than the step")),
+                },
+                _ => return Err(protocol("the agent sent a frame that belongs to no step")),
+            }
+        }
+    }
+
+    async fn send_blob(&mut self, request: &Request, sha256: &str, other: &dyn Other) -> Result {
+        let mut source = match other.blob(request, sha256) {
+            Ok(source) => source,
+            Err(e) => return self.say(&ToAgent::Answer { id: request.id, answer: Err(e) }).await,
+        };
+        loop {
+            let mut piece = vec![0; CHUNK];
+            let mut filled = 0;
+            while filled < CHUNK {
+                match source.read(&mut piece[filled..]) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(e) => {
+                        let error = Error::step("cannot read the content to send").because(e);
+                        return self.say(&ToAgent::Answer { id: request.id, answer: Err(error) }).await;
+                    }
+                }
+            }
+            piece.truncate(filled);
+            let ended = piece.is_empty();
+            self.send(&Frame::Blob(request.id, piece)).await?;
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends the agent.
+    pub async fn end(mut self) {
+        let _ = self.say(&ToAgent::Bye).await;
+        let _ = self.writer.lock().await.shutdown().await;
+        // The agent goes when its running step has; what it says last is read so that it can.
+        let mut rest = [0; 4096];
+        let gone = async { while matches!(self.reader.read(&mut rest).await, Ok(count) if count > 0) {} };
+        let _ = tokio::time::timeout(Duration::from_secs(5), gone).await;
+    }
+
+    async fn say(&mut self, message: &ToAgent) -> Result {
+        self.send(&to_frame(message)).await
+    }
+
+    async fn send(&mut self, frame: &Frame) -> Result {
+        let bytes = encode(frame);
+        self.traffic.sent += 1;
+        self.traffic.bytes_sent += bytes.len() as u64;
+        let mut writer = self.writer.lock().await;
+        let sending = async {
+            writer.write_all(&bytes).await?;
+            writer.flush().await
+        };
+        match tokio::time::timeout(SILENCE, sending).await {
+            Ok(sent) => sent.map_err(lost),
+            Err(_) => Err(silent()),
+        }
+    }
+
+    async fn message(&mut self) -> Result<FromAgent> {
+        match self.frame().await? {
+            Frame::Message(body) => from_body(&body),
+            _ => Err(protocol("the agent sent a frame that belongs to no step")),
+        }
+    }
+
+    async fn frame(&mut self) -> Result<Frame> {
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            if let Some(frame) = decode(&mut self.buffer)? {
+                self.traffic.received += 1;
+                return Ok(frame);
+            }
+            match tokio::time::timeout(SILENCE, self.reader.read(&mut piece)).await {
+                Err(_) => return Err(silent()),
+                Ok(Ok(0)) => return Err(Error::new(Kind::Unreachable, "the connection to the host was lost")),
+                Ok(Ok(count)) => {
+                    self.traffic.bytes_received += count as u64;
+                    self.buffer.extend_from_slice(&piece[..count]);
+                }
+                Ok(Err(e)) => return Err(lost(e)),
+            }
+        }
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.pinger.abort();
+    }
+}
+
+/// Stops what an agent runs.
+#[derive(Clone)]
+pub struct Stopper(Writer);
+
+impl Stopper {
+    /// Asks the agent to stop the running step.
+    pub async fn stop(&self) {
+        let bytes = encode(&to_frame(&ToAgent::Cancel));
+        let mut writer = self.0.lock().await;
+        let _ = writer.write_all(&bytes).await;
+        let _ = writer.flush().await;
+    }
+}
+
+async fn ping(writer: Writer) {
+    let bytes = encode(&to_frame(&ToAgent::Ping));
+    loop {
+        tokio::time::sleep(PING).await;
+        let mut writer = writer.lock().await;
+        if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn protocol(message: impl Into<String>) -> Error {
+    Error::new(Kind::Protocol, message)
+}
+
+fn lost(e: std::io::Error) -> Error {
+    Error::new(Kind::Unreachable, "the connection to the host was lost").because(e)
+}
+
+fn silent() -> Error {
+    Error::new(Kind::Unreachable, format!("the host has been silent for {} s", SILENCE.as_secs()))
+}
+
+/// The notified steps an agent found when it started, as requests' parts.
+pub fn pending(hello: &Hello) -> &[Value] {
+    &hello.pending
+}
