@@ -54,6 +54,9 @@ impl Fields {
         let entries = node.entries(what)?;
         for (key, _) in &entries {
             if !known.contains(&key.text.as_str()) {
+                if known.is_empty() {
+                    return Err(key.at.fault(format!("unknown key `{}` in {what}, which has none", key.text)));
+                }
                 let list = known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
                 let fault = key.at.fault(format!("unknown key `{}` in {what}, expected one of {list}", key.text));
                 return Err(names::suggest(fault, &key.text, known.iter().copied()));

@@ -70,12 +70,29 @@ mod tests {
     #[test]
     fn a_value_is_what_it_looks_like_and_else_text() {
         for (text, value) in [
-            ("3", json!(3)), ("-1.5", json!(-1.5)), ("true", json!(true)), ("null", json!(null)), ("~", json!(null)),
-            ("[1, x]", json!([1, "x"])), ("{a: {b: 2}}", json!({"a": {"b": 2}})), ("\"3\"", json!("3")),
-            ("'a''b'", json!("a'b")), ("", json!("")), ("yes", json!("yes")), ("a: b", json!("a: b")),
-            ("- x", json!("- x")), ("---", json!("---")), ("3 # x", json!("3 # x")), ("*x", json!("*x")),
-            ("a=b", json!("a=b")), ("|", json!("|")), ("1.2.3", json!("1.2.3")), ("@x", json!("@x")),
-            (".nan", json!(".nan")), ("10.0.0.0/8", json!("10.0.0.0/8")), (" 3", json!(" 3")),
+            ("3", json!(3)),
+            ("-1.5", json!(-1.5)),
+            ("true", json!(true)),
+            ("null", json!(null)),
+            ("~", json!(null)),
+            ("[1, x]", json!([1, "x"])),
+            ("{a: {b: 2}}", json!({"a": {"b": 2}})),
+            ("\"3\"", json!("3")),
+            ("'a''b'", json!("a'b")),
+            ("", json!("")),
+            ("yes", json!("yes")),
+            ("a: b", json!("a: b")),
+            ("- x", json!("- x")),
+            ("---", json!("---")),
+            ("3 # x", json!("3 # x")),
+            ("*x", json!("*x")),
+            ("a=b", json!("a=b")),
+            ("|", json!("|")),
+            ("1.2.3", json!("1.2.3")),
+            ("@x", json!("@x")),
+            (".nan", json!(".nan")),
+            ("10.0.0.0/8", json!("10.0.0.0/8")),
+            (" 3", json!(" 3")),
         ] {
             assert_eq!(one(&format!("k={text}")), value, "{text}");
         }

@@ -164,7 +164,9 @@ impl Edges {
         }
         let mut of_host: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); hosts.len()];
         for (group, direct) in self.hosts.iter().enumerate() {
-            direct.iter().for_each(|host| of_host[*host].extend(&above[group]));
+            for host in direct {
+                of_host[*host].extend(&above[group]);
+            }
         }
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
         let mut sorted = Vec::with_capacity(hosts.len());
@@ -173,13 +175,17 @@ impl Edges {
                 groups.extend([0, 1]);
                 self.hosts[1].push(host);
             }
-            groups.iter().for_each(|group| members[*group].push(host));
+            for group in &groups {
+                members[*group].push(host);
+            }
             let mut groups: Vec<usize> = groups.into_iter().collect();
             groups.sort_by_key(|group| (self.depths[*group], names[*group]));
             sorted.push(groups);
         }
         let mut by_position = vec![""; hosts.len()];
-        hosts.iter().for_each(|(name, position)| by_position[*position] = name);
+        for (name, position) in hosts {
+            by_position[*position] = name;
+        }
         let owned = |positions: &[usize], of: &[&str]| positions.iter().map(|p| of[*p].to_owned()).collect();
         let groups = (names.iter().enumerate().zip(members))
             .map(|((group, name), members)| Group {
@@ -240,5 +246,97 @@ fn child_position(
                 names::suggest(fault, &child.text, groups.keys().map(String::as_str))
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{complaint, load};
+
+    #[test]
+    fn a_tree_knows_depths_members_and_what_no_group_contains() {
+        let inventory = load(
+            "groups:\n  top: { children: [b, a] }\n  a: { hosts: ['w-[2..3]', w-2] }\n  b: { hosts: [w-1], children: [a] }\n  \
+             none:\nhosts: { 'w-[1..4]': }",
+        )
+        .unwrap();
+        let shown: Vec<String> = inventory
+            .groups()
+            .iter()
+            .map(|group| {
+                let members: Vec<_> = inventory.members(group).map(|host| host.name.as_str()).collect();
+                format!("{} {} {:?} {:?} {members:?}", group.depth, group.name, group.children, group.hosts)
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                r#"0 all ["ungrouped", "top", "none"] [] ["w-1", "w-2", "w-3", "w-4"]"#,
+                r#"1 ungrouped [] ["w-4"] ["w-4"]"#,
+                r#"1 top ["b", "a"] [] ["w-1", "w-2", "w-3"]"#,
+                r#"3 a [] ["w-2", "w-3"] ["w-2", "w-3"]"#,
+                r#"2 b ["a"] ["w-1"] ["w-1", "w-2", "w-3"]"#,
+                "1 none [] [] []",
+            ]
+        );
+        assert_eq!(inventory.host("w-2").unwrap().groups, ["a", "b", "top"]);
+        assert_eq!(inventory.host("w-4").unwrap().groups, ["ungrouped"]);
+        assert_eq!(inventory.group("nnoe").unwrap_err().hints(), ["did you mean `none`?"]);
+    }
+
+    #[test]
+    fn a_cycle_is_named_from_its_first_group() {
+        assert_eq!(
+            complaint(
+                "groups:\n  x: { children: [c] }\n  a: { children: [b] }\n  b: { children: [c] }\n  c: { children: [d, a] }\n  d:\n"
+            ),
+            "inventory.yml:5:22: groups contain each other: `a` > `b` > `c` > `a`"
+        );
+        assert_eq!(
+            complaint("groups: { a: { children: [a] } }"),
+            "inventory.yml:1:27: groups contain each other: `a` > `a`"
+        );
+    }
+
+    #[test]
+    fn an_undefined_host_or_child_is_refused() {
+        assert_eq!(
+            complaint("hosts: { 'worker-[1..3]': }\ngroups: { w: { hosts: ['worker-[1..4]'] } }"),
+            "inventory.yml:2:24: the group `w` names the host `worker-4`, which is not under `hosts` \
+             (did you mean `worker-1`?)"
+        );
+        assert_eq!(
+            complaint("groups: { web: , all-of: { children: [wbe] } }"),
+            "inventory.yml:1:39: the group `all-of` names the child `wbe`, which is not under `groups` \
+             (did you mean `web`?)"
+        );
+        assert_eq!(
+            complaint("groups: { a: , b: { hosts: [a] } }"),
+            "inventory.yml:1:29: the group `b` names the host `a`, which is not under `hosts` \
+             (`a` is a group: name it under `children`)"
+        );
+        assert_eq!(
+            complaint("hosts: { a: }\ngroups: { b: { children: [a] } }"),
+            "inventory.yml:2:27: the group `b` names the child `a`, which is not under `groups` \
+             (`a` is a host: name it under `hosts`)"
+        );
+        assert_eq!(
+            complaint("groups: { b: { children: [all] } }"),
+            "inventory.yml:1:27: `all` cannot be a child: mk itself makes that group"
+        );
+    }
+
+    #[test]
+    fn a_long_chain_of_groups_is_refused_without_a_crash() {
+        let chain: Vec<String> = (0..20_000).map(|n| format!("  g{n}: {{ children: [g{}] }}\n", n + 1)).collect();
+        let chain = chain.concat();
+        assert_eq!(
+            complaint(&format!("groups:\n{chain}  g20000:\n")),
+            "inventory.yml:66:3: there are more than 64 groups inside each other"
+        );
+        assert!(
+            complaint(&format!("groups:\n{chain}  g20000: {{ children: [g0] }}\n"))
+                .contains("groups contain each other: `g0` > `g1`")
+        );
     }
 }

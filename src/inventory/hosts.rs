@@ -8,7 +8,7 @@ use crate::error::{Place, Result};
 use super::decode::Fields;
 use super::names;
 use super::range::{Expanded, MOST_HOSTS, Ranged};
-use super::vars::{Variable, variables};
+use super::vars::{Layer, variables};
 use super::way::{Setting, SshWay, Way};
 use super::yaml::{Node, Text, Yaml};
 
@@ -18,7 +18,7 @@ pub(super) struct Draft {
     pub(super) place: Place,
     pub(super) ways: Vec<Way>,
     pub(super) become_user: Option<String>,
-    pub(super) vars: Vec<Variable>,
+    pub(super) vars: Layer,
 }
 
 /// What hosts have that do not say otherwise.
@@ -69,15 +69,17 @@ pub(super) fn decode(
         let what = format!("the host `{}`", entry.name.text);
         let mut fields = Fields::of(entry.node, &what, &["become", "ways", "vars"])?;
         let (ways, become_user) = (fields.take("ways"), fields.take("become"));
-        let vars = fields.take("vars");
+        let vars = fields.take("vars").unwrap_or(Node { kind: Yaml::Null, at: entry.name.at.clone() });
+        let vars_of = |node| variables(node, &format!("the `vars` of {what}"), "host");
+        // Without a range, braces in a variable mean whatever the variable is for; and what is the same for
+        // every host of an entry is kept once.
+        let shared = (!is_range || !vars.has_braces()).then(|| vars_of(vars.clone())).transpose()?.map(Layer::from);
         for host in &entry.hosts {
             let fill = |node: &Node| node.map_text(&|text| host.fill(text));
             let setting = Setting { folder, hosts: &index, host: &host.name };
-            let vars = match &vars {
-                // Without a range braces in a variable mean whatever the variable is for.
-                Some(node) if is_range => variables(fill(node), &format!("the `vars` of {what}"), "host")?,
-                Some(node) => variables(node.clone(), &format!("the `vars` of {what}"), "host")?,
-                None => Vec::new(),
+            let vars = match &shared {
+                Some(layer) => layer.clone(),
+                None => vars_of(fill(&vars))?.into(),
             };
             drafts.push(Draft {
                 name: host.name.clone(),

@@ -59,7 +59,7 @@ impl Inventory {
         let hosts = drafts.into_iter().zip(&tree.of_host).zip(host_files).map(|((draft, groups), file)| {
             let mut layers = vec![lowest.clone()];
             layers.extend(groups.iter().flat_map(|group| group_layers[*group].iter().cloned()));
-            layers.push(draft.vars.into());
+            layers.push(draft.vars);
             layers.extend(file);
             layers.push(highest.clone());
             layers.retain(|layer| !layer.is_empty());
@@ -104,9 +104,7 @@ pub(super) fn read_yaml(path: &Path) -> Result<Node> {
     let mut bytes = Vec::new();
     // One byte more than is allowed, so that an endless file ends and is still seen to be too large.
     let most = u64::try_from(yaml::LARGEST_FILE).unwrap_or(u64::MAX).saturating_add(1);
-    fs::File::open(path)
-        .and_then(|file| file.take(most).read_to_end(&mut bytes))
-        .map_err(|e| unreadable(path, &e))?;
+    fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)).map_err(|e| unreadable(path, &e))?;
     yaml::parse_bytes(&path.display().to_string(), &bytes)
 }
 
@@ -129,18 +127,17 @@ fn variable_files(folder: &Path, name: &str) -> Result<Vec<(String, PathBuf)>> {
         let path = entry.map_err(|e| unreadable(&folder, &e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // What editors and version control leave lying about, and notes for people.
-        if name.starts_with('.') || name.ends_with(['~', '#']) || name.ends_with(".md") {
+        let is_note = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"));
+        if name.starts_with('.') || name.ends_with(['~', '#']) || is_note {
             continue;
         }
-        match name.strip_suffix(".yml") {
-            Some(stem) => files.push((stem.to_owned(), path)),
-            None => {
-                let stem = name.split('.').next().unwrap_or_default();
-                return Err(Error::inventory(format!("`{}` would not be read", path.display()))
-                    .at(Place::new(path.display().to_string(), 0, 0))
-                    .hint(format!("name the file `{stem}.yml`")));
-            }
-        }
+        let Some(stem) = name.strip_suffix(".yml") else {
+            let stem = name.strip_suffix(".yaml").unwrap_or(&name);
+            return Err(Error::inventory(format!("`{}` would not be read", path.display()))
+                .at(Place::new(path.display().to_string(), 0, 0))
+                .hint(format!("name the file `{stem}.yml`")));
+        };
+        files.push((stem.to_owned(), path));
     }
     files.sort_unstable();
     Ok(files)

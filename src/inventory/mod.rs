@@ -36,6 +36,10 @@ mod model;
 mod names;
 mod pattern;
 mod range;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod vars;
 mod way;
 mod yaml;

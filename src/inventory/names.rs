@@ -35,7 +35,7 @@ pub(super) fn check(name: &str, what: &str, text: &Text) -> Result {
 pub(super) fn expand(text: &Text, room: usize) -> Result<Vec<Expanded>> {
     let ranged = Ranged::read(&text.text).map_err(|message| text.at.fault(message))?;
     if ranged.count() > room {
-        return Err(text.at.fault(format!("`{}` makes more than {MOST_HOSTS} hosts", text.text)));
+        return Err(text.at.fault(format!("with `{}` there are more than {MOST_HOSTS} hosts", text.text)));
     }
     let all = ranged.expand();
     all.iter().try_for_each(|one| check(&one.name, "host", text))?;

@@ -151,9 +151,145 @@ impl Inventory {
             return Some(Err(Error::inventory(format!(
                 "`{text}` could be positions in the group `{name}` or a range of names"
             ))
-            .hint(format!("name the hosts one by one, or begin with the group: `{name}[{first}],{name}[{}]`", first + 1))));
+            .hint(format!(
+                "name the hosts one by one, or begin with the group: `{name}[{first}],{name}[{}]`",
+                first + 1
+            ))));
         }
         let last = last.saturating_add(1).min(count);
         Some(if first < last { Ok(group.members[first..last].to_vec()) } else { beyond() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{line, load, names};
+    use super::*;
+
+    fn lab() -> Inventory {
+        load(
+            "groups:\n  workers: { children: [a, b] }\n  a: { hosts: ['worker-[1..3]'] }\n  b: { hosts: ['worker-[4..6]'] }\n  \
+             empty:\n  one: { hosts: [c-1] }\nhosts:\n  jumpbox:\n  c-1:\n  'worker-[1..6]':\n",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn patterns_mean_what_they_mean_in_ansible() {
+        let lab = lab();
+        let numbers = |pattern: &str| -> String {
+            names(&lab, pattern)
+                .iter()
+                .map(|name| if *name == "jumpbox" { "j" } else { name.trim_start_matches("worker-") })
+                .collect()
+        };
+        for (pattern, expected) in [
+            ("all", "jc-1123456"),
+            ("*", "jc-1123456"),
+            ("worker-2", "2"),
+            ("workers", "123456"),
+            ("empty", ""),
+            ("worker-6,worker-1", "16"),
+            ("b:a", "123456"),
+            ("a, worker-2 ,worker-4", "1234"),
+            ("worker-*", "123456"),
+            ("worker-?:c-*", "c-1123456"),
+            ("*box", "j"),
+            ("jum?box", "j"),
+            ("worker-[1..3]", "123"),
+            ("worker-[2:4]", "234"),
+            ("worker-[5..9]", "56"),
+            ("[a..b]", "123456"),
+            ("work*", "123456"),
+            ("a*", "123"),
+            ("ungrouped", "j"),
+            ("workers:!a", "456"),
+            ("!a:workers", "456"),
+            ("workers:!worker-[1..2]:!b", "3"),
+            ("workers:&a", "123"),
+            ("&a:all:!worker-1", "23"),
+            ("a:&b", ""),
+            ("!workers", "jc-1"),
+            ("&a", "123"),
+            ("a:b:&worker-[2..5]:!worker-4", "235"),
+            ("workers:!all", ""),
+            ("workers[0]", "1"),
+            ("workers[-1]", "6"),
+            ("workers[1..2]", "23"),
+            ("workers[1:2]", "23"),
+            ("workers[4..]", "56"),
+            ("workers[4..99]", "56"),
+            ("all[0]", "j"),
+            ("*[0]", "j"),
+            ("b[0],a[-1]", "34"),
+            ("workers:!workers[0]", "23456"),
+        ] {
+            assert_eq!(numbers(pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn an_element_that_means_nothing_is_refused() {
+        let lab = lab();
+        let complaint = |pattern| line(&lab.select(pattern).unwrap_err());
+        assert_eq!(complaint("wrokers"), "no host or group is called `wrokers` (did you mean `workers`?)");
+        assert_eq!(complaint("all:!worker-66"), "no host or group is called `worker-66` (did you mean `worker-6`?)");
+        assert_eq!(complaint("all:&xyz"), "no host or group is called `xyz`");
+        assert_eq!(complaint("web-*"), "`web-*` matches no host and no group");
+        assert_eq!(complaint("worker-[7..9]"), "`worker-[7..9]` matches no host and no group");
+        assert_eq!(complaint("worker-[3..1]"), "the range `[3..1]` is empty: it ends before it begins");
+        assert_eq!(complaint("worker-[1"), "`worker-[1` has a bracket without its partner");
+        assert_eq!(complaint("worker-[12]"), "`[12]` is not a range: write `[1..9]`, `[01..13]` or `[a..c]`");
+        assert_eq!(complaint("workers[6]"), "`workers[6]` is beyond the group `workers`, which has 6 hosts");
+        assert_eq!(complaint("one[-2]"), "`one[-2]` is beyond the group `one`, which has 1 host");
+        assert_eq!(complaint("empty[0..1]"), "`empty[0..1]` is beyond the group `empty`, which has 0 hosts");
+        assert_eq!(complaint(" "), "the pattern is empty (`all` means every host)");
+        assert_eq!(complaint("a,,b"), "the pattern `a,,b` has an empty element (`all` means every host)");
+        assert_eq!(complaint("a:!"), "the pattern `a:!` has an empty element (`all` means every host)");
+    }
+
+    #[test]
+    fn a_range_that_could_also_be_positions_is_refused() {
+        let inventory = load("groups: { a: { hosts: ['a[1..3]'] } }\nhosts: { 'a[1..3]': }").unwrap();
+        assert_eq!(
+            line(&inventory.select("a[1..2]").unwrap_err()),
+            "`a[1..2]` could be positions in the group `a` or a range of names \
+             (name the hosts one by one, or begin with the group: `a[1],a[2]`)"
+        );
+        assert_eq!(names(&inventory, "a[1],a[-1]"), ["a2", "a3"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_panics(pattern in "\\PC{0,40}|[-a-c*?:,!&\\[\\]0-9. ]{0,30}") {
+            let _ = lab().select(&pattern);
+        }
+
+        #[test]
+        fn the_answer_is_in_inventory_order_without_duplicates(
+            elements in proptest::collection::vec("(|&|!)(all|workers|a|b|worker-[1-6]|worker-\\*|\\*|workers\\[[0-5]\\])", 1..8),
+        ) {
+            let lab = lab();
+            let order: Vec<&str> = lab.hosts().iter().map(|host| host.name.as_str()).collect();
+            let answer = names(&lab, &elements.join(":"));
+            let places: Vec<_> = answer.iter().map(|name| order.iter().position(|other| other == name)).collect();
+            prop_assert!(places.is_sorted_by(|one, next| one < next));
+            let mut shuffled = elements.clone();
+            shuffled.reverse();
+            prop_assert_eq!(names(&lab, &shuffled.join(",")), answer);
+        }
+
+        #[test]
+        fn a_range_in_a_pattern_is_the_hosts_the_same_range_makes(first in 0u32..30, more in 0u32..30, width in 0usize..4) {
+            let last = first + more;
+            let width = if width > 1 { width } else { 0 };
+            let range = format!("n-[{first:0width$}..{last:0width$}]");
+            prop_assume!(Ranged::read(&range).is_ok());
+            let inventory = load(&format!("hosts: {{ '{range}': , other: }}")).unwrap();
+            prop_assert_eq!(names(&inventory, &range).len(), more as usize + 1);
+            prop_assert_eq!(names(&inventory, &range), names(&inventory, "!other"));
+        }
     }
 }

@@ -80,7 +80,9 @@ impl Ranged {
         for part in &self.parts {
             let texts: Vec<String> = match part {
                 Part::Plain(text) => {
-                    all.iter_mut().for_each(|one| one.name.push_str(text));
+                    for one in &mut all {
+                        one.name.push_str(text);
+                    }
                     continue;
                 }
                 Part::Numbers { first, last, width } => (*first..=*last).map(|n| padded(n, *width)).collect(),
@@ -136,8 +138,7 @@ impl Part {
     /// Reads what stands between the brackets.
     fn read(inside: &str) -> Result<Self, String> {
         let malformed = || format!("`[{inside}]` is not a range: write `[1..9]`, `[01..13]` or `[a..c]`");
-        let (first, last) =
-            inside.split_once("..").or_else(|| inside.split_once(':')).ok_or_else(malformed)?;
+        let (first, last) = inside.split_once("..").or_else(|| inside.split_once(':')).ok_or_else(malformed)?;
         let reversed = || format!("the range `[{inside}]` is empty: it ends before it begins");
         if let ([a], [z]) = (first.as_bytes(), last.as_bytes())
             && (a.is_ascii_lowercase() && z.is_ascii_lowercase() || a.is_ascii_uppercase() && z.is_ascii_uppercase())
@@ -197,9 +198,10 @@ impl Expanded {
             out.push_str(&rest[..open]);
             rest = &rest[open..];
             let doubled = rest.len() - rest.trim_start_matches('{').len();
-            let word = rest[1..].split_once('}').filter(|_| doubled == 1).and_then(|(word, after)| {
-                self.word(word).map(|word| (word, after))
-            });
+            let word = rest[1..]
+                .split_once('}')
+                .filter(|_| doubled == 1)
+                .and_then(|(word, after)| self.word(word).map(|word| (word, after)));
             if let Some((word, after)) = word {
                 out.push_str(word);
                 rest = after;
@@ -249,11 +251,22 @@ mod tests {
         let complaint = |text: &str| Ranged::read(text).unwrap_err();
         assert_eq!(complaint("w-[3..1]"), "the range `[3..1]` is empty: it ends before it begins");
         assert_eq!(complaint("w-[c..a]"), "the range `[c..a]` is empty: it ends before it begins");
-        let malformed = |inside: &str| {
-            format!("`[{inside}]` is not a range: write `[1..9]`, `[01..13]` or `[a..c]`")
-        };
-        let wrong = ["", "1", "..", "1..", "..3", "a..3", "a..C", "-1..3", "1..2..3", "aa..bb", "ä..ö", "1,2",
-            "1..99999999999999999999"];
+        let malformed = |inside: &str| format!("`[{inside}]` is not a range: write `[1..9]`, `[01..13]` or `[a..c]`");
+        let wrong = [
+            "",
+            "1",
+            "..",
+            "1..",
+            "..3",
+            "a..3",
+            "a..C",
+            "-1..3",
+            "1..2..3",
+            "aa..bb",
+            "ä..ö",
+            "1,2",
+            "1..99999999999999999999",
+        ];
         for inside in wrong {
             assert_eq!(complaint(&format!("w-[{inside}]")), malformed(inside));
         }

@@ -61,9 +61,8 @@ pub(super) type Layer = Arc<[Variable]>;
 
 /// The entries of a map as variables from `label`. `what` names the map in errors.
 pub(super) fn variables(node: Node, what: &str, label: &str) -> Result<Vec<Variable>> {
-    let variable = |(key, value): (super::yaml::Text, Node)| {
-        Variable::new(key.text, value.to_value(), label).at(key.at.place())
-    };
+    let variable =
+        |(key, value): (super::yaml::Text, Node)| Variable::new(key.text, value.to_value(), label).at(key.at.place());
     Ok(node.entries(what)?.into_iter().map(variable).collect())
 }
 
@@ -97,5 +96,124 @@ impl Host {
 
     fn candidates(&self, key: &str) -> impl Iterator<Item = &Variable> {
         self.layers.iter().rev().flat_map(|layer| layer.iter().rev()).filter(move |variable| variable.key == key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{line, load, load_files};
+    use super::*;
+
+    const INVENTORY: &str = "\
+vars: { k: vars }
+groups:
+  zoo: { children: [low, mid], vars: { k: zoo } }
+  mid: { children: [low], vars: { k: mid } }
+  low: { hosts: [h], vars: { k: low } }
+  ape: { hosts: [h], vars: { k: ape } }
+hosts:
+  h: { vars: { k: host } }
+";
+
+    /// The chain for `k`, as labels with places.
+    fn chain(files: &[(&str, &[u8])], extras: &Extras) -> Vec<String> {
+        let inventory = load_files(files, extras).unwrap();
+        let shown = |variable: &&Variable| {
+            let place = variable.origin.place.as_ref().map(|place| {
+                let file = place.file.rsplit_once("inventory.yml").map_or_else(
+                    || place.file.rsplitn(3, '/').take(2).collect::<Vec<_>>().join(" in "),
+                    |_| "inventory.yml".to_owned(),
+                );
+                format!(" {file}:{}:{}", place.line, place.column)
+            });
+            format!("{} {}{}", variable.value, variable.origin.label, place.unwrap_or_default())
+        };
+        inventory.why("h", "k").unwrap().iter().map(shown).collect()
+    }
+
+    #[test]
+    fn the_nearer_to_the_host_the_higher() {
+        let extras = Extras {
+            defaults: vec![Variable::new("k", json!("toml"), "mk.toml")],
+            command_line: vec![
+                Variable::new("k", json!("first"), "command line"),
+                Variable::new("k", json!("second"), "command line"),
+            ],
+        };
+        let files: &[(&str, &[u8])] = &[
+            ("inventory.yml", INVENTORY.as_bytes()),
+            ("group_vars/all.yml", b"k: all file"),
+            ("group_vars/mid.yml", b"\nk: mid file"),
+            ("host_vars/h.yml", b"k: host file"),
+        ];
+        assert_eq!(
+            chain(files, &extras),
+            [
+                "\"second\" command line",
+                "\"first\" command line",
+                "\"host file\" host h.yml in host_vars:1:1",
+                "\"host\" host inventory.yml:8:16",
+                "\"low\" group `low` inventory.yml:5:30",
+                "\"mid file\" group `mid` mid.yml in group_vars:2:1",
+                "\"mid\" group `mid` inventory.yml:4:35",
+                "\"zoo\" group `zoo` inventory.yml:3:40",
+                "\"ape\" group `ape` inventory.yml:6:30",
+                "\"all file\" group `all` all.yml in group_vars:1:1",
+                "\"vars\" group `all` inventory.yml:1:9",
+                "\"toml\" mk.toml",
+            ]
+        );
+    }
+
+    #[test]
+    fn whole_values_replace_and_are_not_merged() {
+        let inventory =
+            load("vars: { m: { a: 1, b: 2 }, l: [1, 2] }\nhosts: { h: { vars: { m: { a: 3 }, l: [] } }, i: }");
+        let inventory = inventory.unwrap();
+        assert_eq!(Value::Object(inventory.vars("h").unwrap()), json!({"m": {"a": 3}, "l": []}));
+        assert_eq!(inventory.host("i").unwrap().var("m"), Some(&json!({"a": 1, "b": 2})));
+        assert_eq!(inventory.host("i").unwrap().var("x"), None);
+    }
+
+    #[test]
+    fn variables_of_the_ungrouped_reach_only_them() {
+        let files: &[(&str, &[u8])] = &[
+            ("inventory.yml", b"groups: { g: { hosts: [a] } }\nhosts: { a: , b: }"),
+            ("group_vars/ungrouped.yml", b"k: 1"),
+        ];
+        let inventory = load_files(files, &Extras::default()).unwrap();
+        assert_eq!(
+            (inventory.host("a").unwrap().var("k"), inventory.host("b").unwrap().var("k")),
+            (None, Some(&json!(1)))
+        );
+    }
+
+    #[test]
+    fn a_range_fills_its_numbers_into_values_but_not_into_keys() {
+        let inventory = load(
+            "hosts:\n  'w-[08..09]': { vars: { ip: '10.0.0.{n}', deep: [{ '{n}': '{name} {{ n }}' }], port: 3 } }\n  \
+             x: { vars: { format: '%{name} {n}' } }",
+        )
+        .unwrap();
+        assert_eq!(
+            Value::Object(inventory.vars("w-09").unwrap()),
+            json!({"ip": "10.0.0.09", "deep": [{"{n}": "w-09 {{ n }}"}], "port": 3})
+        );
+        assert_eq!(inventory.vars("x").unwrap()["format"], "%{name} {n}");
+    }
+
+    #[test]
+    fn an_unknown_variable_or_host_is_refused() {
+        let inventory = load("hosts: { web-1: { vars: { node_ip: 1 } } }").unwrap();
+        let complaint = |host, key| line(&inventory.why(host, key).unwrap_err());
+        assert_eq!(
+            complaint("web-1", "node_pi"),
+            "the host `web-1` has no variable `node_pi` (did you mean `node_ip`?)"
+        );
+        assert_eq!(complaint("web-1", "x"), "the host `web-1` has no variable `x`");
+        assert_eq!(complaint("wbe-1", "x"), "no host is called `wbe-1` (did you mean `web-1`?)");
+        assert_eq!(line(&inventory.vars("db").unwrap_err()), "no host is called `db`");
     }
 }
