@@ -30,6 +30,8 @@ pub mod error;
 pub mod event;
 #[cfg(feature = "control")]
 pub mod fleet;
+#[cfg(feature = "control")]
+pub mod inventory;
 pub mod op;
 pub mod ops;
 #[cfg(feature = "control")]
