@@ -35,6 +35,8 @@ pub mod inventory;
 pub mod op;
 pub mod ops;
 #[cfg(feature = "control")]
+pub mod script;
+#[cfg(feature = "control")]
 pub mod secret;
 pub mod sys;
 pub mod wire;

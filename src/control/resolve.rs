@@ -6,8 +6,10 @@ use serde_json::{Map, Value};
 
 use super::sources::{Base, Found};
 use super::{Control, sources};
+use crate::change::Outcome;
 use crate::error::{Error, Result};
 use crate::sys::Payload;
+use crate::wire::Mode;
 
 /// For whom and from where a step is resolved.
 pub struct Place<'a> {
@@ -15,6 +17,10 @@ pub struct Place<'a> {
     pub base: sources::Base,
     /// What templates can name: the host's variables, `host` and so on.
     pub names: &'a Map<String, Value>,
+    /// The host.
+    pub host: &'a str,
+    /// Check or apply: a check leaves nothing behind on this side either.
+    pub mode: Mode,
 }
 
 impl Control {
@@ -28,6 +34,23 @@ impl Control {
             "template" => self.template(args, place),
             _ => Ok(()),
         }
+    }
+
+    /// What this side keeps of an outcome before the script sees it.
+    ///
+    /// # Errors
+    /// A secret that cannot be kept.
+    pub fn kept(&self, args: &Value, outcome: &mut Outcome) -> Result {
+        if args.get("secret_output").and_then(Value::as_bool) == Some(true) {
+            for name in ["stdout", "stderr"] {
+                let said = outcome.values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                if !said.is_empty() {
+                    let label = format!("output {}", crate::change::digest(said.as_bytes()));
+                    outcome.values.insert(name.to_owned(), Value::from(self.secrets.add(&label, said.trim_end_matches('\n'))?));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn copy(&self, args: &mut Map<String, Value>, base: &Base) -> Result {

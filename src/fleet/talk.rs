@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
@@ -262,9 +261,4 @@ fn lost(e: std::io::Error) -> Error {
 
 fn silent() -> Error {
     Error::new(Kind::Unreachable, format!("the host has been silent for {} s", SILENCE.as_secs()))
-}
-
-/// The notified steps an agent found when it started, as requests' parts.
-pub fn pending(hello: &Hello) -> &[Value] {
-    &hello.pending
 }

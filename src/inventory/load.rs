@@ -56,6 +56,9 @@ impl Inventory {
 
         let lowest: Layer = extras.defaults.as_slice().into();
         let highest: Layer = extras.command_line.as_slice().into();
+        let mut global = vec![lowest.clone()];
+        global.extend(group_layers[0].iter().cloned());
+        global.push(highest.clone());
         let hosts = drafts.into_iter().zip(&tree.of_host).zip(host_files).map(|((draft, groups), file)| {
             let mut layers = vec![lowest.clone()];
             layers.extend(groups.iter().flat_map(|group| group_layers[*group].iter().cloned()));
@@ -76,7 +79,7 @@ impl Inventory {
             }
         });
         let hosts = hosts.collect();
-        Ok(Self { file: file_absolute, hosts, groups: tree.groups, host_index, group_index: tree.index })
+        Ok(Self { file: file_absolute, hosts, groups: tree.groups, host_index, group_index: tree.index, global })
     }
 }
 
