@@ -22,3 +22,7 @@
 //! - [`cli`]: arguments, exit codes, and the remedy added to a fault.
 
 pub mod error;
+#[cfg(feature = "control")]
+pub mod inventory;
+#[cfg(feature = "control")]
+pub mod transport;
