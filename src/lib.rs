@@ -39,4 +39,6 @@ pub mod script;
 #[cfg(feature = "control")]
 pub mod secret;
 pub mod sys;
+#[cfg(feature = "control")]
+pub mod transport;
 pub mod wire;
