@@ -24,6 +24,8 @@
 pub mod agent;
 pub mod change;
 #[cfg(feature = "control")]
+pub mod cli;
+#[cfg(feature = "control")]
 pub mod control;
 pub mod error;
 #[cfg(feature = "control")]
@@ -34,6 +36,8 @@ pub mod fleet;
 pub mod inventory;
 pub mod op;
 pub mod ops;
+#[cfg(feature = "control")]
+pub mod report;
 #[cfg(feature = "control")]
 pub mod script;
 #[cfg(feature = "control")]

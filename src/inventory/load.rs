@@ -18,6 +18,13 @@ use super::yaml::{self, Node};
 const FILE: &str = "inventory.yml";
 
 impl Inventory {
+    /// An inventory without hosts, for playbooks that work on this machine only.
+    pub fn none(extras: &Extras) -> Self {
+        let global = vec![extras.defaults.as_slice().into(), extras.command_line.as_slice().into()];
+        let (host_index, group_index) = (std::collections::HashMap::new(), std::collections::HashMap::new());
+        Self { file: PathBuf::new(), hosts: Vec::new(), groups: Vec::new(), host_index, group_index, global }
+    }
+
     /// Loads a folder with `inventory.yml` in it, or a file. `group_vars` and `host_vars` are beside the file.
     ///
     /// # Errors

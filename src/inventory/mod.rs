@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Hosts, groups, variables and where each value came from. Never connects, never prints.
 //!
 //! An inventory is a folder with `inventory.yml` in it (`group_vars/NAME.yml` and `host_vars/NAME.yml`
@@ -48,9 +47,4 @@ mod yaml;
 pub use extra::parse_extra;
 pub use model::{ALL, Group, Host, Inventory, UNGROUPED};
 pub use vars::{Extras, Origin, Variable};
-=======
-//! Hosts, groups and how to reach them.
-
-mod way;
->>>>>>> ssh
 pub use way::{SshWay, Way};

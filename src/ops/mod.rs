@@ -7,7 +7,8 @@ mod copy;
 mod dir;
 
 use crate::error::{Error, Result, nearest};
-use crate::op::{self, Spec};
+pub use crate::op::Spec;
+use crate::op;
 
 /// Every operation, by name.
 pub static OPS: &[Spec] = &[op::resource::<copy::Copy>(), op::resource::<dir::Dir>()];

@@ -117,7 +117,7 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
         let cleaned: Raised<Dynamic> = finally.call_within_context(&context, ());
         // The first fault is the one to be told; the second is often only its consequence.
         let value = result?;
-        cleaned?;
+        drop(cleaned?);
         Ok(value)
     });
     engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: &str| -> Raised<()> {
