@@ -118,7 +118,8 @@ impl Secrets {
     /// How many bytes at the end of `bytes` might be the beginning of a secret whose rest is still to come.
     fn held_back(&self, bytes: &[u8]) -> usize {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let longest = |form: &Vec<u8>| (1..form.len().min(bytes.len() + 1)).rev().find(|n| bytes.ends_with(&form[..*n]));
+        let longest =
+            |form: &Vec<u8>| (1..form.len().min(bytes.len() + 1)).rev().find(|n| bytes.ends_with(&form[..*n]));
         inner.forms.iter().filter_map(longest).max().unwrap_or(0)
     }
 }
@@ -163,7 +164,9 @@ fn cut_character(bytes: &[u8]) -> usize {
 fn forms(text: &str) -> Vec<Vec<u8>> {
     let mut whole = vec![text.to_owned(), text.trim().to_owned()];
     // Tools print keys line by line, so a long line of a longer secret is one too.
-    whole.extend(text.lines().map(str::trim).filter(|line| line.len() >= 16 && !line.starts_with("-----")).map(str::to_owned));
+    whole.extend(
+        text.lines().map(str::trim).filter(|line| line.len() >= 16 && !line.starts_with("-----")).map(str::to_owned),
+    );
     let mut forms = Vec::new();
     for text in whole.iter().filter(|text| text.len() >= SHORTEST) {
         let json = Value::from(text.as_str()).to_string();
@@ -193,7 +196,15 @@ fn base64_forms(bytes: &[u8]) -> Vec<Vec<u8>> {
         .collect();
     let url: Vec<Vec<u8>> = forms
         .iter()
-        .map(|form| form.iter().map(|b| match b { b'+' => b'-', b'/' => b'_', b => *b }).collect())
+        .map(|form| {
+            form.iter()
+                .map(|b| match b {
+                    b'+' => b'-',
+                    b'/' => b'_',
+                    b => *b,
+                })
+                .collect()
+        })
         .collect();
     forms.extend(url);
     forms

@@ -143,7 +143,11 @@ fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) -> Result {
             Work::Do(steps) => {
                 let mut failed = false;
                 for step in &steps {
-                    let said = if failed { FromAgent::Dropped { id: step.id } } else { one(step, &session, link, &mut children) };
+                    let said = if failed {
+                        FromAgent::Dropped { id: step.id }
+                    } else {
+                        one(step, &session, link, &mut children)
+                    };
                     failed |= matches!(&said, FromAgent::Done { result: Err(_), .. });
                     link.outlet.say(&said);
                 }

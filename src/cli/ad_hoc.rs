@@ -81,7 +81,8 @@ fn parameters(spec: &ops::Spec, words: &[String]) -> Result<Map<String, Value>> 
     let mut parameters = Map::new();
     let listed = ops::parameters(spec).iter().any(|p| p.name == spec.subject && p.kind == "array of string");
     let known: Vec<String> = ops::parameters(spec).into_iter().map(|p| p.name).collect();
-    let is_parameter = |word: &String| word.split_once('=').is_some_and(|(key, _)| known.iter().any(|name| name == key));
+    let is_parameter =
+        |word: &String| word.split_once('=').is_some_and(|(key, _)| known.iter().any(|name| name == key));
     let (named, subject): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| is_parameter(word));
     match subject.as_slice() {
         [] => {}
@@ -93,8 +94,11 @@ fn parameters(spec: &ops::Spec, words: &[String]) -> Result<Map<String, Value>> 
             parameters.insert(spec.subject.to_owned(), Value::from(one.as_str()));
         }
         [_, second, ..] => {
-            return Err(Error::usage(format!("`{second}` is neither KEY=VALUE nor the only subject of `{}`", spec.name))
-                .hint(format!("`mk doc {}` lists its parameters", spec.name)));
+            return Err(Error::usage(format!(
+                "`{second}` is neither KEY=VALUE nor the only subject of `{}`",
+                spec.name
+            ))
+            .hint(format!("`mk doc {}` lists its parameters", spec.name)));
         }
     }
     for word in named {

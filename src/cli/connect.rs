@@ -36,7 +36,11 @@ impl Pipes for Open {
     fn spawn<'a>(&'a self, command: &'a str) -> Boxed<'a, Result<Pipe>> {
         Box::pin(async move {
             let process = self.0.spawn(command).await?;
-            Ok(Pipe { stdin: Box::new(process.stdin), stdout: Box::new(process.stdout), stderr: Box::new(process.stderr) })
+            Ok(Pipe {
+                stdin: Box::new(process.stdin),
+                stdout: Box::new(process.stdout),
+                stderr: Box::new(process.stderr),
+            })
         })
     }
 

@@ -35,7 +35,9 @@ pub fn main() -> ExitCode {
         }
     };
     outcome.unwrap_or_else(|error| {
-        let look = Look::coloured(std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none());
+        let look = Look::coloured(
+            std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none(),
+        );
         eprintln!("{}", render_fault(&error, look));
         ExitCode::from(code(error.kind()))
     })

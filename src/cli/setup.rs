@@ -31,7 +31,8 @@ pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory>
     for extra in &common.extra {
         extras.command_line.extend(parse_extra(extra)?);
     }
-    let named = common.inventory.clone().or_else(|| project.settings.inventory.as_ref().map(|path| project.folder.join(path)));
+    let named =
+        common.inventory.clone().or_else(|| project.settings.inventory.as_ref().map(|path| project.folder.join(path)));
     match named {
         Some(path) => Inventory::load(&path, &extras),
         None => Ok(Inventory::none(&extras)),
@@ -68,7 +69,13 @@ impl Ready {
 }
 
 /// Puts everything together.
-pub(super) fn world(base: &Path, common: &Common, connecting: &Connecting, settings: Settings, limit: Option<&str>) -> Result<Ready> {
+pub(super) fn world(
+    base: &Path,
+    common: &Common,
+    connecting: &Connecting,
+    settings: Settings,
+    limit: Option<&str>,
+) -> Result<Ready> {
     let project = Project::of(base)?;
     let inventory = Arc::new(inventory(common, &project)?);
     let mut settings = settings;
@@ -90,7 +97,10 @@ pub(super) fn world(base: &Path, common: &Common, connecting: &Connecting, setti
         .build()
         .or_kind(Kind::Internal, || "cannot start the runtime".to_owned())?;
     let become_password = match connecting.ask_become_pass {
-        true => Some(rpassword::prompt_password("password for sudo: ").or_kind(Kind::Usage, || "cannot ask for the password".to_owned())?),
+        true => Some(
+            rpassword::prompt_password("password for sudo: ")
+                .or_kind(Kind::Usage, || "cannot ask for the password".to_owned())?,
+        ),
         false => None,
     };
     let terminal = || Terminal { passwords: connecting.ask_pass, become_password: become_password.clone() };
@@ -115,7 +125,15 @@ pub(super) fn world(base: &Path, common: &Common, connecting: &Connecting, setti
         holder: holder(),
     };
     let handle = runtime.handle().clone();
-    let fleet = Fleet::new(handle, options, events.clone(), Arc::clone(&control), Agents::load()?, Box::new(connector), Box::new(terminal()));
+    let fleet = Fleet::new(
+        handle,
+        options,
+        events.clone(),
+        Arc::clone(&control),
+        Agents::load()?,
+        Box::new(connector),
+        Box::new(terminal()),
+    );
     let world = Arc::new(World::new(fleet, control, inventory, events, settings));
     stop_on_signal(&runtime, &world);
     let recap = Arc::new(Mutex::new(Recap::default()));

@@ -46,7 +46,9 @@ impl Control {
                 let said = outcome.values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
                 if !said.is_empty() {
                     let label = format!("output {}", crate::change::digest(said.as_bytes()));
-                    outcome.values.insert(name.to_owned(), Value::from(self.secrets.add(&label, said.trim_end_matches('\n'))?));
+                    outcome
+                        .values
+                        .insert(name.to_owned(), Value::from(self.secrets.add(&label, said.trim_end_matches('\n'))?));
                 }
             }
         }
@@ -57,7 +59,9 @@ impl Control {
         let payload = match (text(args, "src"), text(args, "content")) {
             (Some(src), _) => match self.sources.find(base, Path::new(&src))? {
                 Found::Disk(path) if path.is_dir() => {
-                    return Err(Error::playbook(format!("`{}` is a folder", path.display())).hint("`host.tree` copies folders"));
+                    return Err(
+                        Error::playbook(format!("`{}` is a folder", path.display())).hint("`host.tree` copies folders")
+                    );
                 }
                 Found::Disk(path) => self.blobs.file(&path)?,
                 Found::BuiltIn(_, bytes) => self.blobs.bytes(bytes.to_vec()),
@@ -91,7 +95,8 @@ fn text(args: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 fn fill(args: &mut Map<String, Value>, payload: &Payload) -> Result {
-    let value = serde_json::to_value(payload).map_err(|e| Error::internal("a payload that does not serialise").because(e))?;
+    let value =
+        serde_json::to_value(payload).map_err(|e| Error::internal("a payload that does not serialise").because(e))?;
     args.insert("@payload".to_owned(), value);
     // The bytes are in the payload; sending them twice would only cost.
     if args.get("src").is_none() {

@@ -60,7 +60,9 @@ pub fn command(agents: &Agents, other: Option<&Become>) -> (String, String) {
         None => start,
         Some(Become { user, password: None }) => format!("exec sudo -n -H -u {} -- /bin/sh -c {quoted}", word(user)),
         // The prompt carries the mark, so that nothing else on stderr can be taken for it.
-        Some(Become { user, .. }) => format!("exec sudo -S -k -H -p {mark}-password: -u {} -- /bin/sh -c {quoted}", word(user)),
+        Some(Become { user, .. }) => {
+            format!("exec sudo -S -k -H -p {mark}-password: -u {} -- /bin/sh -c {quoted}", word(user))
+        }
     };
     (command, mark)
 }
@@ -73,7 +75,13 @@ fn word(text: &str) -> String {
 ///
 /// # Errors
 /// When the host has no place for it, is of an unknown architecture, or sudo refuses.
-pub async fn start(pipe: &mut Pipe, agents: &Agents, mark: &str, other: Option<&Become>, limit: Duration) -> Result<bool> {
+pub async fn start(
+    pipe: &mut Pipe,
+    agents: &Agents,
+    mark: &str,
+    other: Option<&Become>,
+    limit: Duration,
+) -> Result<bool> {
     let talk = async {
         if let Some(password) = other.and_then(|other| other.password.as_deref()) {
             give_password(pipe, mark, password).await?;
@@ -92,8 +100,11 @@ pub async fn start(pipe: &mut Pipe, agents: &Agents, mark: &str, other: Option<&
                 (Some("arch"), arch) => return Err(unknown_arch(arch.unwrap_or("?"))),
                 (Some("noexec"), _) => {
                     let folders = line.trim_start_matches("noexec").trim();
-                    return Err(Error::new(Kind::Unreachable, format!("no folder for the agent allows programs to run: {folders}"))
-                        .hint("`host.raw(…)` works without an agent"));
+                    return Err(Error::new(
+                        Kind::Unreachable,
+                        format!("no folder for the agent allows programs to run: {folders}"),
+                    )
+                    .hint("`host.raw(…)` works without an agent"));
                 }
                 _ => return Err(Error::new(Kind::Protocol, format!("the agent could not be started: `{line}`"))),
             }
@@ -123,7 +134,8 @@ async fn explain(error: Error, pipe: &mut Pipe) -> Error {
 }
 
 fn unknown_arch(arch: &str) -> Error {
-    Error::new(Kind::Unreachable, format!("there is no agent for the architecture `{arch}`")).hint("`host.raw(…)` works without an agent")
+    Error::new(Kind::Unreachable, format!("there is no agent for the architecture `{arch}`"))
+        .hint("`host.raw(…)` works without an agent")
 }
 
 async fn send(stdin: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result {
@@ -183,7 +195,8 @@ async fn answer(stdout: &mut (impl AsyncRead + Unpin), mark: &str) -> Result<Str
             Ok(byte) => byte,
             Err(_) => {
                 let last = String::from_utf8_lossy(&line).into_owned();
-                return Err(Error::new(Kind::Unreachable, "the host closed the connection before its agent started").because(last));
+                return Err(Error::new(Kind::Unreachable, "the host closed the connection before its agent started")
+                    .because(last));
             }
         };
         seen += 1;

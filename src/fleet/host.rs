@@ -125,7 +125,8 @@ impl Slot {
         let other = user.map(|user| Become { user, password: fleet.prompts.become_password() });
         let (command, mark) = bootstrap::command(&fleet.agents, other.as_ref());
         let mut pipe = pipes.spawn(&command).await?;
-        let pushed = bootstrap::start(&mut pipe, &fleet.agents, &mark, other.as_ref(), fleet.options.start_limit).await?;
+        let pushed =
+            bootstrap::start(&mut pipe, &fleet.agents, &mark, other.as_ref(), fleet.options.start_limit).await?;
         let mut talk = tokio::time::timeout(fleet.options.start_limit, Talk::begin(pipe))
             .await
             .map_err(|_| Error::new(Kind::Unreachable, "the agent started but did not speak"))??;
@@ -155,7 +156,8 @@ impl Slot {
             };
             let args = pending.get("args").cloned().unwrap_or_default();
             let settles = Some(pending.clone());
-            let call = Call { host: self.name.clone(), step, args, mode: Mode::Apply, notify: None, settles, stream: false };
+            let call =
+                Call { host: self.name.clone(), step, args, mode: Mode::Apply, notify: None, settles, stream: false };
             fleet.tell(What::StepStarted { step: call.step.clone() });
             let begun = Instant::now();
             let result = self.step(fleet, talk, &call).await;

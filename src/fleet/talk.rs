@@ -10,7 +10,9 @@ use super::pool::Pipe;
 use crate::change::Outcome;
 use crate::control::Other;
 use crate::error::{Error, Kind, Result};
-use crate::wire::{Ask, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, decode, encode, from_body, to_frame};
+use crate::wire::{
+    Ask, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, decode, encode, from_body, to_frame,
+};
 
 /// How often the agent is told that we are still here.
 const PING: Duration = Duration::from_secs(15);
@@ -65,7 +67,15 @@ impl Talk {
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
         let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new(), pending: Vec::new() };
-        let mut talk = Self { writer, reader: stdout, buffer: Vec::new(), pinger, hello, locked: false, traffic: Traffic::default() };
+        let mut talk = Self {
+            writer,
+            reader: stdout,
+            buffer: Vec::new(),
+            pinger,
+            hello,
+            locked: false,
+            traffic: Traffic::default(),
+        };
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
             FromAgent::Hello(hello) => {
@@ -111,7 +121,9 @@ impl Talk {
             match self.frame().await? {
                 Frame::Output(id, stream, bytes) if id == request.id => listener.output(id, stream == 2, &bytes),
                 Frame::Blob(id, piece) if id == request.id => {
-                    let Some(sink) = taking.as_mut() else { return Err(protocol("the agent sent bytes nobody asked for")) };
+                    let Some(sink) = taking.as_mut() else {
+                        return Err(protocol("the agent sent bytes nobody asked for"));
+                    };
                     if piece.is_empty() {
                         sink.flush().map_err(|e| Error::step("cannot keep what the host sent").because(e))?;
                         taking = None;

@@ -17,7 +17,11 @@ pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: 
     let op: R = decode(request.args.clone())?;
     let probe = probe(request, session, peer);
     let mut outcome = match difference(&op, &probe, session, request) {
-        Ok((actual, None)) => Outcome { digest: stand_in(&op, actual.as_ref())?, values: op.values(actual.as_ref()), ..Outcome::new(Status::Ok) },
+        Ok((actual, None)) => Outcome {
+            digest: stand_in(&op, actual.as_ref())?,
+            values: op.values(actual.as_ref()),
+            ..Outcome::new(Status::Ok)
+        },
         Ok((_, Some(change))) => match request.mode {
             Mode::Check => plan(&op, change, session, request)?,
             Mode::Apply => mend(&op, &change, session, request, peer)?,
@@ -41,7 +45,12 @@ pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: 
 type Difference<S> = (Option<S>, Option<Change<S>>);
 
 /// What is there, and how it differs from what should be.
-fn difference<R: Resource>(op: &R, probe: &Probe, session: &Session, request: &Request) -> Result<Difference<R::State>> {
+fn difference<R: Resource>(
+    op: &R,
+    probe: &Probe,
+    session: &Session,
+    request: &Request,
+) -> Result<Difference<R::State>> {
     let actual = match recalled::<R>(session, request) {
         Some(recalled) => merged(op.actual(probe), recalled)?,
         None => op.actual(probe)?,
@@ -63,7 +72,10 @@ fn recalled<R: Resource>(session: &Session, request: &Request) -> Option<Value> 
 }
 
 /// The planned fields over those found.
-fn merged<S: serde::Serialize + serde::de::DeserializeOwned>(found: Result<Option<S>>, planned: Value) -> Result<Option<S>> {
+fn merged<S: serde::Serialize + serde::de::DeserializeOwned>(
+    found: Result<Option<S>>,
+    planned: Value,
+) -> Result<Option<S>> {
     let Value::Object(planned) = planned else { return Ok(None) };
     let found = found.ok().flatten().map(serde_json::to_value).and_then(Result::ok);
     let mut fields = match found {
@@ -92,7 +104,13 @@ fn remember<R: Resource>(op: &R, desired: Option<&R::State>, session: &Session, 
     effects.into_iter().for_each(|effect| overlay.apply(effect));
 }
 
-fn mend<R: Resource>(op: &R, change: &Change<R::State>, session: &Session, request: &Request, peer: &dyn Peer) -> Result<Outcome> {
+fn mend<R: Resource>(
+    op: &R,
+    change: &Change<R::State>,
+    session: &Session,
+    request: &Request,
+    peer: &dyn Peer,
+) -> Result<Outcome> {
     let hands = Hands::new(peer, &session.jobs, &session.digests, request.stream);
     if let Some(notify) = &request.notify {
         pending::add(&hands, notify)?;
@@ -101,10 +119,19 @@ fn mend<R: Resource>(op: &R, change: &Change<R::State>, session: &Session, reque
     let actual = op.actual(&hands)?;
     let desired = op.desired(actual.as_ref())?;
     if let Some(left) = compare(actual.as_ref(), desired.as_ref())? {
-        return Err(Error::step(format!("{}: it was changed, but is still not as wanted: {}", R::NAME, differing(&left))));
+        return Err(Error::step(format!(
+            "{}: it was changed, but is still not as wanted: {}",
+            R::NAME,
+            differing(&left)
+        )));
     }
     let digest = stand_in(op, actual.as_ref())?;
-    Ok(Outcome { diff: Some(change.diff.clone()), digest, values: op.values(actual.as_ref()), ..Outcome::new(Status::Changed) })
+    Ok(Outcome {
+        diff: Some(change.diff.clone()),
+        digest,
+        values: op.values(actual.as_ref()),
+        ..Outcome::new(Status::Changed)
+    })
 }
 
 /// The names of the fields that differ; never their values, which may be secret.
@@ -144,7 +171,9 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
     };
     let mut outcome = match (guarded, op.look(&probe), request.mode) {
         (Some(outcome), _, _) => outcome,
-        (None, Some(Err(e)), Mode::Check) if e.kind() == Kind::Unknown => Outcome::new(Status::Unknown).because(e.to_string()),
+        (None, Some(Err(e)), Mode::Check) if e.kind() == Kind::Unknown => {
+            Outcome::new(Status::Unknown).because(e.to_string())
+        }
         (None, Some(read), _) => read?,
         (None, None, Mode::Check) => {
             let effects: Effects = op.effects();

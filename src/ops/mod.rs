@@ -7,8 +7,8 @@ mod copy;
 mod dir;
 
 use crate::error::{Error, Result, nearest};
-pub use crate::op::Spec;
 use crate::op;
+pub use crate::op::Spec;
 
 /// Every operation, by name.
 pub static OPS: &[Spec] = &[op::resource::<copy::Copy>(), op::resource::<dir::Dir>()];
@@ -81,9 +81,13 @@ fn kind_of(of: &serde_json::Value, definitions: &serde_json::Value) -> String {
     };
     match &of["type"] {
         Value::String(one) => name(one),
-        Value::Array(several) => {
-            several.iter().filter_map(Value::as_str).filter(|one| *one != "null").map(name).collect::<Vec<_>>().join(" or ")
-        }
+        Value::Array(several) => several
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|one| *one != "null")
+            .map(name)
+            .collect::<Vec<_>>()
+            .join(" or "),
         _ => "any".to_owned(),
     }
 }

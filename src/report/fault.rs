@@ -22,7 +22,12 @@ pub fn render(error: &Error, look: Look) -> String {
                 let _ = write!(out, "\n{blue}{} |{reset} {line}", place.line);
                 if place.column > 0 {
                     let carets = "^".repeat(extent(place, &line));
-                    let _ = write!(out, "\n{:width$} {blue}|{reset} {}{red}{carets}{reset}", "", indent(&line, place.column));
+                    let _ = write!(
+                        out,
+                        "\n{:width$} {blue}|{reset} {}{red}{carets}{reset}",
+                        "",
+                        indent(&line, place.column)
+                    );
                 }
             }
         }
@@ -89,6 +94,9 @@ mod tests {
     #[test]
     fn a_fault_without_a_place_still_names_its_host() {
         let error = Error::step("`false` exited with status 1").on("worker-1").note("one\ntwo");
-        assert_eq!(render(&error, Look::plain()), "error: `false` exited with status 1\n --> on worker-1\n : one\n : two");
+        assert_eq!(
+            render(&error, Look::plain()),
+            "error: `false` exited with status 1\n --> on worker-1\n : one\n : two"
+        );
     }
 }

@@ -150,15 +150,27 @@ impl<W: Write> Reporter for Human<W> {
             What::StepFailed { step, error, .. } => {
                 self.say(&format!("{}failed{}       {:<14} {}", look.red(), look.reset(), step.host, call(step)));
                 let shown = fault::render(error, look);
-                self.say(&if look.colour { shown } else { shown.lines().map(printable).collect::<Vec<_>>().join("\n") });
+                self.say(&if look.colour {
+                    shown
+                } else {
+                    shown.lines().map(printable).collect::<Vec<_>>().join("\n")
+                });
             }
             What::Retry { step, error, left } => {
                 let (shown, times) = (printable(&error.to_string()), if *left == 1 { "once" } else { "times" });
                 let left = if *left == 1 { String::new() } else { format!("{left} ") };
-                self.say(&format!("retry        {:<14} {}: {shown} (will try {left}{times} more)", step.host, call(step)));
+                self.say(&format!(
+                    "retry        {:<14} {}: {shown} (will try {left}{times} more)",
+                    step.host,
+                    call(step)
+                ));
             }
             What::Said { host, warning, text } => {
-                let word = if *warning { format!("{}warning{}      ", look.yellow(), look.reset()) } else { format!("{:13}", "") };
+                let word = if *warning {
+                    format!("{}warning{}      ", look.yellow(), look.reset())
+                } else {
+                    format!("{:13}", "")
+                };
                 let host = host.as_ref().map(|host| format!("{host:<14} ")).unwrap_or_default();
                 self.say(&format!("{word}{host}{}", text.lines().map(printable).collect::<Vec<_>>().join("\n")));
             }
@@ -180,8 +192,13 @@ impl<W: Write> Reporter for Human<W> {
             (Mode::Apply, ..) => format!("recap of {hosts}"),
         };
         let (bold, reset) = (self.look.bold(), self.look.reset());
-        self.say(&format!("{bold}{head}, {} steps in {}{reset}", total.ok + total.changed + total.skipped + total.unknown + total.failed, seconds(self.recap.ms)));
-        let all: Vec<(String, Counts)> = self.recap.hosts.iter().map(|(host, counts)| (host.clone(), *counts)).collect();
+        self.say(&format!(
+            "{bold}{head}, {} steps in {}{reset}",
+            total.ok + total.changed + total.skipped + total.unknown + total.failed,
+            seconds(self.recap.ms)
+        ));
+        let all: Vec<(String, Counts)> =
+            self.recap.hosts.iter().map(|(host, counts)| (host.clone(), *counts)).collect();
         for (host, counts) in all {
             self.host_line(&host, counts);
         }
@@ -191,7 +208,12 @@ impl<W: Write> Reporter for Human<W> {
 /// A step as the call that made it.
 fn call(step: &Step) -> String {
     let user = step.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
-    let task = step.task.as_ref().filter(|task| *task == "left by an earlier run").map(|task| format!(" ({task})")).unwrap_or_default();
+    let task = step
+        .task
+        .as_ref()
+        .filter(|task| *task == "left by an earlier run")
+        .map(|task| format!(" ({task})"))
+        .unwrap_or_default();
     printable(&format!("{} {}{user}{task}", step.op, step.subject))
 }
 

@@ -42,11 +42,15 @@ fn share(value: Dynamic) -> Dynamic {
 
 /// What a closure captured, as text to compare: a write to a captured variable changes it.
 pub(super) fn fingerprint(closure: &FnPtr) -> Vec<String> {
-    closure.curry().iter().map(|value| {
-        let mut text = String::new();
-        describe(&value.flatten_clone(), &mut text);
-        text
-    }).collect()
+    closure
+        .curry()
+        .iter()
+        .map(|value| {
+            let mut text = String::new();
+            describe(&value.flatten_clone(), &mut text);
+            text
+        })
+        .collect()
 }
 
 fn describe(value: &Dynamic, out: &mut String) {
@@ -66,7 +70,13 @@ fn describe(value: &Dynamic, out: &mut String) {
             out.push(',');
         }
         out.push('}');
-    } else if value.is_string() || value.is_int() || value.is_float() || value.is_bool() || value.is_unit() || value.is_char() {
+    } else if value.is_string()
+        || value.is_int()
+        || value.is_float()
+        || value.is_bool()
+        || value.is_unit()
+        || value.is_char()
+    {
         let _ = write!(out, "{value:?}");
     } else {
         // Values of mk's own, and closures: only their kind, because they cannot be changed by a script.
@@ -89,6 +99,7 @@ pub(super) fn wrote_outside(context: &NativeCallContext, closure: &FnPtr, before
 /// The name of a captured variable: the first parameters of the anonymous function are its captures.
 fn captured_name(context: &NativeCallContext, closure: &FnPtr, index: usize) -> Option<String> {
     let parameters = closure.curry().len() + 1;
-    let definition = context.iter_namespaces().find_map(|module| module.get_script_fn(closure.fn_name(), parameters))?;
+    let definition =
+        context.iter_namespaces().find_map(|module| module.get_script_fn(closure.fn_name(), parameters))?;
     definition.params.get(index).map(|name| format!("`{name}`"))
 }

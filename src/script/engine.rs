@@ -14,17 +14,97 @@ pub(super) const STACK: usize = 32 * 1024 * 1024;
 
 /// Words that cannot be the name of a method, a property or an unquoted key.
 pub const RESERVED: &[&str] = &[
-    "as", "async", "await", "break", "call", "case", "catch", "const", "continue", "curry", "default", "do", "else", "eval",
-    "export", "false", "fn", "for", "global", "go", "goto", "if", "import", "in", "is", "is_def_fn", "is_def_var", "is_shared",
-    "let", "loop", "match", "module", "new", "nil", "null", "package", "private", "protected", "public", "return", "shared",
-    "spawn", "static", "super", "switch", "sync", "this", "thread", "throw", "true", "try", "type_of", "until", "use", "var",
-    "void", "while", "with", "yield",
+    "as",
+    "async",
+    "await",
+    "break",
+    "call",
+    "case",
+    "catch",
+    "const",
+    "continue",
+    "curry",
+    "default",
+    "do",
+    "else",
+    "eval",
+    "export",
+    "false",
+    "fn",
+    "for",
+    "global",
+    "go",
+    "goto",
+    "if",
+    "import",
+    "in",
+    "is",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "let",
+    "loop",
+    "match",
+    "module",
+    "new",
+    "nil",
+    "null",
+    "package",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "shared",
+    "spawn",
+    "static",
+    "super",
+    "switch",
+    "sync",
+    "this",
+    "thread",
+    "throw",
+    "true",
+    "try",
+    "type_of",
+    "until",
+    "use",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
 ];
 
 /// The functions and methods that mk adds beside the operations.
 pub(super) const NAMES: &[&str] = &[
-    "always", "as_user", "assert", "fail", "hosts", "in_group", "later", "local", "log", "on", "play", "run_once", "secret",
-    "sleep", "task", "var", "vars", "warn", "host", "env", "file_text", "checking", "now", "print", "debug", "len", "keys", "push",
+    "always",
+    "as_user",
+    "assert",
+    "fail",
+    "hosts",
+    "in_group",
+    "later",
+    "local",
+    "log",
+    "on",
+    "play",
+    "run_once",
+    "secret",
+    "sleep",
+    "task",
+    "var",
+    "vars",
+    "warn",
+    "host",
+    "env",
+    "file_text",
+    "checking",
+    "now",
+    "print",
+    "debug",
+    "len",
+    "keys",
+    "push",
 ];
 
 /// An engine for a run.
@@ -37,7 +117,11 @@ pub fn engine(world: &Arc<World>) -> Engine {
     limits(&mut engine);
     engine.set_module_resolver(Modules::new(world.control.sources.clone()));
     let stop = Arc::clone(world);
-    engine.on_progress(move |count| (count & 0xfff == 0 && stop.fleet.is_stopped()).then(|| Error::new(crate::error::Kind::Interrupted, "stopped")).map(rhai::Dynamic::from));
+    engine.on_progress(move |count| {
+        (count & 0xfff == 0 && stop.fleet.is_stopped())
+            .then(|| Error::new(crate::error::Kind::Interrupted, "stopped"))
+            .map(rhai::Dynamic::from)
+    });
     fault::register(&mut engine);
     host::register(&mut engine);
     outcome::register(&mut engine);

@@ -28,7 +28,9 @@ pub(super) fn place(source: Option<&str>, position: Position) -> Place {
 /// A source's name as a user would type it: relative to the current folder where that is shorter.
 pub(super) fn shown(source: &str) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    std::path::Path::new(source).strip_prefix(&here).map_or_else(|_| source.to_owned(), |path| path.display().to_string())
+    std::path::Path::new(source)
+        .strip_prefix(&here)
+        .map_or_else(|_| source.to_owned(), |path| path.display().to_string())
 }
 
 /// What the language raised, as one of our faults. `root` is the source of the script that was started.
@@ -43,8 +45,10 @@ pub fn from_rhai(error: &EvalAltResult, root: &str) -> Error {
         EvalAltResult::ErrorVariableNotFound(name, _) => Error::playbook(format!("there is no variable `{name}`")),
         EvalAltResult::ErrorPropertyNotFound(name, _) => Error::playbook(format!("there is no property `{name}`")),
         EvalAltResult::ErrorModuleNotFound(name, _) => Error::playbook(format!("there is no module `{name}`")),
-        EvalAltResult::ErrorDataRace(name, _) => Error::playbook(format!("`{name}` is used by several hosts at the same time"))
-            .hint("give each host its own copy, or return the value from the closure"),
+        EvalAltResult::ErrorDataRace(name, _) => {
+            Error::playbook(format!("`{name}` is used by several hosts at the same time"))
+                .hint("give each host its own copy, or return the value from the closure")
+        }
         EvalAltResult::ErrorStackOverflow(_) => Error::playbook("functions call each other too deeply"),
         other => Error::playbook(words(other)),
     };
@@ -113,7 +117,8 @@ fn not_found(signature: &str) -> Error {
     let base = name.rsplit("::").next().unwrap_or(name);
     let known = super::engine::NAMES.iter().copied().chain(crate::ops::OPS.iter().map(|spec| spec.name));
     if known.clone().any(|known| known == base) {
-        return Error::playbook(format!("`{name}` does not take these: `{signature}`")).hint(format!("`mk doc {base}` tells what it takes"));
+        return Error::playbook(format!("`{name}` does not take these: `{signature}`"))
+            .hint(format!("`mk doc {base}` tells what it takes"));
     }
     let error = Error::playbook(format!("there is no function `{name}`"));
     match nearest(base, known) {
@@ -150,7 +155,9 @@ pub(super) fn register(engine: &mut rhai::Engine) {
     engine.register_get("kind", |error: &mut Error| error.kind().name().to_owned());
     engine.register_get("message", |error: &mut Error| error.to_string());
     engine.register_get("host", |error: &mut Error| error.host().map_or(Dynamic::UNIT, |text| text.to_owned().into()));
-    engine.register_get("step", |error: &mut Error| error.step_name().map_or(Dynamic::UNIT, |text| text.to_owned().into()));
+    engine.register_get("step", |error: &mut Error| {
+        error.step_name().map_or(Dynamic::UNIT, |text| text.to_owned().into())
+    });
     engine.register_get("line", |error: &mut Error| {
         error.place().map_or(0, |place| i64::try_from(place.line).unwrap_or(0))
     });

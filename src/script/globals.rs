@@ -36,29 +36,43 @@ fn operations(engine: &mut Engine) {
     for spec in crate::ops::OPS {
         let with = move |subject: Dynamic, mut args: Map| -> Result<Map> {
             if args.insert(spec.subject.into(), subject).is_some() {
-                return Err(Error::playbook(format!("{}: `{}` is given twice", spec.name, spec.subject)).in_step(spec.name));
+                return Err(
+                    Error::playbook(format!("{}: `{}` is given twice", spec.name, spec.subject)).in_step(spec.name)
+                );
             }
             Ok(args)
         };
-        engine.register_fn(spec.name, move |context: NativeCallContext, host: &mut Host| step(&context, host, spec, Map::new()));
-        engine.register_fn(spec.name, move |context: NativeCallContext, host: &mut Host, only: Dynamic| -> Raised<Dynamic> {
-            let args = match only.is_map() {
-                true => Ok(only.cast::<Map>()),
-                false => with(only, Map::new()),
-            };
-            step(&context, host, spec, args.map_err(|e| throw(&context, e))?)
+        engine.register_fn(spec.name, move |context: NativeCallContext, host: &mut Host| {
+            step(&context, host, spec, Map::new())
         });
-        engine.register_fn(spec.name, move |context: NativeCallContext, host: &mut Host, subject: Dynamic, args: Map| -> Raised<Dynamic> {
-            step(&context, host, spec, with(subject, args).map_err(|e| throw(&context, e))?)
-        });
+        engine.register_fn(
+            spec.name,
+            move |context: NativeCallContext, host: &mut Host, only: Dynamic| -> Raised<Dynamic> {
+                let args = match only.is_map() {
+                    true => Ok(only.cast::<Map>()),
+                    false => with(only, Map::new()),
+                };
+                step(&context, host, spec, args.map_err(|e| throw(&context, e))?)
+            },
+        );
+        engine.register_fn(
+            spec.name,
+            move |context: NativeCallContext, host: &mut Host, subject: Dynamic, args: Map| -> Raised<Dynamic> {
+                step(&context, host, spec, with(subject, args).map_err(|e| throw(&context, e))?)
+            },
+        );
     }
     let later = |context: &NativeCallContext, op: &str, subject: Dynamic, mut args: Map| -> Raised<Later> {
         let spec = crate::ops::find(op).map_err(|e| throw(context, e))?;
         args.insert(spec.subject.into(), subject);
         Ok(Later { op: op.to_owned(), args })
     };
-    engine.register_fn("later", move |context: NativeCallContext, op: &str, subject: Dynamic| later(&context, op, subject, Map::new()));
-    engine.register_fn("later", move |context: NativeCallContext, op: &str, subject: Dynamic, args: Map| later(&context, op, subject, args));
+    engine.register_fn("later", move |context: NativeCallContext, op: &str, subject: Dynamic| {
+        later(&context, op, subject, Map::new())
+    });
+    engine.register_fn("later", move |context: NativeCallContext, op: &str, subject: Dynamic, args: Map| {
+        later(&context, op, subject, args)
+    });
 }
 
 fn inventory(engine: &mut Engine, world: &Arc<World>) {
@@ -156,7 +170,9 @@ fn talk(engine: &mut Engine, world: &Arc<World>) {
         });
     }
     let shared = Arc::clone(world);
-    engine.on_print(move |text| shared.events.tell(What::Said { host: here().host, warning: false, text: text.to_owned() }));
+    engine.on_print(move |text| {
+        shared.events.tell(What::Said { host: here().host, warning: false, text: text.to_owned() })
+    });
     let shared = Arc::clone(world);
     engine.on_debug(move |text, source, position| {
         let place = super::fault::place(source, position);
@@ -171,10 +187,12 @@ pub(super) fn raw(host: &Host, call: &Call) -> Result<Outcome> {
     if call.mode == Mode::Check && !reads {
         return Ok(Outcome::new(Status::WouldRun));
     }
-    let limit: Span = call.args.get("timeout").cloned().and_then(|v| serde_json::from_value(v).ok()).unwrap_or(Span::secs(300));
+    let limit: Span =
+        call.args.get("timeout").cloned().and_then(|v| serde_json::from_value(v).ok()).unwrap_or(Span::secs(300));
     let mut stdin = Value::from(text("stdin"));
     host.world.control.secrets.reveal(&mut stdin);
-    let raw = host.world.fleet.raw(&host.name, &text("command"), stdin.as_str().unwrap_or_default().as_bytes(), limit.0)?;
+    let raw =
+        host.world.fleet.raw(&host.name, &text("command"), stdin.as_str().unwrap_or_default().as_bytes(), limit.0)?;
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let status = if reads { Status::Read } else { Status::Changed };
     Ok(Outcome::new(status).with("stdout", shown(&raw.stdout)).with("stderr", shown(&raw.stderr)))

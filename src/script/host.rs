@@ -45,8 +45,12 @@ impl Host {
                 let error = Error::playbook(format!("a host has no `{name}`"));
                 Err(match nearest(name, FIELDS) {
                     Some(near) => error.hint(format!("did you mean `{near}`?")),
-                    None if self.world.vars(&self.name).contains_key(name) => error.hint(format!("its variable is `host.vars.{name}`")),
-                    None => error.hint("it has `name`, `vars`, `groups`, `facts` and the operations that `mk doc` lists"),
+                    None if self.world.vars(&self.name).contains_key(name) => {
+                        error.hint(format!("its variable is `host.vars.{name}`"))
+                    }
+                    None => {
+                        error.hint("it has `name`, `vars`, `groups`, `facts` and the operations that `mk doc` lists")
+                    }
                 })
             }
         }

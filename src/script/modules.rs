@@ -21,9 +21,18 @@ impl Modules {
 }
 
 impl ModuleResolver for Modules {
-    fn resolve(&self, engine: &Engine, source: Option<&str>, path: &str, position: Position) -> Result<Shared<Module>, Box<EvalAltResult>> {
+    fn resolve(
+        &self,
+        engine: &Engine,
+        source: Option<&str>,
+        path: &str,
+        position: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let base = Base::of(source.unwrap_or_default());
-        let found = self.sources.module(&base, path).map_err(|e| raise(e.at(super::fault::place(source, position)), position))?;
+        let found = self
+            .sources
+            .module(&base, path)
+            .map_err(|e| raise(e.at(super::fault::place(source, position)), position))?;
         let name = match &found {
             Found::Disk(path) => path.display().to_string(),
             Found::BuiltIn(name, _) => name.clone(),

@@ -51,23 +51,29 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
         on(&context, &shared, hosts, Map::new(), &closure)
     });
     let shared = Arc::clone(world);
-    engine.register_fn("on", move |context: NativeCallContext, hosts: Dynamic, options: Map, closure: FnPtr| -> Raised<Results> {
-        on(&context, &shared, hosts, options, &closure)
-    });
+    engine.register_fn(
+        "on",
+        move |context: NativeCallContext, hosts: Dynamic, options: Map, closure: FnPtr| -> Raised<Results> {
+            on(&context, &shared, hosts, options, &closure)
+        },
+    );
     let shared = Arc::clone(world);
-    engine.register_fn("run_once", move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
-        let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
-        let Some(first) = all.into_iter().find(|host| shared.takes_part(&host.name)) else {
-            return Ok(Dynamic::UNIT);
-        };
-        let name = first.name.clone();
-        let results = on(&context, &shared, Dynamic::from(first), Map::new(), &closure)?;
-        match (results.values.get(&name), results.errors.get(&name)) {
-            (Some(value), _) => Ok(value.clone()),
-            (None, Some(error)) => Err(throw(&context, error.clone())),
-            (None, None) => Ok(Dynamic::UNIT),
-        }
-    });
+    engine.register_fn(
+        "run_once",
+        move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
+            let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
+            let Some(first) = all.into_iter().find(|host| shared.takes_part(&host.name)) else {
+                return Ok(Dynamic::UNIT);
+            };
+            let name = first.name.clone();
+            let results = on(&context, &shared, Dynamic::from(first), Map::new(), &closure)?;
+            match (results.values.get(&name), results.errors.get(&name)) {
+                (Some(value), _) => Ok(value.clone()),
+                (None, Some(error)) => Err(throw(&context, error.clone())),
+                (None, None) => Ok(Dynamic::UNIT),
+            }
+        },
+    );
 }
 
 /// The hosts that a script means: a host, an array of hosts or names, or a pattern.
@@ -82,14 +88,26 @@ pub(super) fn hosts_of(world: &Arc<World>, hosts: Dynamic) -> Result<Vec<Host>> 
     }
     if hosts.is_array() {
         let items = hosts.cast::<Array>();
-        return items.into_iter().map(|item| hosts_of(world, item)).collect::<Result<Vec<_>>>().map(|lists| lists.concat());
+        return items
+            .into_iter()
+            .map(|item| hosts_of(world, item))
+            .collect::<Result<Vec<_>>>()
+            .map(|lists| lists.concat());
     }
     Err(Error::playbook(format!("`on` takes hosts or a pattern, not {}", hosts.type_name())))
 }
 
-fn on(context: &NativeCallContext, world: &Arc<World>, hosts: Dynamic, mut options: Map, closure: &FnPtr) -> Raised<Results> {
+fn on(
+    context: &NativeCallContext,
+    world: &Arc<World>,
+    hosts: Dynamic,
+    mut options: Map,
+    closure: &FnPtr,
+) -> Raised<Results> {
     let fail = |e: Error| throw(context, e);
-    let health = options.remove("health").map(|value| value.try_cast::<FnPtr>().ok_or_else(|| Error::playbook("on: `health` must be a closure")));
+    let health = options
+        .remove("health")
+        .map(|value| value.try_cast::<FnPtr>().ok_or_else(|| Error::playbook("on: `health` must be a closure")));
     let health = health.transpose().map_err(fail)?;
     let options = to_json(&Dynamic::from(options)).map_err(fail)?;
     let plan: Plan = serde_json::from_value(options).map_err(|e| fail(Error::playbook(format!("on: {e}"))))?;
@@ -101,7 +119,9 @@ fn on(context: &NativeCallContext, world: &Arc<World>, hosts: Dynamic, mut optio
         Some("reverse") => hosts.reverse(),
         Some("sorted") => hosts.sort_by(|a, b| a.name.cmp(&b.name)),
         Some(other) => {
-            return Err(fail(Error::playbook(format!("on: `order` is `inventory`, `reverse` or `sorted`, not `{other}`"))));
+            return Err(fail(Error::playbook(format!(
+                "on: `order` is `inventory`, `reverse` or `sorted`, not `{other}`"
+            ))));
         }
     }
     let batch = count(plan.batch.as_ref(), hosts.len(), "batch").map_err(fail)?.unwrap_or(hosts.len()).max(1);
@@ -223,7 +243,9 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
             Err(panic) => Err(panicked(&panic)),
         };
         let result = match wrote_outside(context, &own, &before) {
-            Some(error) if result.is_ok() => Err(error.at(super::fault::place(context.call_source(), context.call_position()))),
+            Some(error) if result.is_ok() => {
+                Err(error.at(super::fault::place(context.call_source(), context.call_position())))
+            }
             _ => result,
         };
         // Notified steps run also after a failure: what they are for has been changed already.
@@ -239,6 +261,7 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text =
+        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
     Error::internal(text.unwrap_or_else(|| "a panic in the script engine".to_owned()))
 }

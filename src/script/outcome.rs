@@ -72,7 +72,10 @@ impl Outcome {
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Outcome>("Outcome");
     engine.register_indexer_get(
-        |context: NativeCallContext, outcome: &mut Outcome, name: &str| -> std::result::Result<Dynamic, Box<EvalAltResult>> {
+        |context: NativeCallContext,
+         outcome: &mut Outcome,
+         name: &str|
+         -> std::result::Result<Dynamic, Box<EvalAltResult>> {
             outcome.get(name).map_err(|e| throw(&context, e))
         },
     );

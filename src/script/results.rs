@@ -25,7 +25,14 @@ impl Results {
             "ok" => return Ok(self.hosts(|host| self.values.contains_key(host)).into()),
             "failed" => return Ok(self.hosts(|host| self.errors.contains_key(host)).into()),
             "values" => return Ok(self.values.iter().map(|(k, v)| (k.into(), v.clone())).collect::<Map>().into()),
-            "errors" => return Ok(self.errors.iter().map(|(k, e)| (k.into(), Dynamic::from(e.clone()))).collect::<Map>().into()),
+            "errors" => {
+                return Ok(self
+                    .errors
+                    .iter()
+                    .map(|(k, e)| (k.into(), Dynamic::from(e.clone())))
+                    .collect::<Map>()
+                    .into());
+            }
             _ => {}
         }
         if let Some(value) = self.values.get(name) {

@@ -18,7 +18,8 @@ use crate::error::{Context, Error, Kind, Result};
 /// # Errors
 /// What ended the script. Hosts that failed while others went on are in [`World::failures`].
 pub fn run(world: &Arc<World>, path: &Path) -> Result {
-    let found = Found::Disk(std::path::absolute(path).or_kind(Kind::Usage, || format!("`{}` is no path", path.display()))?);
+    let found =
+        Found::Disk(std::path::absolute(path).or_kind(Kind::Usage, || format!("`{}` is no path", path.display()))?);
     let world = Arc::clone(world);
     let work = move || {
         let engine = engine(&world);

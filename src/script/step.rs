@@ -43,7 +43,8 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let prepared = prepare(context, host, spec, args, &at);
     let (common, args) = prepared.map_err(|e| throw(context, e.in_step(spec.name)))?;
     let attempt = |left: u32| -> Raised<Outcome> {
-        let outcome = send(host, spec, args.clone(), &at, common.notify.clone(), left).map_err(|e| throw(context, e))?;
+        let outcome =
+            send(host, spec, args.clone(), &at, common.notify.clone(), left).map_err(|e| throw(context, e))?;
         judge(context, outcome, spec, &at, &common)
     };
     let mut left = common.attempts.max(1);
@@ -51,7 +52,9 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
         left -= 1;
         match attempt(left) {
             Ok(outcome) => {
-                if outcome.changed() && let Some(notify) = &common.notify {
+                if outcome.changed()
+                    && let Some(notify) = &common.notify
+                {
                     host.world.notify(&host.name, notify.clone());
                 }
                 return Ok(Dynamic::from(outcome));
@@ -81,7 +84,13 @@ fn wait(host: &Host, delay: Duration) -> Result {
 }
 
 /// Splits off the common parameters, checks the others, and fills in what lives on this side.
-fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: RhaiMap, at: &Place) -> Result<(Common, Map<String, Value>)> {
+fn prepare(
+    context: &NativeCallContext,
+    host: &Host,
+    spec: &Spec,
+    mut args: RhaiMap,
+    at: &Place,
+) -> Result<(Common, Map<String, Value>)> {
     if let Some(key) = args.keys().find(|key| key.starts_with('@')) {
         return Err(Error::playbook(format!("{}: unknown field `{key}`", spec.name)));
     }
@@ -110,7 +119,9 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
         let spec = crate::ops::find(&later.op)?;
         let args = resolved(host, spec, &later.args, &base)?;
         let subject = subject_of(spec, &args);
-        common.notify = Some(json!({ "op": later.op, "subject": subject, "args": args, "user": host.user, "file": at.file, "line": at.line }));
+        common.notify = Some(
+            json!({ "op": later.op, "subject": subject, "args": args, "user": host.user, "file": at.file, "line": at.line }),
+        );
     }
     if common.failed.is_some() && (spec.name == "run" || spec.name == "shell") {
         // The closure decides, so no exit status is a fault by itself.
@@ -120,7 +131,9 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
 }
 
 fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map<String, Value>> {
-    let Value::Object(args) = to_json(&Dynamic::from(args.clone()))? else { return Err(Error::internal("parameters that are no map")) };
+    let Value::Object(args) = to_json(&Dynamic::from(args.clone()))? else {
+        return Err(Error::internal("parameters that are no map"));
+    };
     // Absent and `()` are the same: a script can pass on what it was not given.
     let args: Map<String, Value> = args.into_iter().filter(|(_, value)| !value.is_null()).collect();
     let checked = (spec.check)(Value::Object(args.clone())).map_err(|e| did_you_mean(e, spec))?;
@@ -129,14 +142,20 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map
     let world = &host.world;
     let mut names = world.vars(&host.name);
     names.insert("host".to_owned(), host.to_json());
-    world.control.resolve(spec.name, &mut args, &Resolving { base: base.clone(), names: &names, host: &host.name, mode: world.fleet.mode() })?;
+    world.control.resolve(
+        spec.name,
+        &mut args,
+        &Resolving { base: base.clone(), names: &names, host: &host.name, mode: world.fleet.mode() },
+    )?;
     Ok(args)
 }
 
 /// Adds the nearest parameter to an error about an unknown one.
 fn did_you_mean(error: Error, spec: &Spec) -> Error {
     let message = error.message().to_owned();
-    let Some(unknown) = message.split("unknown field `").nth(1).and_then(|rest| rest.split('`').next()) else { return error };
+    let Some(unknown) = message.split("unknown field `").nth(1).and_then(|rest| rest.split('`').next()) else {
+        return error;
+    };
     let known: Vec<String> = crate::ops::parameters(spec).into_iter().map(|p| p.name).collect();
     let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
@@ -148,7 +167,14 @@ fn did_you_mean(error: Error, spec: &Spec) -> Error {
 }
 
 /// Sends a step and tells what came of it.
-fn send(host: &Host, spec: &Spec, args: Map<String, Value>, at: &Place, notify: Option<Value>, left: u32) -> Result<Outcome> {
+fn send(
+    host: &Host,
+    spec: &Spec,
+    args: Map<String, Value>,
+    at: &Place,
+    notify: Option<Value>,
+    left: u32,
+) -> Result<Outcome> {
     let world = &host.world;
     let step = Step {
         id: world.fleet.next_id(),
@@ -193,12 +219,22 @@ fn send(host: &Host, spec: &Spec, args: Map<String, Value>, at: &Place, notify: 
 }
 
 /// Lets the script's own predicates decide whether a step changed something or failed.
-fn judge(context: &NativeCallContext, mut outcome: Outcome, spec: &Spec, at: &Place, common: &Common) -> Raised<Outcome> {
+fn judge(
+    context: &NativeCallContext,
+    mut outcome: Outcome,
+    spec: &Spec,
+    at: &Place,
+    common: &Common,
+) -> Raised<Outcome> {
     let ran = matches!(outcome.of.status, Status::Changed | Status::Ok | Status::Read);
     let ask = |closure: &FnPtr, name: &str| -> Raised<bool> {
         let answer: Dynamic = closure.call_within_context(context, (outcome.clone(),))?;
         answer.as_bool().map_err(|kind| {
-            throw(context, Error::playbook(format!("{}: `{name}` must answer true or false, not {kind}", spec.name)).at(at.clone()))
+            throw(
+                context,
+                Error::playbook(format!("{}: `{name}` must answer true or false, not {kind}", spec.name))
+                    .at(at.clone()),
+            )
         })
     };
     if let Some(closure) = common.failed.as_ref().filter(|_| ran)
@@ -206,7 +242,8 @@ fn judge(context: &NativeCallContext, mut outcome: Outcome, spec: &Spec, at: &Pl
     {
         let values = &outcome.of.values;
         let text = |name: &str| values.get(name).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
-        let error = Error::step(format!("{}: its `failed` condition holds", spec.name)).at(at.clone()).in_step(spec.name);
+        let error =
+            Error::step(format!("{}: its `failed` condition holds", spec.name)).at(at.clone()).in_step(spec.name);
         let said = if text("stderr").is_empty() { text("stdout") } else { text("stderr") };
         return Err(throw(context, if said.is_empty() { error } else { error.note(said) }));
     }
@@ -220,9 +257,11 @@ fn judge(context: &NativeCallContext, mut outcome: Outcome, spec: &Spec, at: &Pl
 fn subject_of(spec: &Spec, args: &Map<String, Value>) -> String {
     let shown = match args.get(spec.subject) {
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(words)) => {
-            words.iter().map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect::<Vec<_>>().join(" ")
-        }
+        Some(Value::Array(words)) => words
+            .iter()
+            .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
         Some(Value::Null) | None => String::new(),
         Some(other) => other.to_string(),
     };
@@ -286,7 +325,13 @@ pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<Stri
 ///
 /// # Errors
 /// The step's fault.
-pub fn ad_hoc(world: &std::sync::Arc<super::World>, host: &str, op: &str, args: Map<String, Value>, base: &std::path::Path) -> Result<crate::change::Outcome> {
+pub fn ad_hoc(
+    world: &std::sync::Arc<super::World>,
+    host: &str,
+    op: &str,
+    args: Map<String, Value>,
+    base: &std::path::Path,
+) -> Result<crate::change::Outcome> {
     let host = Host::new(world, host);
     let spec = crate::ops::find(op)?;
     let args = super::value::from_map(&args);

@@ -53,11 +53,17 @@ fn convert(value: &Dynamic, path: &str) -> Result<Value> {
     }
     if value.is_blob() {
         let bytes = value.cast::<rhai::Blob>();
-        return String::from_utf8(bytes).map(Value::from).map_err(|_| Error::playbook("a blob that is not text cannot be a parameter"));
+        return String::from_utf8(bytes)
+            .map(Value::from)
+            .map_err(|_| Error::playbook("a blob that is not text cannot be a parameter"));
     }
     let what = if value.is_fnptr() { "a closure" } else { value.type_name() };
     let place = path.trim_start_matches('.');
-    Err(Error::playbook(if place.is_empty() { format!("{what} is no data") } else { format!("`{place}` is {what}, which is no data") }))
+    Err(Error::playbook(if place.is_empty() {
+        format!("{what} is no data")
+    } else {
+        format!("`{place}` is {what}, which is no data")
+    }))
 }
 
 /// Data as a script's value. Text stays text: nothing in it is ever read as script.
@@ -65,7 +71,9 @@ pub(super) fn from_json(value: &Value) -> Dynamic {
     match value {
         Value::Null => Dynamic::UNIT,
         Value::Bool(flag) => (*flag).into(),
-        Value::Number(number) => number.as_i64().map_or_else(|| Dynamic::from(number.as_f64().unwrap_or_default()), Dynamic::from),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| Dynamic::from(number.as_f64().unwrap_or_default()), Dynamic::from)
+        }
         Value::String(text) => text.into(),
         Value::Array(items) => items.iter().map(from_json).collect::<Array>().into(),
         Value::Object(fields) => from_map(fields).into(),

@@ -42,7 +42,13 @@ pub struct World {
 
 impl World {
     /// A run that has not begun.
-    pub fn new(fleet: Fleet, control: Arc<Control>, inventory: Arc<Inventory>, events: Events, settings: Settings) -> Self {
+    pub fn new(
+        fleet: Fleet,
+        control: Arc<Control>,
+        inventory: Arc<Inventory>,
+        events: Events,
+        settings: Settings,
+    ) -> Self {
         Self {
             fleet,
             control,

@@ -68,7 +68,13 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When `validate` does not accept the content, other bytes arrive, or the host refuses.
-    pub fn write_payload(&self, path: &Path, payload: &Payload, place: Placement, validate: Option<&[String]>) -> Result {
+    pub fn write_payload(
+        &self,
+        path: &Path,
+        payload: &Payload,
+        place: Placement,
+        validate: Option<&[String]>,
+    ) -> Result {
         let path = &self.real(path);
         let inspect = |temporary: &Path| self.validate(temporary, validate);
         match payload.bytes()? {

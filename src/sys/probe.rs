@@ -121,7 +121,9 @@ impl<'a> Probe<'a> {
             return match (planned.kind, planned.content) {
                 (None, _) => Ok(None),
                 (Some(Kind::File), Some(Content { text: Some(text), .. })) => Ok(Some(text.into_bytes())),
-                (Some(Kind::File), Some(_)) => Err(Error::unknown(format!("the content planned for `{}` is not on the host yet", path.display()))),
+                (Some(Kind::File), Some(_)) => {
+                    Err(Error::unknown(format!("the content planned for `{}` is not on the host yet", path.display())))
+                }
                 (Some(Kind::File), None) => real_read(path, limit),
                 _ => Err(Error::step(format!("`{}` is not a file", path.display()))),
             };
@@ -179,7 +181,14 @@ impl<'a> Probe<'a> {
             let overlay = self.overlay?.borrow();
             let (_, home) = overlay.user(key)?;
             let unknown = String::new();
-            Some(User { name: key.into(), uid: 0, gid: 0, comment: unknown.clone(), home: home.clone(), shell: unknown })
+            Some(User {
+                name: key.into(),
+                uid: 0,
+                gid: 0,
+                comment: unknown.clone(),
+                home: home.clone(),
+                shell: unknown,
+            })
         })
     }
 
@@ -229,7 +238,11 @@ impl<'a> Probe<'a> {
         }
         let path = std::env::var("PATH").unwrap_or_default();
         let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-        path.split(':').chain(usual).filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join(name)).find(|p| runs(p))
+        path.split(':')
+            .chain(usual)
+            .filter(|dir| !dir.is_empty())
+            .map(|dir| Path::new(dir).join(name))
+            .find(|p| runs(p))
     }
 
     /// Puts a question to the operation's half on the control side.
@@ -282,7 +295,8 @@ fn directories() -> (PathBuf, PathBuf) {
     }
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/nonexistent"), PathBuf::from);
     let state = home.join(".local/state/mk/agent");
-    let run = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |dir| PathBuf::from(dir).join("mk"));
+    let run =
+        std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |dir| PathBuf::from(dir).join("mk"));
     (state, run)
 }
 
@@ -319,7 +333,10 @@ fn real_look(path: &Path) -> Result<Option<Look>> {
         t if t.is_block_device() || t.is_char_device() || t.is_fifo() || t.is_socket() => Kind::Other,
         _ => Kind::Other,
     };
-    let target = (kind == Kind::Link).then(|| fs::read_link(path)).transpose().or_step(|| format!("cannot read the link `{}`", path.display()))?;
+    let target = (kind == Kind::Link)
+        .then(|| fs::read_link(path))
+        .transpose()
+        .or_step(|| format!("cannot read the link `{}`", path.display()))?;
     Ok(Some(Look {
         kind,
         mode: meta.mode() & 0o7777,
