@@ -75,8 +75,8 @@ impl Secrets {
                 }
                 *text != before
             }
-            Value::Array(items) => items.iter_mut().fold(false, |any, item| self.reveal(item) || any),
-            Value::Object(fields) => fields.values_mut().fold(false, |any, field| self.reveal(field) || any),
+            Value::Array(items) => items.iter_mut().map(|item| self.reveal(item)).max().unwrap_or(false),
+            Value::Object(fields) => fields.values_mut().map(|field| self.reveal(field)).max().unwrap_or(false),
             _ => false,
         }
     }
@@ -170,7 +170,7 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     for text in whole.iter().filter(|text| text.len() >= SHORTEST) {
         let json = Value::from(text.as_str()).to_string();
-        forms.push(json[1..json.len() - 1].as_bytes().to_vec());
+        forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
         forms.push(crate::change::hex(text.as_bytes()).into_bytes());
         forms.push(percent(text).into_bytes());
         forms.push(text.as_bytes().to_vec());

@@ -109,24 +109,33 @@ impl Other {
                 Heard::Message(FromAgent::Ask { id, ask }) => {
                     let wants_reply = !matches!(ask, Ask::Take { .. });
                     link.outlet.say(&FromAgent::Ask { id, ask });
-                    while wants_reply {
-                        match link.reply()? {
-                            Reply::Answer(answer) => {
-                                self.to.send(&to_frame(&ToAgent::Answer { id, answer }));
-                                break;
-                            }
-                            Reply::Blob(piece) => {
-                                let ended = piece.is_empty();
-                                self.to.send(&Frame::Blob(id, piece));
-                                if ended {
-                                    break;
-                                }
-                            }
-                        }
+                    if wants_reply {
+                        self.pass_reply(id, link)?;
                     }
                 }
                 Heard::Message(done @ FromAgent::Done { .. }) => return Ok(done),
                 Heard::Message(_) => {}
+            }
+        }
+    }
+}
+
+impl Other {
+    /// Hands the control side's reply on: one answer, or a blob to its end.
+    fn pass_reply(&self, id: u64, link: &Link) -> Result {
+        loop {
+            match link.reply()? {
+                Reply::Answer(answer) => {
+                    self.to.send(&to_frame(&ToAgent::Answer { id, answer }));
+                    return Ok(());
+                }
+                Reply::Blob(piece) => {
+                    let ended = piece.is_empty();
+                    self.to.send(&Frame::Blob(id, piece));
+                    if ended {
+                        return Ok(());
+                    }
+                }
             }
         }
     }

@@ -47,7 +47,8 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
         reader_jobs.stop(GRACE);
         result
     });
-    run(&work, &link, &jobs)
+    run(&work, &link, &jobs);
+    Ok(())
 }
 
 /// When something was last heard, in milliseconds since the start.
@@ -121,7 +122,7 @@ fn read(
     Ok(())
 }
 
-fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) -> Result {
+fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) {
     let session = Session::new(jobs.clone());
     let mut children = Children::default();
     let mut held: Option<Lock> = None;
@@ -155,7 +156,6 @@ fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) -> Result {
             }
         }
     }
-    Ok(())
 }
 
 fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) -> FromAgent {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::agents::Agents;
+use super::agents::{Agent, Agents};
 use super::pool::Pipe;
 use crate::error::{Error, Kind, Result};
 
@@ -51,8 +51,8 @@ pub fn command(agents: &Agents, other: Option<&Become>) -> (String, String) {
     let mut random = [0; 8];
     let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
     let mark = format!("mk-{}", crate::change::hex(&random));
-    let cases: String =
-        agents.all().map(|(arch, agent)| format!("{arch}) s={} n={};; ", agent.sha256, agent.bytes.len())).collect();
+    let case = |(arch, agent): (&str, &Agent)| format!("{arch}) s={} n={};;", agent.sha256, agent.bytes.len());
+    let cases = agents.all().map(case).collect::<Vec<_>>().join(" ");
     let script = SCRIPT.replace("@MARK@", &mark).replace("@CASES@", &cases);
     let quoted = format!("'{}'", script.trim().replace('\'', r"'\''"));
     let start = format!("exec /bin/sh -c {quoted}");
@@ -191,13 +191,10 @@ async fn answer(stdout: &mut (impl AsyncRead + Unpin), mark: &str) -> Result<Str
     let mut seen = 0;
     loop {
         // Byte by byte, because what follows the line belongs to the agent.
-        let byte = match stdout.read_u8().await {
-            Ok(byte) => byte,
-            Err(_) => {
-                let last = String::from_utf8_lossy(&line).into_owned();
-                return Err(Error::new(Kind::Unreachable, "the host closed the connection before its agent started")
-                    .because(last));
-            }
+        let Ok(byte) = stdout.read_u8().await else {
+            let last = String::from_utf8_lossy(&line).into_owned();
+            return Err(Error::new(Kind::Unreachable, "the host closed the connection before its agent started")
+                .because(last));
         };
         seen += 1;
         if seen > NOISE {

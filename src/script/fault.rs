@@ -36,7 +36,7 @@ pub(super) fn shown(source: &str) -> String {
 /// What the language raised, as one of our faults. `root` is the source of the script that was started.
 pub fn from_rhai(error: &EvalAltResult, root: &str) -> Error {
     let mut frames = Vec::new();
-    let (leaf, source) = descend(error, root, None, &mut frames);
+    let (leaf, source) = descend(error, root, &mut frames);
     let position = leaf.position();
     let error = match leaf {
         EvalAltResult::ErrorRuntime(payload, _) | EvalAltResult::ErrorTerminated(payload, _) => thrown(payload),
@@ -67,13 +67,12 @@ fn words(error: &EvalAltResult) -> String {
 fn descend<'a>(
     error: &'a EvalAltResult,
     source: &'a str,
-    function: Option<&str>,
     frames: &mut Vec<Frame>,
 ) -> (&'a EvalAltResult, &'a str) {
     match error {
         EvalAltResult::ErrorInFunctionCall(name, callee, inner, position) => {
             let inner_source = if callee.is_empty() { source } else { callee.as_str() };
-            let leaf = descend(inner, inner_source, Some(name), frames);
+            let leaf = descend(inner, inner_source, frames);
             if !position.is_none() {
                 let function = Some(if name.starts_with("anon$") { "closure".to_owned() } else { name.clone() });
                 frames.push(Frame { function, place: place(Some(source), *position) });
@@ -82,7 +81,7 @@ fn descend<'a>(
         }
         EvalAltResult::ErrorInModule(module, inner, _) => {
             let inner_source = if module.is_empty() { source } else { module.as_str() };
-            descend(inner, inner_source, function, frames)
+            descend(inner, inner_source, frames)
         }
         leaf => (leaf, source),
     }
@@ -140,7 +139,7 @@ pub(super) struct Payload(pub(super) Option<Error>);
 /// Looks for our fault in what the language raised.
 pub(super) fn payload(error: &EvalAltResult) -> Payload {
     let mut frames = Vec::new();
-    let (leaf, _) = descend(error, "", None, &mut frames);
+    let (leaf, _) = descend(error, "", &mut frames);
     Payload(match leaf {
         EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => {
             value.read_lock::<Error>().map(|error| error.clone())

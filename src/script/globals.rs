@@ -171,7 +171,7 @@ fn talk(engine: &mut Engine, world: &Arc<World>) {
     }
     let shared = Arc::clone(world);
     engine.on_print(move |text| {
-        shared.events.tell(What::Said { host: here().host, warning: false, text: text.to_owned() })
+        shared.events.tell(What::Said { host: here().host, warning: false, text: text.to_owned() });
     });
     let shared = Arc::clone(world);
     engine.on_debug(move |text, source, position| {

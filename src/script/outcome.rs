@@ -28,7 +28,7 @@ impl Outcome {
     }
 
     /// What stands for it among the parameters of another step.
-    pub(super) fn stand_in(&self) -> Result<Value> {
+    pub(super) fn stand_in(&self) -> Value {
         let mut map = serde_json::Map::new();
         // A step that would run leaves something nobody knows yet: different from all that was before.
         let digest = self.of.digest.clone().unwrap_or_else(|| format!("{}:{:?}", self.op, self.of.status));
@@ -37,7 +37,7 @@ impl Outcome {
             map.insert("path".to_owned(), path.clone());
         }
         map.insert("changed".to_owned(), json!(self.changed()));
-        Ok(Value::Object(map))
+        Value::Object(map)
     }
 
     fn get(&self, name: &str) -> Result<Dynamic> {

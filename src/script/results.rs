@@ -53,9 +53,10 @@ impl Results {
     }
 }
 
+type Raised = Result<Dynamic, Box<EvalAltResult>>;
+
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Results>("Results");
-    type Raised = Result<Dynamic, Box<EvalAltResult>>;
     engine.register_indexer_get(|context: NativeCallContext, results: &mut Results, name: &str| -> Raised {
         results.get(name).map_err(|e| throw(&context, e))
     });

@@ -1,6 +1,6 @@
 //! What earlier steps of a check would have left behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -62,8 +62,8 @@ pub struct Overlay {
     paths: BTreeMap<PathBuf, Planned>,
     below: BTreeMap<PathBuf, String>,
     users: BTreeMap<String, (String, String)>,
-    groups: BTreeMap<String, ()>,
-    packages: BTreeMap<String, ()>,
+    groups: BTreeSet<String>,
+    packages: BTreeSet<String>,
     states: BTreeMap<String, Value>,
 }
 
@@ -93,11 +93,11 @@ impl Overlay {
             }
             Effect::Below(path, reason) => drop(self.below.insert(path, reason)),
             Effect::User(name, group, home) => {
-                self.groups.insert(group.clone(), ());
+                self.groups.insert(group.clone());
                 self.users.insert(name, (group, home));
             }
-            Effect::Group(name) => drop(self.groups.insert(name, ())),
-            Effect::Packages(names) => self.packages.extend(names.into_iter().map(|name| (name, ()))),
+            Effect::Group(name) => drop(self.groups.insert(name)),
+            Effect::Packages(names) => self.packages.extend(names),
         }
     }
 
@@ -121,7 +121,7 @@ impl Overlay {
 
     /// The packages planned, in words.
     pub fn packages_planned(&self) -> Option<String> {
-        let names: Vec<String> = self.packages.keys().map(|name| format!("`{name}`")).collect();
+        let names: Vec<String> = self.packages.iter().map(|name| format!("`{name}`")).collect();
         match names.len() {
             0 => None,
             1 => Some(format!("package {} is", names[0])),
@@ -131,7 +131,7 @@ impl Overlay {
 
     /// Whether a package is planned.
     pub fn package(&self, name: &str) -> bool {
-        self.packages.contains_key(name)
+        self.packages.contains(name)
     }
 
     /// A planned user's primary group and home.
@@ -141,7 +141,7 @@ impl Overlay {
 
     /// Whether a group is planned.
     pub fn group(&self, name: &str) -> bool {
-        self.groups.contains_key(name)
+        self.groups.contains(name)
     }
 
     /// Remembers the state an operation planned for its subject.

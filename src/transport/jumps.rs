@@ -76,11 +76,10 @@ impl Jumps {
             return Ok(session);
         }
         // Who waited for an attempt that failed shares its failure; only a later one tries again.
-        if let Some((when, error)) = &slot.failed {
-            if *when >= asked {
+        if let Some((when, error)) = &slot.failed
+            && *when >= asked {
                 return Err(error.clone());
             }
-        }
         match establish(route, shared).await {
             Ok(session) => {
                 *slot = Slot { session: Arc::downgrade(&session), failed: None };
