@@ -23,6 +23,7 @@ command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
 mkdir -p "$out/.entries"
 exec 9>"$out/.lock"
 flock 9
+rm -rf "$out"/.work.* # what a killed fill left
 
 # The version of MODULE that COMPONENT's go.mod pins, without its `v`.
 pinned() { (cd "$here/$component" && GOFLAGS=-mod=mod go list -m -f '{{.Version}}' "$1" | sed 's/^v//'); }
@@ -143,7 +144,8 @@ fill_kubernetes() {
 
 for component; do
     [ -d "$here/$component" ] || { echo "fill.sh: no component $component in $here" >&2; exit 2; }
-    inputs=$(cat "$here/$component"/{go.mod,go.sum,tools.go} "$0" <(go version) | sha256sum | cut -d' ' -f1)
+    recipe=fill_${component//-/_}
+    inputs=$({ cat "$here/$component"/{go.mod,go.sum,tools.go}; declare -f "$recipe" build pack; go version; } | sha256sum | cut -d' ' -f1)
     stamp=$out/.entries/.$component-$arch # first line: digest of the inputs; then the files made
     if [ -e "$stamp" ] && [ "$(head -1 "$stamp")" = "$inputs" ] && tail -n +2 "$stamp" | xargs -r -d '\n' ls >/dev/null 2>&1; then
         echo "ok $component"
@@ -152,7 +154,7 @@ for component; do
     work=$(mktemp -d "$out/.work.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     made=$work/.made
-    "fill_${component//-/_}"
+    "$recipe"
     { echo "$inputs"; cat "$made"; } >"$stamp.new"
     mv "$stamp.new" "$stamp"
     rm -rf "$work"
