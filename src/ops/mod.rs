@@ -5,12 +5,23 @@
 
 mod copy;
 mod dir;
+mod run;
+mod shell;
+mod template;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Result, nearest};
 use crate::op::{self, Spec};
 
 /// Every operation, by name.
-pub static OPS: &[Spec] = &[op::resource::<copy::Copy>(), op::resource::<dir::Dir>()];
+pub static OPS: &[Spec] = &[
+    op::resource::<copy::Copy>(),
+    op::resource::<dir::Dir>(),
+    op::action::<run::Run>(),
+    op::action::<shell::Shell>(),
+    op::resource::<template::Template>(),
+];
 
 /// The operation of that name.
 ///

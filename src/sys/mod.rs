@@ -6,6 +6,7 @@
 mod accounts;
 mod command;
 mod digests;
+mod errand;
 mod files;
 mod hands;
 mod jobs;
@@ -17,6 +18,7 @@ mod write;
 pub use accounts::{Group, User};
 pub use command::{Command, OUTPUT_LIMIT, Ran, shell};
 pub use digests::Digests;
+pub use errand::Errand;
 pub use files::{FileState, Owner, Payload, Wish};
 pub use hands::Hands;
 pub use jobs::Jobs;
