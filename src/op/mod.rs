@@ -12,6 +12,6 @@ mod session;
 mod spec;
 
 pub use kind::{Action, Effects, Example, Fact, Operation, Resource};
-pub use param::{Argv, FileMode, Span};
+pub use param::{Argv, FileMode, Pattern, Span};
 pub use session::{Session, pending};
 pub use spec::{Class, Danger, Spec, action, fact, resource};

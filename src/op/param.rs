@@ -189,6 +189,47 @@ impl schemars::JsonSchema for Argv {
     }
 }
 
+/// A regular expression, looked for in one line at a time.
+#[derive(Debug, Clone)]
+pub struct Pattern(regex_lite::Regex);
+
+impl std::ops::Deref for Pattern {
+    type Target = regex_lite::Regex;
+
+    fn deref(&self) -> &regex_lite::Regex {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = |e| de::Error::custom(format!("`{text}` is not a regular expression: {e}"));
+        regex_lite::Regex::new(&text).map(Self).map_err(wrong)
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(feature = "control")]
+impl schemars::JsonSchema for Pattern {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "regex".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "regex" })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

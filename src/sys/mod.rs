@@ -6,6 +6,7 @@
 mod accounts;
 mod command;
 mod digests;
+mod edit;
 mod errand;
 mod files;
 mod hands;
@@ -18,8 +19,9 @@ mod write;
 pub use accounts::{Group, User};
 pub use command::{Command, OUTPUT_LIMIT, Ran, shell};
 pub use digests::Digests;
+pub use edit::{Edited, Editing, Lines};
 pub use errand::Errand;
-pub use files::{FileState, Owner, Payload, Wish};
+pub use files::{FileState, Owner, Payload, Wish, room_for};
 pub use hands::Hands;
 pub use jobs::Jobs;
 pub use overlay::{Effect, Kind, Overlay, Planned};
