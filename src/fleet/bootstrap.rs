@@ -193,8 +193,9 @@ async fn answer(stdout: &mut (impl AsyncRead + Unpin), mark: &str) -> Result<Str
         // Byte by byte, because what follows the line belongs to the agent.
         let Ok(byte) = stdout.read_u8().await else {
             let last = String::from_utf8_lossy(&line).into_owned();
-            return Err(Error::new(Kind::Unreachable, "the host closed the connection before its agent started")
-                .because(last));
+            return Err(
+                Error::new(Kind::Unreachable, "the host closed the connection before its agent started").because(last)
+            );
         };
         seen += 1;
         if seen > NOISE {

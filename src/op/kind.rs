@@ -80,8 +80,19 @@ pub trait Resource: Operation {
     /// When the host refuses. What it claims is not believed: the state is read again.
     fn fix(&self, hands: &Hands, change: &Change<Self::State>) -> Result;
 
+    /// Keeps mk's own books about something that is as it should be. It runs only when applying, when there
+    /// is no difference, and must leave the host itself as it is: nobody counts or shows it.
+    ///
+    /// # Errors
+    /// When the books cannot be written.
+    fn adopt(&self, hands: &Hands, actual: Option<&Self::State>) -> Result {
+        let _ = (hands, actual);
+        Ok(())
+    }
+
     /// What the change means to later steps of a check that look at other things than this operation's
-    /// own subject. An operation without effects has its planned state remembered for itself.
+    /// own subject. The planned state is remembered for the operation itself unless an effect is of a path,
+    /// which is where it will be found again.
     fn effects(&self, desired: Option<&Self::State>) -> Effects {
         let _ = desired;
         Effects::new()

@@ -3,6 +3,8 @@
 //! An operation says what it wants, what it finds and how to mend the difference. Everything else (diff,
 //! check mode, verification, counting, recording) happens here, once. This module knows no operation by name.
 
+#[cfg(test)]
+pub mod contract;
 mod kind;
 mod param;
 mod run;
@@ -10,6 +12,6 @@ mod session;
 mod spec;
 
 pub use kind::{Action, Effects, Example, Fact, Operation, Resource};
-pub use param::{FileMode, Span};
+pub use param::{Argv, FileMode, Pattern, Span};
 pub use session::{Session, pending};
 pub use spec::{Class, Danger, Spec, action, fact, resource};

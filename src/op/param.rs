@@ -140,6 +140,97 @@ impl schemars::JsonSchema for Span {
     }
 }
 
+/// A command as a list of words: the program and its arguments.
+///
+/// One string is refused: nothing here cuts a line into words, or reads quotes and variables in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Argv(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Argv {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Argv;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a list of words such as [\"ls\", \"-l\"]")
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Argv, E> {
+                let why =
+                    "a list of words such as [\"ls\", \"-l\"] is needed, not one string; `host.shell` takes a string";
+                Err(E::custom(why))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut words: A) -> Result<Argv, A::Error> {
+                let mut argv = Vec::new();
+                while let Some(word) = words.next_element()? {
+                    argv.push(word);
+                }
+                if argv.is_empty() { Err(de::Error::invalid_length(0, &self)) } else { Ok(Argv(argv)) }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(feature = "control")]
+impl schemars::JsonSchema for Argv {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "command".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "array", "items": { "type": "string" }, "minItems": 1 })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// A regular expression, looked for in one line at a time.
+#[derive(Debug, Clone)]
+pub struct Pattern(regex_lite::Regex);
+
+impl std::ops::Deref for Pattern {
+    type Target = regex_lite::Regex;
+
+    fn deref(&self) -> &regex_lite::Regex {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = |e| de::Error::custom(format!("`{text}` is not a regular expression: {e}"));
+        regex_lite::Regex::new(&text).map(Self).map_err(wrong)
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(feature = "control")]
+impl schemars::JsonSchema for Pattern {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "regex".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "regex" })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -9,7 +9,7 @@ use super::session::{Session, pending};
 use super::spec::decode;
 use crate::change::{Change, Diff, Outcome, Status, compare, digest};
 use crate::error::{Error, Kind, Result};
-use crate::sys::{Hands, Peer, Probe};
+use crate::sys::{Effect, Hands, Peer, Probe};
 use crate::wire::{Mode, Request};
 
 pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: &dyn Peer) -> Result<Outcome> {
@@ -17,11 +17,16 @@ pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: 
     let op: R = decode(request.args.clone())?;
     let probe = probe(request, session, peer);
     let mut outcome = match difference(&op, &probe, session, request) {
-        Ok((actual, None)) => Outcome {
-            digest: stand_in(&op, actual.as_ref())?,
-            values: op.values(actual.as_ref()),
-            ..Outcome::new(Status::Ok)
-        },
+        Ok((actual, None)) => {
+            if request.mode == Mode::Apply {
+                op.adopt(&hands(request, session, peer), actual.as_ref())?;
+            }
+            Outcome {
+                digest: stand_in(&op, actual.as_ref())?,
+                values: op.values(actual.as_ref()),
+                ..Outcome::new(Status::Ok)
+            }
+        }
         Ok((_, Some(change))) => match request.mode {
             Mode::Check => plan(&op, change, session, request)?,
             Mode::Apply => mend(&op, &change, session, request, peer)?,
@@ -97,7 +102,8 @@ fn plan<R: Resource>(op: &R, change: Change<R::State>, session: &Session, reques
 fn remember<R: Resource>(op: &R, desired: Option<&R::State>, session: &Session, request: &Request) {
     let effects = op.effects(desired);
     let mut overlay = session.overlay.borrow_mut();
-    if effects.is_empty() {
+    // What is planned for a path is found again at the path; everything else is found by its subject.
+    if !effects.iter().any(Effect::is_of_a_path) {
         let state = desired.and_then(|state| serde_json::to_value(state).ok()).unwrap_or(Value::Null);
         overlay.remember(R::NAME, &subject::<R>(request), state);
     }
@@ -111,7 +117,7 @@ fn mend<R: Resource>(
     request: &Request,
     peer: &dyn Peer,
 ) -> Result<Outcome> {
-    let hands = Hands::new(peer, &session.jobs, &session.digests, request.stream);
+    let hands = hands(request, session, peer);
     if let Some(notify) = &request.notify {
         pending::add(&hands, notify)?;
     }
@@ -169,7 +175,9 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
         }
         guard => guard?.map(|reason| Outcome::new(Status::Skipped).because(reason)),
     };
-    let mut outcome = match (guarded, op.look(&probe), request.mode) {
+    // A guard that says no also keeps a look from happening.
+    let looked = if guarded.is_none() { op.look(&probe) } else { None };
+    let mut outcome = match (guarded, looked, request.mode) {
         (Some(outcome), _, _) => outcome,
         (None, Some(Err(e)), Mode::Check) if e.kind() == Kind::Unknown => {
             Outcome::new(Status::Unknown).because(e.to_string())
@@ -177,11 +185,13 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
         (None, Some(read), _) => read?,
         (None, None, Mode::Check) => {
             let effects: Effects = op.effects();
-            effects.into_iter().for_each(|effect| session.overlay.borrow_mut().apply(effect));
+            let mut overlay = session.overlay.borrow_mut();
+            overlay.would_run();
+            effects.into_iter().for_each(|effect| overlay.apply(effect));
             Outcome::new(Status::WouldRun)
         }
         (None, None, Mode::Apply) => {
-            let hands = Hands::new(peer, &session.jobs, &session.digests, request.stream);
+            let hands = hands(request, session, peer);
             if let Some(notify) = &request.notify {
                 pending::add(&hands, notify)?;
             }
@@ -202,6 +212,11 @@ pub(super) fn fact<F: Fact>(request: &Request, session: &Session, peer: &dyn Pee
 fn probe<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Probe<'a> {
     let overlay = (request.mode == Mode::Check).then_some(&session.overlay);
     Probe::new(overlay, peer, &session.jobs, &session.digests, request.stream)
+}
+
+/// The only maker of hands, and only called when applying.
+fn hands<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Hands<'a> {
+    Hands::new(peer, &session.jobs, &session.digests, request.stream)
 }
 
 fn subject<O: super::kind::Operation>(request: &Request) -> String {

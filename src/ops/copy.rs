@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::change::Change;
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
+use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Resource};
 use crate::sys::{FileState, Hands, Owner, Payload, Probe, Wish};
 
 /// Copies a file, or literal text, to the host.
@@ -37,7 +37,7 @@ pub struct Copy {
     pub group: Option<String>,
     /// A command that must accept the new content before it takes its place; `%s` stands for its path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validate: Option<Vec<String>>,
+    pub validate: Option<Argv>,
     /// Keep the old file beside the new one, with the time in its name.
     #[serde(default)]
     pub backup: bool,
@@ -52,7 +52,7 @@ impl Copy {
         Wish {
             dest: self.dest.clone(),
             owner: Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
-            validate: self.validate.clone(),
+            validate: self.validate.clone().map(|words| words.0),
             backup: self.backup,
         }
     }
@@ -111,5 +111,42 @@ impl Resource for Copy {
 
     fn values(&self, _actual: Option<&FileState>) -> Map<String, Value> {
         Map::from_iter([("path".to_owned(), Value::from(self.dest.to_string_lossy()))])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::op::contract::{Host, refusal};
+
+    #[test]
+    fn new_content_new_mode_and_a_kept_old_file_hold_the_contract() {
+        let host = Host::new();
+        let dest = host.path("f");
+        host.contract(
+            "copy",
+            &[
+                json!({ "dest": dest, "content": "one\n", "mode": "0640" }),
+                json!({ "dest": dest, "content": "two\n", "backup": true, "validate": ["grep", "-q", "two", "%s"] }),
+                json!({ "dest": dest, "content": "two\n", "mode": "0600", "owner": "0", "group": "root" }),
+            ],
+        );
+        assert_eq!(std::fs::read_dir(dest.parent().unwrap()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn content_that_is_refused_changes_nothing() {
+        let host = Host::new();
+        let dest = host.put("f", "old");
+        let wish = json!({ "dest": dest, "content": "new", "validate": ["grep", "-q", "old", "%s"] });
+        let error = host.try_apply("copy", wish).unwrap_err();
+        assert_eq!(error.message(), "the new content was refused: `grep -q old %s` exited with status 1");
+        assert_eq!(host.get("f"), "old");
+    }
+
+    #[test]
+    fn exactly_one_of_src_and_content_is_needed() {
+        assert_eq!(refusal("copy", json!({ "dest": "/f" })), "copy: either `src` or `content` is needed");
     }
 }

@@ -133,3 +133,31 @@ impl Resource for Dir {
         effects
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::op::contract::{Host, refusal};
+
+    #[test]
+    fn making_moding_and_removing_hold_the_contract() {
+        let host = Host::new();
+        let path = host.path("a/b");
+        let wish = |state: &str, mode: &str| json!({ "path": path, "state": state, "mode": mode });
+        host.contract(
+            "dir",
+            &[wish("present", "0700"), wish("present", "0750"), json!({ "path": path, "state": "absent" })],
+        );
+        assert!(host.path("a").is_dir());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_a_fault() {
+        let host = Host::new();
+        let path = host.put("f", "");
+        let error = host.try_check("dir", json!({ "path": path })).unwrap_err();
+        assert!(error.message().ends_with("is there already and is not a directory"), "{error}");
+        assert_eq!(refusal("dir", json!({ "path": "/", "state": "absent" })), "dir: refusing to remove `/`");
+    }
+}

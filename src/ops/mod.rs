@@ -3,15 +3,32 @@
 //! Adding one is a file here and a line in [`OPS`]. From the list come the method in scripts, the checking of
 //! arguments, check mode, the diff, the documentation and the contract test. Operations do not know each other.
 
+mod block;
 mod copy;
 mod dir;
+mod file;
+mod line;
+mod run;
+mod shell;
+mod template;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Result, nearest};
 use crate::op;
 pub use crate::op::Spec;
 
 /// Every operation, by name.
-pub static OPS: &[Spec] = &[op::resource::<copy::Copy>(), op::resource::<dir::Dir>()];
+pub static OPS: &[Spec] = &[
+    op::resource::<block::Block>(),
+    op::resource::<copy::Copy>(),
+    op::resource::<dir::Dir>(),
+    op::resource::<file::File>(),
+    op::resource::<line::Line>(),
+    op::action::<run::Run>(),
+    op::action::<shell::Shell>(),
+    op::resource::<template::Template>(),
+];
 
 /// The operation of that name.
 ///

@@ -64,11 +64,7 @@ fn words(error: &EvalAltResult) -> String {
 }
 
 /// Down to what went wrong first, noting the calls on the way, innermost first.
-fn descend<'a>(
-    error: &'a EvalAltResult,
-    source: &'a str,
-    frames: &mut Vec<Frame>,
-) -> (&'a EvalAltResult, &'a str) {
+fn descend<'a>(error: &'a EvalAltResult, source: &'a str, frames: &mut Vec<Frame>) -> (&'a EvalAltResult, &'a str) {
     match error {
         EvalAltResult::ErrorInFunctionCall(name, callee, inner, position) => {
             let inner_source = if callee.is_empty() { source } else { callee.as_str() };

@@ -95,6 +95,11 @@ impl Command {
         Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
+    /// A command whose output is parsed, so that it must speak the same language everywhere.
+    pub fn parsed<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+        Self::new(argv).env("LC_ALL", "C")
+    }
+
     /// The same command with a variable set.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -143,7 +148,7 @@ impl Command {
             return Err(stopped());
         }
         let mut command = std::process::Command::new(program);
-        command.args(args).envs(&self.env).process_group(0);
+        command.args(args).env("PATH", search_path()).envs(&self.env).process_group(0);
         command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(cwd) = &self.cwd {
@@ -216,6 +221,20 @@ impl Command {
         }
         Ok(ran)
     }
+}
+
+/// Where programs are looked for: as this process was told, then the usual places for administration,
+/// which the login shells of ordinary users leave out.
+pub(super) fn search_path() -> String {
+    let told = std::env::var("PATH").unwrap_or_default();
+    let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let mut dirs: Vec<&str> = told.split(':').filter(|dir| !dir.is_empty()).collect();
+    for dir in usual {
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
+    dirs.join(":")
 }
 
 fn stopped() -> Error {

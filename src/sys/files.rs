@@ -164,15 +164,7 @@ impl Wish {
             return Err(Error::step(format!("`{shown}` is not an absolute path")));
         }
         match probe.follow(&self.dest)? {
-            None => {
-                let parent = self.dest.parent().unwrap_or(Path::new("/"));
-                match probe.follow(parent)? {
-                    Some(Look { kind: Kind::Dir, .. }) => Ok(None),
-                    Some(_) => Err(Error::step(format!("`{}` is not a directory", parent.display()))),
-                    None => Err(Error::step(format!("the directory `{}` does not exist", parent.display()))
-                        .hint(format!("make it in an earlier step: `host.dir(\"{}\")`", parent.display()))),
-                }
-            }
+            None => room_for(probe, &self.dest).map(|()| None),
             Some(look) if look.kind == Kind::File => {
                 let words = self.owner.in_words(&look);
                 Ok(Some(FileState {
@@ -215,6 +207,20 @@ impl Wish {
                 target: None,
             },
         )]
+    }
+}
+
+/// Refuses a path whose directory is not there, neither now nor as planned.
+///
+/// # Errors
+/// Also when something other than a directory is in its place.
+pub fn room_for(probe: &Probe, path: &Path) -> Result {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    match probe.follow(parent)? {
+        Some(Look { kind: Kind::Dir, .. }) => Ok(()),
+        Some(_) => Err(Error::step(format!("`{}` is not a directory", parent.display()))),
+        None => Err(Error::step(format!("the directory `{}` does not exist", parent.display()))
+            .hint(format!("make it in an earlier step: `host.dir(\"{}\")`", parent.display()))),
     }
 }
 

@@ -56,6 +56,13 @@ pub enum Effect {
     Packages(Vec<String>),
 }
 
+impl Effect {
+    /// Whether it changes what is found at a path.
+    pub fn is_of_a_path(&self) -> bool {
+        matches!(self, Self::Path(..) | Self::Gone(_) | Self::Below(..))
+    }
+}
+
 /// The host as planned, laid over the host as it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Overlay {
@@ -65,6 +72,8 @@ pub struct Overlay {
     groups: BTreeSet<String>,
     packages: BTreeSet<String>,
     states: BTreeMap<String, Value>,
+    #[serde(default)]
+    ran: bool,
 }
 
 impl Overlay {
@@ -99,6 +108,18 @@ impl Overlay {
             Effect::Group(name) => drop(self.groups.insert(name)),
             Effect::Packages(names) => self.packages.extend(names),
         }
+    }
+
+    /// Whether no step has planned anything yet.
+    pub fn is_empty(&self) -> bool {
+        let Self { paths, below, users, groups, packages, states, ran } = self;
+        let things = paths.is_empty() && below.is_empty() && packages.is_empty() && states.is_empty();
+        things && users.is_empty() && groups.is_empty() && !ran
+    }
+
+    /// Takes note that a command would have run, whatever it does.
+    pub fn would_run(&mut self) {
+        self.ran = true;
     }
 
     /// The plan for a path, if there is one.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::accounts::{self, Group, User};
-use super::command::{Command, Ran};
+use super::command::{Command, Ran, search_path};
 use super::digests::Digests;
 use super::jobs::Jobs;
 use super::overlay::{Kind, Overlay, Planned};
@@ -236,13 +236,7 @@ impl<'a> Probe<'a> {
         if name.contains('/') {
             return Some(PathBuf::from(name)).filter(|path| runs(path));
         }
-        let path = std::env::var("PATH").unwrap_or_default();
-        let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-        path.split(':')
-            .chain(usual)
-            .filter(|dir| !dir.is_empty())
-            .map(|dir| Path::new(dir).join(name))
-            .find(|p| runs(p))
+        search_path().split(':').map(|dir| Path::new(dir).join(name)).find(|path| runs(path))
     }
 
     /// Puts a question to the operation's half on the control side.
@@ -259,6 +253,16 @@ impl<'a> Probe<'a> {
     /// A broken connection.
     pub fn give(&self, sha256: &str, size: u64) -> Result<Box<dyn io::Write + '_>> {
         self.peer.give(sha256, size)
+    }
+
+    /// Whether this is a check: what is read is a prediction, and waiting for something is in vain.
+    pub fn is_check(&self) -> bool {
+        self.overlay.is_some()
+    }
+
+    /// Whether earlier steps of this check would change anything, so that a command may answer otherwise then.
+    pub fn is_anything_planned(&self) -> bool {
+        self.overlay.is_some_and(|overlay| !overlay.borrow().is_empty())
     }
 
     /// Why something may be there once earlier steps have run, in check mode; `None` when nothing suggests so.

@@ -77,9 +77,10 @@ impl Jumps {
         }
         // Who waited for an attempt that failed shares its failure; only a later one tries again.
         if let Some((when, error)) = &slot.failed
-            && *when >= asked {
-                return Err(error.clone());
-            }
+            && *when >= asked
+        {
+            return Err(error.clone());
+        }
         match establish(route, shared).await {
             Ok(session) => {
                 *slot = Slot { session: Arc::downgrade(&session), failed: None };

@@ -1,0 +1,224 @@
+//! `line`: one line of a text file.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::error::{Error, Result};
+use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
+use crate::sys::{Edited, Editing, Hands, Lines, Owner, Probe, Wish};
+
+/// Sees to one line of a text file; everything else in the file stays as it is, byte for byte.
+///
+/// Present: where `matching` is found, the last such line becomes `line`; otherwise, unless `line` is there
+/// already, it is added at `after`, at `before`, or at the end. Absent: every line that is `line`, or that
+/// `matching` finds, is removed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Absolute path of the file on the host.
+    pub path: PathBuf,
+    /// The line, without a newline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    /// A regular expression that finds the line to replace or to remove, such as `"^#?Port "`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matching: Option<Pattern>,
+    /// `"present"` or `"absent"`.
+    #[serde(default)]
+    pub state: LineState,
+    /// Add the line after the last one that this regular expression finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Pattern>,
+    /// Add the line before the first one that this regular expression finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Pattern>,
+    /// Make the file when it is missing.
+    #[serde(default)]
+    pub create: bool,
+    /// Permission bits in octal, such as `"0644"`. An existing file keeps its own, a new one gets 0644.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FileMode>,
+    /// The owner's name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The group's name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// A command that must accept the new content before it takes its place; `%s` stands for its path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Argv>,
+    /// Keep the old file beside the new one, with the time in its name.
+    #[serde(default)]
+    pub backup: bool,
+}
+
+/// Whether the line is to be there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LineState {
+    /// It is to be there.
+    #[default]
+    Present,
+    /// It is to be gone.
+    Absent,
+}
+
+impl Line {
+    fn editing(&self) -> Editing {
+        let wish = Wish {
+            dest: self.path.clone(),
+            owner: Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
+            validate: self.validate.clone().map(|words| words.0),
+            backup: self.backup,
+        };
+        Editing { wish, create: self.create, present: self.state == LineState::Present }
+    }
+
+    fn edit(&self, text: &str) -> Result<String> {
+        let mut lines = Lines::of(text);
+        let (wanted, matching) = (self.line.as_deref(), self.matching.as_deref());
+        let found = |line: &str| matching.is_some_and(|matching| matching.is_match(line));
+        match (self.state, wanted) {
+            (LineState::Absent, _) => lines.retain(|line| Some(line) != wanted && !found(line)),
+            (LineState::Present, Some(wanted)) => {
+                let there = lines.bare().any(|line| line == wanted);
+                let place = lines.bare().rposition(found);
+                match place {
+                    // A line that `matching` does not find itself would be added again and again.
+                    Some(_) | None if there && !found(wanted) => {}
+                    Some(index) => lines.replace(index, wanted),
+                    None if there => {}
+                    None => lines.insert(lines.place(self.after.as_deref(), self.before.as_deref())?, [wanted]),
+                }
+            }
+            (LineState::Present, None) => return Err(Error::internal("a line that was not given")),
+        }
+        Ok(lines.text())
+    }
+}
+
+impl Operation for Line {
+    const NAME: &'static str = "line";
+    const SUBJECT: &'static str = "path";
+    const DANGER: Danger = Danger::Write;
+    const EXAMPLES: &'static [Example] = &[
+        Example {
+            title: "A setting, whether it is there, commented out or missing.",
+            code: r#"host.line("/etc/login.defs", #{ line: "UMASK\t\t027", matching: "^#?\\s*UMASK\\b" });"#,
+        },
+        Example {
+            title: "Lines that must not be there.",
+            code: r#"host.line("/etc/fstab", #{ matching: "\\sswap\\s", state: "absent" });"#,
+        },
+    ];
+
+    fn validate(&self) -> Result {
+        if self.after.is_some() && self.before.is_some() {
+            return Err(Error::playbook("`after` and `before` exclude each other"));
+        }
+        match (self.state, &self.line, &self.matching) {
+            (LineState::Present, None, _) => Err(Error::playbook("`line` is needed")),
+            (LineState::Absent, None, None) => Err(Error::playbook("either `line` or `matching` is needed")),
+            (_, Some(line), _) if line.contains(['\n', '\r']) => {
+                Err(Error::playbook("`line` is one line").hint("`host.block` keeps several lines together"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Resource for Line {
+    type State = Edited;
+
+    fn actual(&self, probe: &Probe) -> Result<Option<Edited>> {
+        self.editing().actual(probe)
+    }
+
+    fn desired(&self, actual: Option<&Edited>) -> Result<Option<Edited>> {
+        self.editing().desired(actual, |text| self.edit(text))
+    }
+
+    fn fix(&self, hands: &Hands, change: &Change<Edited>) -> Result {
+        self.editing().fix(hands, change)
+    }
+
+    fn effects(&self, desired: Option<&Edited>) -> Effects {
+        self.editing().effects(desired)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::Line;
+    use crate::op::contract::{Host, refusal};
+
+    fn edit(args: Value, text: &str) -> String {
+        let mut complete = json!({ "path": "/f" });
+        complete.as_object_mut().unwrap().extend(args.as_object().unwrap().clone());
+        serde_json::from_value::<Line>(complete).unwrap().edit(text).unwrap()
+    }
+
+    #[test]
+    fn replacing_adding_and_removing_hold_the_contract() {
+        let host = Host::new();
+        let path = host.put("f", "# head\n#Port 22\nlast");
+        host.contract(
+            "line",
+            &[
+                json!({ "path": path, "line": "Port 2222", "matching": "^#?Port " }),
+                json!({ "path": path, "line": "first", "before": "^# head", "mode": "0600" }),
+                json!({ "path": path, "line": "end", "backup": true }),
+                json!({ "path": path, "matching": "^(first|last)$", "state": "absent", "validate": ["test", "-s", "%s"] }),
+                json!({ "path": host.path("new"), "line": "only", "create": true, "mode": "0640" }),
+            ],
+        );
+        assert_eq!((host.get("f").as_str(), host.get("new").as_str()), ("# head\nPort 2222\nend\n", "only\n"));
+    }
+
+    #[test]
+    fn the_last_match_is_replaced_and_keeps_its_line_end() {
+        assert_eq!(edit(json!({ "line": "a=2", "matching": "^a=" }), "a=0\r\nb\r\na=1"), "a=0\r\nb\r\na=2");
+        assert_eq!(edit(json!({ "line": "x", "after": "^b" }), "a\nb"), "a\nb\nx\n");
+    }
+
+    #[test]
+    fn a_line_already_there_is_enough() {
+        assert_eq!(edit(json!({ "line": "a" }), "b\na\nc"), "b\na\nc");
+        assert_eq!(edit(json!({ "line": "a=2", "matching": "^a=1" }), "a=1\na=2\n"), "a=1\na=2\n");
+    }
+
+    #[test]
+    fn a_missing_file_is_a_fault_unless_the_line_is_to_be_absent() {
+        let host = Host::new();
+        let path = host.path("no/f");
+        assert_eq!(host.apply("line", json!({ "path": path, "line": "x", "state": "absent" })).diff, None);
+        let error = host.try_check("line", json!({ "path": host.path("f"), "line": "x" })).unwrap_err();
+        assert_eq!(error.hints(), ["`create: true` makes it"]);
+    }
+
+    #[test]
+    fn wishes_that_make_no_sense_are_refused() {
+        assert_eq!(refusal("line", json!({ "path": "/f" })), "line: `line` is needed");
+        assert_eq!(refusal("line", json!({ "path": "/f", "line": "a\nb" })), "line: `line` is one line");
+        assert!(
+            refusal("line", json!({ "path": "/f", "matching": "(" }))
+                .starts_with("line: `matching`: `(` is not a regular")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn an_edit_is_its_own_end(text in "([ab]{0,2}\r?\n){0,4}[ab]{0,2}", line in "[ab]{1,2}", with in any::<bool>()) {
+            let wish = if with { json!({ "line": line, "matching": "^a" }) } else { json!({ "line": line }) };
+            let once = edit(wish.clone(), &text);
+            prop_assert_eq!(edit(wish, &once), once);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What the registry must hold for every operation.
+
+use serde_json::Value;
+
+use super::OPS;
+
+/// Words that Rhai keeps for itself, now or for later: neither a method nor a parameter can be called so.
+const RESERVED: &[&str] = &[
+    "Fn",
+    "as",
+    "async",
+    "await",
+    "break",
+    "call",
+    "case",
+    "catch",
+    "const",
+    "continue",
+    "curry",
+    "debug",
+    "default",
+    "do",
+    "else",
+    "eval",
+    "exit",
+    "export",
+    "false",
+    "fn",
+    "for",
+    "global",
+    "go",
+    "goto",
+    "if",
+    "import",
+    "in",
+    "is",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "let",
+    "loop",
+    "match",
+    "module",
+    "new",
+    "nil",
+    "null",
+    "package",
+    "print",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "shared",
+    "spawn",
+    "static",
+    "super",
+    "switch",
+    "sync",
+    "this",
+    "thread",
+    "throw",
+    "true",
+    "try",
+    "type_of",
+    "until",
+    "use",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
+];
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn schema(spec: &crate::op::Spec) -> Value {
+    serde_json::to_value((spec.schema)()).unwrap()
+}
+
+#[test]
+fn every_operation_and_every_parameter_is_documented() {
+    for spec in OPS {
+        let schema = schema(spec);
+        assert!(text(&schema, "description").len() > 20, "{}: its type needs a doc comment", spec.name);
+        let parameters = schema["properties"].as_object().unwrap();
+        assert!(parameters.contains_key(spec.subject), "{}: no parameter `{}`", spec.name, spec.subject);
+        for (name, parameter) in parameters {
+            let doc = text(parameter, "description");
+            assert!(doc.ends_with('.') && doc.len() > 8, "{}: `{name}` needs a sentence, has `{doc}`", spec.name);
+            assert!(!name.starts_with('@'), "{}: `{name}` is not for users", spec.name);
+        }
+    }
+}
+
+#[test]
+fn every_operation_has_examples_that_call_it() {
+    for spec in OPS {
+        assert!(!spec.examples.is_empty(), "{}: needs an example", spec.name);
+        for example in spec.examples {
+            assert!(example.code.contains(&format!("host.{}(", spec.name)), "{}: `{}`", spec.name, example.code);
+            assert!(example.title.ends_with('.') && example.code.ends_with(';'), "{}: `{}`", spec.name, example.title);
+        }
+    }
+}
+
+#[test]
+fn no_name_is_a_reserved_word() {
+    for spec in OPS {
+        let schema = schema(spec);
+        let parameters = schema["properties"].as_object().unwrap().keys().map(String::as_str);
+        for name in parameters.chain([spec.name]) {
+            assert!(!RESERVED.contains(&name), "{}: `{name}` is a reserved word of Rhai", spec.name);
+        }
+    }
+}
+
+#[test]
+fn names_are_sorted_and_unique() {
+    let names: Vec<&str> = OPS.iter().map(|spec| spec.name).collect();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(names, sorted);
+}

@@ -1,0 +1,111 @@
+//! A command with the guards that say whether it is needed.
+
+use std::path::{Path, PathBuf};
+
+use super::command::{Command, Ran};
+use super::hands::Hands;
+use super::probe::Probe;
+use crate::change::{Outcome, Status};
+use crate::error::{Error, Result};
+
+/// Something to run, and when not to.
+#[derive(Debug, Clone, Default)]
+pub struct Errand {
+    /// What runs.
+    pub command: Command,
+    /// The exit codes that mean success.
+    pub ok: Vec<i32>,
+    /// Nothing to do when this path exists.
+    pub creates: Option<PathBuf>,
+    /// Nothing to do when this path does not exist.
+    pub removes: Option<PathBuf>,
+    /// Nothing to do when this exits with 0.
+    pub unless: Option<Vec<String>>,
+    /// Nothing to do when this does not exit with 0.
+    pub only_if: Option<Vec<String>>,
+    /// It only looks, so it runs in check mode too and never counts as a change.
+    pub reads: bool,
+}
+
+impl Errand {
+    /// Why there is nothing to do; `None` when it is to be done. The cheap guards are asked first.
+    ///
+    /// # Errors
+    /// When a guard cannot be asked, or, in check mode, its answer cannot be known yet.
+    pub fn guard(&self, probe: &Probe) -> Result<Option<String>> {
+        if let Some(path) = &self.creates
+            && probe.look(path)?.is_some()
+        {
+            return Ok(Some(format!("`{}` exists", path.display())));
+        }
+        if let Some(path) = &self.removes
+            && probe.look(path)?.is_none()
+        {
+            return Ok(Some(format!("`{}` does not exist", path.display())));
+        }
+        if let Some(words) = &self.unless
+            && self.holds(probe, words)?
+        {
+            return Ok(Some(format!("`{}` succeeds", Command::new(words.clone()).shown())));
+        }
+        if let Some(words) = &self.only_if
+            && !self.holds(probe, words)?
+        {
+            return Ok(Some(format!("`{}` does not succeed", Command::new(words.clone()).shown())));
+        }
+        Ok(None)
+    }
+
+    /// Runs it as something that only looks; `None` when it does more than that.
+    pub fn look(&self, probe: &Probe) -> Option<Result<Outcome>> {
+        self.reads.then(|| {
+            let ran = self.observe(probe, &Command { stream: true, ..self.command.clone() })?;
+            match self.judge(&ran, Status::Read) {
+                // It looked at a host on which the steps before it have not run.
+                Err(e) if probe.is_anything_planned() => {
+                    Err(Error::unknown(format!("it fails before the steps planned so far have run: {}", e.message())))
+                }
+                judged => judged,
+            }
+        })
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When it cannot be started, does not end in time, or exits with a code that is not accepted.
+    pub fn act(&self, hands: &Hands) -> Result<Outcome> {
+        let ran = hands.run(&self.command)?;
+        self.judge(&ran, Status::Changed)
+    }
+
+    fn judge(&self, ran: &Ran, status: Status) -> Result<Outcome> {
+        let Some(code) = ran.code.filter(|code| self.ok.contains(code)) else {
+            return Err(self.command.failure(ran));
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\n').to_owned();
+        let outcome = Outcome::new(status)
+            .with("stdout", text(&ran.stdout))
+            .with("stderr", text(&ran.stderr))
+            .with("code", code)
+            .with("truncated", ran.truncated);
+        Ok(if ran.truncated { outcome.because("its output was too long and is cut") } else { outcome })
+    }
+
+    fn holds(&self, probe: &Probe, words: &[String]) -> Result<bool> {
+        let guard = Command { argv: words.to_vec(), stdin: None, ..self.command.clone() };
+        let ran = self.observe(probe, &guard)?;
+        if ran.code.is_none() { Err(guard.failure(&ran)) } else { Ok(ran.success()) }
+    }
+
+    fn observe(&self, probe: &Probe, command: &Command) -> Result<Ran> {
+        if let Some(cwd) = self.command.cwd.as_deref().filter(|cwd| !cwd.exists() && is_coming(probe, cwd)) {
+            return Err(Error::unknown(format!("the directory `{}` is not on the host yet", cwd.display())));
+        }
+        probe.observe(command)
+    }
+}
+
+fn is_coming(probe: &Probe, path: &Path) -> bool {
+    probe.is_planned(path) || probe.doubt(path).is_some()
+}
