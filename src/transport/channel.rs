@@ -22,7 +22,7 @@ const BUFFER: usize = 8 << 20;
 const AHEAD: usize = 256 << 10;
 
 /// How long a reader may stand still once its buffer is full.
-const STANDSTILL: Duration = Duration::from_secs(10);
+const STANDSTILL: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// How long a host may take to end a channel it was asked to end.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -20,9 +20,12 @@ use crate::error::{Error, Kind, Result};
 /// 50 ms stays below 20 MB/s.
 const WINDOW: u32 = 8 << 20;
 
-/// Pauses between attempts to open a channel: a host frees the slot of a finished command only some time
-/// after it reported its end.
-const PAUSES: [u64; 12] = [5, 5, 10, 10, 20, 20, 50, 50, 50, 50, 50, 50];
+/// Pauses in milliseconds between attempts to open a channel, the last one over and over: a host frees the
+/// slot of a finished command only some time after it reported its end.
+const PAUSES: [u64; 5] = [5, 10, 20, 30, 50];
+
+/// How often it is tried: for about three seconds.
+const OPENINGS: usize = 60;
 
 /// How long a host may take to open a channel.
 const CHANNEL_LIMIT: Duration = Duration::from_secs(30);
@@ -79,7 +82,8 @@ impl Session {
 
     /// Opens a channel for a command, trying again while the host has no room for one.
     pub async fn open(&self) -> Result<Channel<Msg>> {
-        let mut pauses = PAUSES.into_iter();
+        let last = PAUSES[PAUSES.len() - 1];
+        let mut pauses = PAUSES.into_iter().chain(std::iter::repeat(last)).take(OPENINGS);
         loop {
             let opened = tokio::time::timeout(CHANNEL_LIMIT, self.handle.channel_open_session()).await;
             let failed = || Error::new(Kind::Unreachable, format!("`{}` opened no channel", self.host));
