@@ -98,7 +98,7 @@ impl Dialer {
     }
 
     /// What a user should hear about although nothing failed: recorded host keys, ignored lines of
-    /// known_hosts, ways that were passed over. Each is returned once, the same one never again.
+    /// `known_hosts`, ways that were passed over. Each is returned once, the same one never again.
     pub fn notices(&self) -> Vec<String> {
         self.shared.notices.take()
     }

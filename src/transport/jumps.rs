@@ -76,10 +76,8 @@ impl Jumps {
             return Ok(session);
         }
         // Who waited for an attempt that failed shares its failure; only a later one tries again.
-        if let Some((when, error)) = &slot.failed {
-            if *when >= asked {
-                return Err(error.clone());
-            }
+        if let Some((_, error)) = slot.failed.as_ref().filter(|(when, _)| *when >= asked) {
+            return Err(error.clone());
         }
         match establish(route, shared).await {
             Ok(session) => {

@@ -13,7 +13,7 @@ use sha1::Sha1;
 
 use crate::error::Place;
 
-/// The lines of some known_hosts files, in their order.
+/// The lines of some `known_hosts` files, in their order.
 #[derive(Debug, Clone, Default)]
 pub struct KnownHosts {
     entries: Vec<Entry>,
@@ -224,7 +224,7 @@ impl Hosts {
     }
 }
 
-/// How a host is called in known_hosts: in lower case, with its port unless that is 22.
+/// How a host is called in `known_hosts`: in lower case, with its port unless that is 22.
 pub fn name(host: &str, port: u16) -> String {
     let host = host.to_lowercase();
     if port == 22 { host } else { format!("[{host}]:{port}") }

@@ -20,7 +20,7 @@ pub(super) enum Remembered {
     Known(Verdict),
 }
 
-/// Adds a line to a known_hosts file, unless it knows the host by now. The file is locked against other
+/// Adds a line to a `known_hosts` file, unless it knows the host by now. The file is locked against other
 /// runs of mk; the line is one write, so OpenSSH, which locks nothing, cannot tear it.
 ///
 /// A file that may not be written is left alone: it is appended to, never replaced.
@@ -63,7 +63,7 @@ fn line(name: &str, key: &PublicKey, hash: bool) -> std::io::Result<String> {
     Ok(format!("{name} {}", bare(key)))
 }
 
-/// The key as known_hosts wants it, without its comment.
+/// The key as `known_hosts` wants it, without its comment.
 pub(super) fn bare(key: &PublicKey) -> String {
     PublicKey::new(key.key_data().clone(), "").to_openssh().unwrap_or_default()
 }

@@ -17,18 +17,18 @@ use crate::inventory::SshWay;
 /// One of a host's keys, as it presented it. Nothing vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScannedKey {
-    /// How known_hosts calls the host.
+    /// How `known_hosts` calls the host.
     pub name: String,
     /// The key, `ssh-ed25519 AAAA…`, as it stands in `host_keys` of an inventory.
     pub key: String,
     /// `SHA256:…`.
     pub fingerprint: String,
-    /// What the known_hosts files say of it. Absent where the inventory names the host's keys.
+    /// What the `known_hosts` files say of it. Absent where the inventory names the host's keys.
     pub verdict: Option<Verdict>,
 }
 
 impl ScannedKey {
-    /// The line for a known_hosts file.
+    /// The line for a `known_hosts` file.
     pub fn line(&self) -> String {
         format!("{} {}", self.name, self.key)
     }

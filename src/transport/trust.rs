@@ -31,7 +31,7 @@ pub(super) struct Trust {
     address: String,
     /// What certificates must be made out to.
     principal: String,
-    /// How known_hosts calls the host: by its alias, or address and port.
+    /// How `known_hosts` calls the host: by its alias, or address and port.
     names: Vec<String>,
     /// How it calls the host when the port is left out, which counts for keys that match.
     portless: Vec<String>,
@@ -267,7 +267,7 @@ impl Trust {
         self.pins.is_empty().then(|| self.verdict(key))
     }
 
-    /// How known_hosts calls the host.
+    /// How `known_hosts` calls the host.
     pub fn known_as(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }

@@ -25,7 +25,7 @@ fn fingerprint(path: &Path) -> String {
     line.split_whitespace().nth(1).unwrap().to_owned()
 }
 
-/// The name of a fixture in its known_hosts.
+/// The name of a fixture in its `known_hosts`.
 fn name(sshd: &Sshd) -> String {
     format!("[127.0.0.1]:{}", sshd.port)
 }

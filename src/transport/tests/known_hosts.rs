@@ -1,4 +1,4 @@
-//! The grammar of known_hosts.
+//! The grammar of `known_hosts`.
 
 use proptest::prelude::*;
 use russh::keys::PublicKey;

@@ -86,7 +86,7 @@ async fn a_passphrase_is_asked_for_once_a_file() {
     let sshd = Sshd::start();
     keygen(&sshd.path("sealed"), "ed25519", "open sesame");
     authorize(&sshd, "sealed.pub");
-    let answers = Arc::new(Answers { answers: vec!["wrong", "open sesame"], ..Answers::default() });
+    let answers = Arc::new(Answers { texts: vec!["wrong", "open sesame"], ..Answers::default() });
     let dialer = Arc::new(Dialer::new(sshd.options(), answers.clone()));
     let mut connecting = tokio::task::JoinSet::new();
     for _ in 0..3 {
@@ -122,7 +122,7 @@ async fn a_passphrase_that_is_not_given_is_named() {
         tool("ssh-keygen", "openssh-client", &change);
         let refused = fault(connect(&dialer(sshd.options()), &with_key(&sshd, "sealed")).await);
         assert!(refused.to_string().contains("is encrypted, and its passphrase was not given"), "{format}: {refused}");
-        let answers = Answers { answers: vec!["open sesame"], ..Answers::default() };
+        let answers = Answers { texts: vec!["open sesame"], ..Answers::default() };
         let dialer = Dialer::new(sshd.options(), Arc::new(answers));
         connect(&dialer, &with_key(&sshd, "sealed")).await.unwrap_or_else(|e| panic!("{format}: {e}"));
     }

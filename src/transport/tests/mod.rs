@@ -50,7 +50,7 @@ fn fault(result: Result<Connection>) -> Error {
 /// Answers from a list, and keeps the questions.
 #[derive(Default)]
 struct Answers {
-    answers: Vec<&'static str>,
+    texts: Vec<&'static str>,
     passwords: bool,
     asked: Mutex<Vec<Question>>,
 }
@@ -59,7 +59,7 @@ impl Prompt for Answers {
     fn answer(&self, question: &Question) -> Option<SecretString> {
         let mut asked = self.asked.lock().unwrap();
         asked.push(question.clone());
-        self.answers.get(asked.len() - 1).map(|answer| SecretString::from(*answer))
+        self.texts.get(asked.len() - 1).map(|answer| SecretString::from(*answer))
     }
 
     fn allows_passwords(&self) -> bool {

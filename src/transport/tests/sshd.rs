@@ -164,6 +164,7 @@ fn start(dir: &Path, port: u16, more: &str) -> Option<Child> {
         std::thread::sleep(Duration::from_millis(20));
     }
     let _ = child.kill();
+    let _ = child.wait();
     None
 }
 
