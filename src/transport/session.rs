@@ -227,18 +227,16 @@ where
     H: client::Handler<Error = Broken> + 'static,
 {
     let limit = shared.connect_limit(route);
-    let complaints = stream.complaints;
-    let failed = |why: String| {
-        let error = Error::new(Kind::Unreachable, format!("cannot reach `{}` at {}", route.name, route.address()));
-        complaints.explain(error.because(why))
-    };
     let bytes = Impatient::new(stream.bytes, shared.dead_after());
-    match tokio::time::timeout(limit, client::connect_stream(Arc::new(config), bytes, handler)).await {
-        Ok(Ok(handle)) => Ok(handle),
-        Ok(Err(Broken::Refused(error))) => Err(error),
-        Ok(Err(Broken::Ssh(e))) => Err(failed(format!("the SSH handshake failed: {}", describe(&e)))),
-        Err(_) => Err(failed(format!("no SSH handshake within {} s", limit.as_secs_f32()))),
-    }
+    let shaken = tokio::time::timeout(limit, client::connect_stream(Arc::new(config), bytes, handler)).await;
+    let why = match shaken {
+        Ok(Ok(handle)) => return Ok(handle),
+        Ok(Err(Broken::Refused(error))) => return Err(error),
+        Ok(Err(Broken::Ssh(e))) => format!("the SSH handshake failed: {}", describe(&e)),
+        Err(_) => format!("no SSH handshake within {} s", limit.as_secs_f32()),
+    };
+    let error = Error::new(Kind::Unreachable, format!("cannot reach `{}` at {}", route.name, route.address()));
+    Err(stream.complaints.explain(error.because(why)).await)
 }
 
 /// The client's side of the negotiation.
