@@ -9,47 +9,21 @@ use std::time::Duration;
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
-use russh::keys::agent::client::AgentClient;
-use russh::keys::ssh_encoding::Encode;
-use russh::keys::ssh_key::private::KeypairData;
-use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, signature};
+use russh::keys::{Algorithm, HashAlg};
 use russh::{MethodKind, MethodSet};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 
+use super::credentials::{self, Agent, Candidate, Hand, Signing, Unsigned, add};
 use super::keys::{ATTEMPTS, Asker, KeyFile, Keyring, read_certificate};
 use super::known_hosts::fingerprint;
 use super::options::Question;
 use super::route::Route;
 use super::session::{Client, Lost};
-use super::stream::plain;
 use crate::error::{Error, Kind, Result};
-
-/// How long an agent may take to list its keys, and to sign: it may wait for a touch or a confirmation.
-const AGENT_LISTS: Duration = Duration::from_secs(5);
-const AGENT_SIGNS: Duration = Duration::from_secs(60);
 
 /// How many rounds of questions a host may ask.
 const ROUNDS: usize = 10;
-
-type Agent = AgentClient<UnixStream>;
-
-/// A key to offer.
-struct Candidate {
-    public: PublicKey,
-    /// Offered instead of the bare key.
-    certificate: Option<Certificate>,
-    signer: Signing,
-    /// How it is named in a refusal.
-    label: String,
-}
-
-#[derive(Clone)]
-enum Signing {
-    File(Arc<KeyFile>),
-    Agent(AgentIdentity),
-}
 
 /// One login.
 pub(super) struct Login<'a> {
@@ -77,13 +51,6 @@ impl Login<'_> {
         let candidates = self.candidates(agent.as_mut().map(|(_, keys)| keys.as_slice()), &mut tried).await;
         let mut agent = agent.map(|(agent, _)| agent);
         let mut methods = None;
-        if candidates.is_empty() {
-            let asked = self.handle.authenticate_none(&self.route.config.user);
-            match within(self.limit, self.route, asked).await?.map_err(|e| self.gone(&e.to_string(), &tried))?.into() {
-                Outcome::In => return Ok(()),
-                Outcome::Out(left, _) => methods = Some(left),
-            }
-        }
         for candidate in &candidates {
             if methods.as_ref().is_some_and(|methods: &MethodSet| !methods.contains(&MethodKind::PublicKey)) {
                 break;
@@ -101,23 +68,34 @@ impl Login<'_> {
                 return Err(self.gone("", &tried));
             }
         }
-        let methods = methods.unwrap_or_else(|| MethodSet::from([MethodKind::PublicKey].as_slice()));
+        let methods = match methods {
+            Some(methods) => methods,
+            // Nothing was offered: the host has not said yet what it takes.
+            None => match self.nothing(&tried).await? {
+                Outcome::In => return Ok(()),
+                Outcome::Out(methods, _) => methods,
+            },
+        };
         if self.asker.allows_passwords() && self.passwords(&methods, &mut tried).await? {
             return Ok(());
         }
         Err(self.refused(&methods, &tried))
     }
 
+    /// Logs in with nothing at all, as a host may allow.
+    async fn nothing(&mut self, tried: &[String]) -> Result<Outcome> {
+        let asked = self.handle.authenticate_none(&self.route.config.user);
+        match within(self.limit, self.route, asked).await? {
+            Ok(result) if !self.handle.is_closed() => Ok(result.into()),
+            Ok(_) => Err(self.gone("", tried)),
+            Err(e) => Err(self.gone(&e.to_string(), tried)),
+        }
+    }
+
     /// The agent and the keys it holds.
     async fn agent(&self, tried: &mut Vec<String>) -> Option<(Agent, Vec<AgentIdentity>)> {
         let socket = self.route.config.agent.as_ref()?;
-        let connect = async {
-            let mut agent = Agent::connect(UnixStream::connect(socket).await.map_err(|e| plain(&e))?);
-            let keys = agent.request_identities().await.map_err(|e| e.to_string())?;
-            Ok((agent, keys))
-        };
-        let connected = tokio::time::timeout(AGENT_LISTS, connect).await;
-        match connected.unwrap_or_else(|_| Err("does not answer".to_owned())) {
+        match credentials::agent(socket).await {
             Ok(agent) => Some(agent),
             Err(why) => {
                 tried.push(format!("agent at `{}`: {why}", socket.display()));
@@ -132,7 +110,7 @@ impl Login<'_> {
         let mut candidates = Vec::new();
         for path in &self.route.keys {
             match self.keyring.load(path, self.asker).await {
-                Ok(Some(file)) => self.add_file(file, agent, &mut candidates),
+                Ok(Some(file)) => self.add_file(&file, agent, &mut candidates),
                 Ok(None) => tried.push(format!("key `{}`: no such file", path.display())),
                 Err(why) => tried.push(format!("key `{}` {why}", path.display())),
             }
@@ -153,18 +131,18 @@ impl Login<'_> {
         // A key that needs no question goes before one that does.
         files.sort_by_key(|file| !file.is_open());
         for file in files {
-            self.add_file(file, agent, &mut candidates);
+            self.add_file(&file, agent, &mut candidates);
         }
         candidates
     }
 
-    fn add_file(&self, file: Arc<KeyFile>, agent: Option<&[AgentIdentity]>, candidates: &mut Vec<Candidate>) {
+    fn add_file(&self, file: &Arc<KeyFile>, agent: Option<&[AgentIdentity]>, candidates: &mut Vec<Candidate>) {
         let held = agent.unwrap_or_default().iter().find(|identity| {
             matches!(identity, AgentIdentity::PublicKey { key, .. } if key.key_data() == file.public.key_data())
         });
         let signer = match held {
-            Some(identity) if !file.is_open() => Signing::Agent(identity.clone()),
-            _ => Signing::File(Arc::clone(&file)),
+            Some(identity) if !file.is_open() => Signing::Agent(Box::new(identity.clone())),
+            _ => Signing::File(Arc::clone(file)),
         };
         let label = format!("key `{}` ({})", file.path.display(), fingerprint(&file.public));
         let named = self.route.config.certificate_files.iter().filter_map(|path| read_certificate(path));
@@ -194,15 +172,11 @@ impl Login<'_> {
         let mut hand = Hand { candidate, agent, asker: self.asker, asking };
         let user = self.route.config.user.clone();
         let attempt = async {
-            match candidate.certificate.clone() {
-                Some(certificate) => {
-                    self.handle.authenticate_certificate_with(user, certificate, hash, &mut hand).await
-                }
-                None => {
-                    let public = candidate.public.clone();
-                    self.handle.authenticate_publickey_with(user, public, hash, &mut hand).await
-                }
+            if let Some(certificate) = candidate.certificate.clone() {
+                return self.handle.authenticate_certificate_with(user, certificate, hash, &mut hand).await;
             }
+            let public = candidate.public.clone();
+            self.handle.authenticate_publickey_with(user, public, hash, &mut hand).await
         };
         match patiently(self.limit, asked, attempt).await {
             Some(Ok(result)) => Ok(Ok(result.into())),
@@ -226,7 +200,7 @@ impl Login<'_> {
                         let verdict = if partial { "accepted, but more is wanted" } else { "refused" };
                         tried.push(format!("password: {verdict}"));
                         methods = left;
-                        if partial {
+                        if partial || !methods.contains(&MethodKind::Password) {
                             break;
                         }
                     }
@@ -324,30 +298,6 @@ impl From<AuthResult> for Outcome {
     }
 }
 
-impl Candidate {
-    fn of_agent(identity: &AgentIdentity) -> Self {
-        let (public, certificate, comment) = match identity {
-            AgentIdentity::PublicKey { key, comment } => (key.clone(), None, comment),
-            AgentIdentity::Certificate { certificate, comment } => {
-                let public = PublicKey::new(certificate.public_key().clone(), "");
-                (public, Some(certificate.clone()), comment)
-            }
-        };
-        let label = format!("agent's key `{}` ({})", comment.escape_debug(), fingerprint(&public));
-        Self { public, certificate, signer: Signing::Agent(identity.clone()), label }
-    }
-}
-
-/// Adds a candidate that is not there yet: hosts count what they refuse.
-fn add(candidate: Candidate, candidates: &mut Vec<Candidate>) {
-    let same = |other: &Candidate| {
-        other.public.key_data() == candidate.public.key_data() && other.certificate == candidate.certificate
-    };
-    if !candidates.iter().any(same) {
-        candidates.push(candidate);
-    }
-}
-
 async fn within<T>(limit: Duration, route: &Route, answer: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(limit, answer).await.map_err(|_| late(limit, route))
 }
@@ -371,68 +321,4 @@ async fn patiently<T>(limit: Duration, mut asked: watch::Receiver<bool>, answer:
             changed = asked.changed() => if changed.is_err() { return Some(answer.await) },
         }
     }
-}
-
-/// Signs for one candidate.
-struct Hand<'a> {
-    candidate: &'a Candidate,
-    agent: Option<&'a mut Agent>,
-    asker: &'a Asker,
-    asking: watch::Sender<bool>,
-}
-
-/// Why there is no signature.
-struct Unsigned(String);
-
-impl From<russh::SendError> for Unsigned {
-    fn from(_: russh::SendError) -> Self {
-        Self("was not offered: the connection is lost".to_owned())
-    }
-}
-
-impl russh::Signer for Hand<'_> {
-    type Error = Unsigned;
-
-    async fn auth_sign(
-        &mut self,
-        _key: &AgentIdentity,
-        hash: Option<HashAlg>,
-        data: Vec<u8>,
-    ) -> Result<Vec<u8>, Unsigned> {
-        self.asking.send_replace(true);
-        let signed = self.sign(hash, data).await;
-        self.asking.send_replace(false);
-        signed.map_err(Unsigned)
-    }
-}
-
-impl Hand<'_> {
-    async fn sign(&mut self, hash: Option<HashAlg>, mut data: Vec<u8>) -> Result<Vec<u8>, String> {
-        match &self.candidate.signer {
-            Signing::File(file) => {
-                let key = file.private(self.asker).await?;
-                let signature = sign(key.key_data(), hash, &data).map_err(|e| format!("cannot sign: {e}"))?;
-                signature.encode(&mut data).map_err(|e| format!("cannot sign: {e}"))?;
-                Ok(data)
-            }
-            Signing::Agent(identity) => {
-                let agent = self.agent.as_mut().ok_or("is in no agent")?;
-                let signed = tokio::time::timeout(AGENT_SIGNS, agent.sign_request(identity, hash, data)).await;
-                signed
-                    .map_err(|_| format!("was not signed with by the agent within {} s", AGENT_SIGNS.as_secs()))?
-                    .map_err(|e| format!("was not signed with by the agent: {e}"))
-            }
-        }
-    }
-}
-
-/// The signature over `data`, as it is sent.
-fn sign(key: &KeypairData, hash: Option<HashAlg>, data: &[u8]) -> Result<Vec<u8>, signature::Error> {
-    let signature: russh::keys::ssh_key::Signature = match key {
-        KeypairData::Rsa(rsa) => signature::Signer::try_sign(&(rsa, hash), data)?,
-        other => signature::Signer::try_sign(other, data)?,
-    };
-    let mut encoded = Vec::new();
-    signature.encode(&mut encoded).map_err(signature::Error::from_source)?;
-    Ok(encoded)
 }

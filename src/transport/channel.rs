@@ -22,7 +22,7 @@ const BUFFER: usize = 8 << 20;
 const AHEAD: usize = 256 << 10;
 
 /// How long a reader may stand still once its buffer is full.
-const STANDSTILL: Duration = Duration::from_secs(10);
+const STANDSTILL: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// How long a host may take to end a channel it was asked to end.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -71,16 +71,12 @@ pub(super) async fn spawn(session: &Session, command: &str) -> Result<Process> {
 async fn feed(mut from: DuplexStream, write: Arc<Write>) {
     loop {
         let mut chunk = Vec::with_capacity(64 << 10);
-        match from.read_buf(&mut chunk).await {
-            Ok(1..) => {
-                if write.data_bytes(chunk).await.is_err() {
-                    return;
-                }
-            }
-            Ok(0) | Err(_) => {
-                let _ = write.eof().await;
-                return;
-            }
+        let Ok(1..) = from.read_buf(&mut chunk).await else {
+            let _ = write.eof().await;
+            return;
+        };
+        if write.data_bytes(chunk).await.is_err() {
+            return;
         }
     }
 }

@@ -84,7 +84,7 @@ impl Config {
                 "identityfile" => identities.extend(optional(value)),
                 "certificatefile" => certificates.extend(optional(value)),
                 "identitiesonly" => config.identities_only = value == "yes",
-                "identityagent" => config.agent = agent(value, &config.agent),
+                "identityagent" => config.agent = agent(value, config.agent.as_deref()),
                 "proxyjump" => {
                     config.proxy_jump =
                         optional(value).map(|hops| hops.split(',').map(str::to_owned).collect()).unwrap_or_default();
@@ -146,12 +146,11 @@ pub(super) fn percent(text: &str, value: impl Fn(char) -> Option<String>) -> Str
             continue;
         }
         match chars.next() {
-            Some('%') => filled.push('%'),
+            None | Some('%') => filled.push('%'),
             Some(token) => match value(token) {
                 Some(value) => filled.push_str(&value),
                 None => filled.extend(['%', token]),
             },
-            None => filled.push('%'),
         }
     }
     filled
@@ -165,9 +164,9 @@ fn files(value: &str) -> Vec<PathBuf> {
     value.split_whitespace().filter_map(optional).map(PathBuf::from).collect()
 }
 
-fn agent(value: &str, inherited: &Option<PathBuf>) -> Option<PathBuf> {
+fn agent(value: &str, inherited: Option<&Path>) -> Option<PathBuf> {
     match optional(value)? {
-        "SSH_AUTH_SOCK" => inherited.clone(),
+        "SSH_AUTH_SOCK" => inherited.map(Path::to_owned),
         other => match other.strip_prefix('$') {
             Some(variable) => std::env::var_os(variable.trim_matches(['{', '}'])).map(PathBuf::from),
             None => Some(PathBuf::from(other)),

@@ -76,9 +76,7 @@ impl Jumps {
             return Ok(session);
         }
         // Who waited for an attempt that failed shares its failure; only a later one tries again.
-        if let Some((when, error)) = &slot.failed
-            && *when >= asked
-        {
+        if let Some((_, error)) = slot.failed.as_ref().filter(|(when, _)| *when >= asked) {
             return Err(error.clone());
         }
         match establish(route, shared).await {

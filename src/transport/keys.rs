@@ -98,14 +98,15 @@ impl KeyFile {
         let (public, private) = match decode_secret_key(text.expose_secret(), None) {
             Ok(key) => (key.public_key().clone(), Private::Open(Arc::new(key))),
             Err(e) if !is_locked(&e, text.expose_secret()) => return Err(format!("is not a private key: {e}")),
-            Err(_) => match public_part(path, text.expose_secret()) {
-                Some(public) => (public, Private::Sealed(text, OnceCell::new())),
-                // Its public part is locked away too: it cannot be offered without asking first.
-                None => {
+            Err(_) => {
+                if let Some(public) = public_part(path, text.expose_secret()) {
+                    (public, Private::Sealed(text, OnceCell::new()))
+                } else {
+                    // Its public part is locked away too: it cannot be offered without asking first.
                     let key = unlock(path, &text, asker).await?;
                     (key.public_key().clone(), Private::Open(key))
                 }
-            },
+            }
         };
         let certificate = certificate(path, &public);
         Ok(Some(Arc::new(Self { path: path.to_owned(), public, certificate, private })))

@@ -10,7 +10,7 @@
 //! - `stream`: the bytes below SSH: TCP, a proxy command, a channel through a jump host
 //! - `session`: the handshake, channels, keepalive; `channel`: one command on a channel
 //! - `trust`, `known_hosts`, `remember`: whether a host key is the right one
-//! - `auth`, `keys`: logging in
+//! - `auth`, `credentials`, `keys`: logging in
 //! - `local`: processes on this machine; the only place in mk that starts a shell
 //!
 //! What it deliberately does not know: frames, operations, and how anything is shown. It never prints.
@@ -20,6 +20,7 @@ mod auth;
 mod channel;
 mod config;
 mod connection;
+mod credentials;
 mod dialer;
 mod jumps;
 mod keys;
@@ -40,7 +41,7 @@ mod tests;
 
 pub use connection::Connection;
 pub use dialer::{Dialer, Hops};
-pub use known_hosts::{Known, KnownHosts, Verdict};
+pub use known_hosts::{Known, Verdict};
 pub use options::{HostKeyPolicy, NoPrompt, Options, Prompt, Question};
 pub use process::{End, Exit, Process, Ran, Reader, Writer};
 pub use scan::ScannedKey;

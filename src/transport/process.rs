@@ -105,23 +105,26 @@ impl fmt::Debug for Process {
 #[derive(Debug)]
 pub struct End {
     outcome: oneshot::Receiver<Result<Exit>>,
+    known: Option<Result<Exit>>,
     stop: Arc<Notify>,
 }
 
 impl End {
     /// An end that is told by `outcome` and asked for by `stop`.
     pub(super) fn new(outcome: oneshot::Receiver<Result<Exit>>, stop: Arc<Notify>) -> Self {
-        Self { outcome, stop }
+        Self { outcome, known: None, stop }
     }
 
     /// Waits for the command to end. Read its output meanwhile: one that cannot write does not end.
     ///
-    /// A lost connection is an error of [`Kind::Unreachable`].
+    /// A lost connection is an error of [`Kind::Unreachable`]. Waiting again gives the same answer.
     pub async fn wait(&mut self) -> Result<Exit> {
-        match (&mut self.outcome).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::new(Kind::Internal, "the end of this command was waited for already")),
+        if let Some(known) = &self.known {
+            return known.clone();
         }
+        let gone = |_| Err(Error::new(Kind::Internal, "nobody is left who could tell how a command ended"));
+        let outcome = (&mut self.outcome).await.unwrap_or_else(gone);
+        self.known.insert(outcome).clone()
     }
 
     /// Ends the command: locally its process group is killed; over SSH its channel is closed after asking

@@ -20,9 +20,12 @@ use crate::error::{Error, Kind, Result};
 /// 50 ms stays below 20 MB/s.
 const WINDOW: u32 = 8 << 20;
 
-/// Pauses between attempts to open a channel: a host frees the slot of a finished command only some time
-/// after it reported its end.
-const PAUSES: [u64; 12] = [5, 5, 10, 10, 20, 20, 50, 50, 50, 50, 50, 50];
+/// Pauses in milliseconds between attempts to open a channel, the last one over and over: a host frees the
+/// slot of a finished command only some time after it reported its end.
+const PAUSES: [u64; 5] = [5, 10, 20, 30, 50];
+
+/// How often it is tried: for about three seconds.
+const OPENINGS: usize = 60;
 
 /// How long a host may take to open a channel.
 const CHANNEL_LIMIT: Duration = Duration::from_secs(30);
@@ -79,7 +82,8 @@ impl Session {
 
     /// Opens a channel for a command, trying again while the host has no room for one.
     pub async fn open(&self) -> Result<Channel<Msg>> {
-        let mut pauses = PAUSES.into_iter();
+        let last = PAUSES[PAUSES.len() - 1];
+        let mut pauses = PAUSES.into_iter().chain(std::iter::repeat(last)).take(OPENINGS);
         loop {
             let opened = tokio::time::timeout(CHANNEL_LIMIT, self.handle.channel_open_session()).await;
             let failed = || Error::new(Kind::Unreachable, format!("`{}` opened no channel", self.host));
@@ -223,18 +227,16 @@ where
     H: client::Handler<Error = Broken> + 'static,
 {
     let limit = shared.connect_limit(route);
-    let complaints = stream.complaints;
-    let failed = |why: String| {
-        let error = Error::new(Kind::Unreachable, format!("cannot reach `{}` at {}", route.name, route.address()));
-        complaints.explain(error.because(why))
-    };
     let bytes = Impatient::new(stream.bytes, shared.dead_after());
-    match tokio::time::timeout(limit, client::connect_stream(Arc::new(config), bytes, handler)).await {
-        Ok(Ok(handle)) => Ok(handle),
-        Ok(Err(Broken::Refused(error))) => Err(error),
-        Ok(Err(Broken::Ssh(e))) => Err(failed(format!("the SSH handshake failed: {}", describe(&e)))),
-        Err(_) => Err(failed(format!("no SSH handshake within {} s", limit.as_secs_f32()))),
-    }
+    let shaken = tokio::time::timeout(limit, client::connect_stream(Arc::new(config), bytes, handler)).await;
+    let why = match shaken {
+        Ok(Ok(handle)) => return Ok(handle),
+        Ok(Err(Broken::Refused(error))) => return Err(error),
+        Ok(Err(Broken::Ssh(e))) => format!("the SSH handshake failed: {}", describe(&e)),
+        Err(_) => format!("no SSH handshake within {} s", limit.as_secs_f32()),
+    };
+    let error = Error::new(Kind::Unreachable, format!("cannot reach `{}` at {}", route.name, route.address()));
+    Err(stream.complaints.explain(error.because(why)).await)
 }
 
 /// The client's side of the negotiation.

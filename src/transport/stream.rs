@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use super::config::percent;
@@ -30,22 +31,37 @@ pub(super) struct Stream {
 
 /// What a proxy command wrote to its stderr, up to a bound.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Complaints(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Complaints {
+    said: Arc<Mutex<Vec<u8>>>,
+    /// Its other end is dropped when there is no more to come.
+    more: Option<watch::Receiver<()>>,
+}
 
 impl Complaints {
     const MOST: usize = 4096;
 
-    /// `error` with what was complained.
-    pub fn explain(&self, error: Error) -> Error {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Collects from `stderr` in the background.
+    fn of(stderr: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let (done, more) = watch::channel(());
+        let said = Arc::default();
+        tokio::spawn(Self::collect(Arc::clone(&said), stderr, done));
+        Self { said, more: Some(more) }
+    }
+
+    /// `error` with what was complained. A command that just died may still have words in its pipe.
+    pub async fn explain(self, error: Error) -> Error {
+        if let Some(mut more) = self.more {
+            let _ = tokio::time::timeout(Duration::from_millis(500), more.changed()).await;
+        }
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let said = String::from_utf8_lossy(&said).trim().to_owned();
         if said.is_empty() { error } else { error.note(said) }
     }
 
-    async fn collect(self, mut stderr: impl AsyncRead + Unpin) {
+    async fn collect(said: Arc<Mutex<Vec<u8>>>, mut stderr: impl AsyncRead + Unpin, _done: watch::Sender<()>) {
         let mut chunk = [0; 1024];
         while let Ok(n @ 1..) = stderr.read(&mut chunk).await {
-            let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
             let room = Self::MOST.saturating_sub(said.len());
             said.extend_from_slice(&chunk[..n.min(room)]);
         }
@@ -89,8 +105,7 @@ pub(super) fn command(route: &Route, command: &str) -> Result<Stream> {
     else {
         return Err(Error::internal("a proxy command was started without its pipes"));
     };
-    let complaints = Complaints::default();
-    tokio::spawn(complaints.clone().collect(stderr));
+    let complaints = Complaints::of(stderr);
     Ok(Stream { bytes: Box::new(Proxy { child, stdin: Some(stdin), stdout }), complaints })
 }
 
