@@ -42,6 +42,8 @@ pub mod report;
 pub mod script;
 #[cfg(feature = "control")]
 pub mod secret;
+#[cfg(feature = "control")]
+pub mod state;
 pub mod sys;
 #[cfg(feature = "control")]
 pub mod transport;

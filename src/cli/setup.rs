@@ -19,6 +19,7 @@ use crate::inventory::{Extras, Inventory, parse_extra};
 use crate::report::{Human, Json, Look, Recap, Reporter, feed};
 use crate::script::{Settings, World};
 use crate::secret::Secrets;
+use crate::state::State;
 use crate::transport::{Dialer, HostKeyPolicy, Options as Dialing};
 use crate::wire::Mode;
 
@@ -90,7 +91,8 @@ pub(super) fn world(
     let secrets = Secrets::default();
     let (sender, receiver) = channel();
     let events = Events::new(sender, secrets.clone());
-    let control = Arc::new(Control::new(project.folder.clone(), secrets));
+    let state = State::of(&project.folder, inventory.file());
+    let control = Arc::new(Control::new(project.folder.clone(), state, secrets));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -32,6 +32,7 @@ impl Control {
         match op {
             "copy" => self.copy(args, &place.base),
             "template" => self.template(args, place),
+            "cert" => self.cert(args),
             _ => Ok(()),
         }
     }
@@ -72,6 +73,13 @@ impl Control {
             (None, None) => return Ok(()),
         };
         fill(args, &payload)
+    }
+
+    fn cert(&self, args: &mut Map<String, Value>) -> Result {
+        let Some(name) = text(args, "ca") else { return Ok(()) };
+        let authority = self.authorities.get(&name)?;
+        args.insert("@authority".to_owned(), Value::from(authority.fingerprint));
+        Ok(())
     }
 
     fn template(&self, args: &mut Map<String, Value>, place: &Place) -> Result {

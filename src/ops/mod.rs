@@ -4,6 +4,7 @@
 //! arguments, check mode, the diff, the documentation and the contract test. Operations do not know each other.
 
 mod block;
+mod cert;
 mod copy;
 mod dir;
 mod file;
@@ -17,10 +18,12 @@ mod tests;
 use crate::error::{Error, Result, nearest};
 use crate::op;
 pub use crate::op::Spec;
+pub use cert::{Cert, KEY_FITS, LONG_ENOUGH, Usage};
 
 /// Every operation, by name.
 pub static OPS: &[Spec] = &[
     op::resource::<block::Block>(),
+    op::resource::<cert::Cert>(),
     op::resource::<copy::Copy>(),
     op::resource::<dir::Dir>(),
     op::resource::<file::File>(),

@@ -6,7 +6,7 @@ use rhai::{Engine, OptimizationLevel, ParseError};
 
 use super::modules::Modules;
 use super::world::World;
-use super::{fault, globals, host, on, outcome, results};
+use super::{fault, globals, host, keep, on, outcome, results};
 use crate::error::{Error, Place};
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
@@ -78,6 +78,7 @@ pub const RESERVED: &[&str] = &[
 /// The functions and methods that mk adds beside the operations.
 pub(super) const NAMES: &[&str] = &[
     "always",
+    "ca",
     "as_user",
     "assert",
     "fail",
@@ -127,6 +128,7 @@ pub fn engine(world: &Arc<World>) -> Engine {
     outcome::register(&mut engine);
     results::register(&mut engine);
     globals::register(&mut engine, world);
+    keep::register(&mut engine, world);
     on::register(&mut engine, world);
     engine
 }

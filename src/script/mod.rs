@@ -9,6 +9,7 @@ mod fault;
 mod globals;
 mod here;
 mod host;
+mod keep;
 mod modules;
 mod on;
 mod outcome;

@@ -46,7 +46,9 @@ impl State {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::new(Kind::Internal, failed()).because(e)),
             Ok(meta) if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 => {
-                return Err(Error::new(Kind::Internal, failed()).because("it belongs to, or can be written by, somebody else"));
+                return Err(
+                    Error::new(Kind::Internal, failed()).because("it belongs to, or can be written by, somebody else")
+                );
             }
             Ok(_) => {}
         }
