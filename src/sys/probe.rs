@@ -175,25 +175,38 @@ impl<'a> Probe<'a> {
 
     /// A user by name or number; a planned one has the numbers it would get, which are not known: 0.
     pub fn user(&self, key: &str) -> Option<User> {
-        accounts::user(key).or_else(|| {
-            let overlay = self.overlay?.borrow();
-            let (_, home) = overlay.user(key)?;
-            let unknown = String::new();
-            Some(User { name: key.into(), uid: 0, gid: 0, comment: unknown.clone(), home: home.clone(), shell: unknown })
-        })
+        match self.overlay.map(|overlay| overlay.borrow().user(key).map(Option::<&_>::cloned)) {
+            Some(Some(None)) => None,
+            Some(Some(Some((_, home)))) => accounts::user(key).or_else(|| {
+                let unknown = String::new();
+                Some(User { name: key.into(), uid: 0, gid: 0, comment: unknown.clone(), home, shell: unknown })
+            }),
+            _ => accounts::user(key),
+        }
     }
 
     /// Whether a user is only planned, so that its numbers are not known.
     pub fn user_is_planned(&self, name: &str) -> bool {
-        self.overlay.is_some_and(|overlay| overlay.borrow().user(name).is_some()) && accounts::user(name).is_none()
+        let planned = self.overlay.is_some_and(|overlay| overlay.borrow().user(name).flatten().is_some());
+        planned && accounts::user(name).is_none()
     }
 
     /// A group by name or number.
     pub fn group(&self, key: &str) -> Option<Group> {
-        accounts::group(key).or_else(|| {
-            let planned = self.overlay?.borrow().group(key);
-            planned.then(|| Group { name: key.into(), gid: 0, members: Vec::new() })
-        })
+        match self.overlay.and_then(|overlay| overlay.borrow().group(key)) {
+            Some(false) => None,
+            Some(true) => accounts::group(key).or_else(|| Some(Group { name: key.into(), gid: 0, members: Vec::new() })),
+            None => accounts::group(key),
+        }
+    }
+
+    /// The password of a user as the shadow file keeps it; `None` when it has none there.
+    ///
+    /// # Errors
+    /// When the shadow file cannot be read: only root can.
+    pub fn shadow(&self, user: &str) -> Result<Option<String>> {
+        let text = fs::read("/etc/shadow").or_step(|| "cannot read the passwords in `/etc/shadow`".to_owned())?;
+        Ok(accounts::parse_shadow(&String::from_utf8_lossy(&text), user))
     }
 
     /// Every group that lists `user` as a member.
@@ -261,9 +274,9 @@ impl<'a> Probe<'a> {
         self.overlay?.borrow().doubt(path)
     }
 
-    /// Whether an earlier step of this check would install the package.
-    pub fn package_is_planned(&self, name: &str) -> bool {
-        self.overlay.is_some_and(|overlay| overlay.borrow().package(name))
+    /// Whether an earlier step of this check would install the package or remove it; `None` when none would.
+    pub fn planned_package(&self, name: &str) -> Option<bool> {
+        self.overlay?.borrow().package(name)
     }
 
     /// Whether an earlier step of this check planned anything at or below the path.
