@@ -11,6 +11,7 @@ mod group;
 mod line;
 mod run;
 mod shell;
+mod systemd;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub static OPS: &[Spec] = &[
     op::resource::<line::Line>(),
     op::action::<run::Run>(),
     op::action::<shell::Shell>(),
+    op::resource::<systemd::Systemd>(),
     op::resource::<template::Template>(),
     op::resource::<user::User>(),
 ];

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -279,9 +280,29 @@ impl<'a> Probe<'a> {
         self.overlay?.borrow().package(name)
     }
 
-    /// Whether an earlier step of this check planned anything at or below the path.
+    /// Whether an earlier step of this check planned that something is at the path.
     pub fn is_planned(&self, path: &Path) -> bool {
         self.planned(path).is_some_and(|planned| planned.kind.is_some())
+    }
+
+    /// Whether an earlier step of this check planned something directly in a directory.
+    pub fn has_planned_in(&self, dir: &Path) -> bool {
+        self.overlay.is_some_and(|overlay| overlay.borrow().children(dir).next().is_some())
+    }
+
+    /// Waits, unless the run is stopped.
+    ///
+    /// # Errors
+    /// When it is.
+    pub fn pause(&self, time: Duration) -> Result {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if self.jobs.is_stopped() {
+                return Err(Error::new(crate::error::Kind::Interrupted, "stopped"));
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+        Ok(())
     }
 
     fn planned(&self, path: &Path) -> Option<Planned> {
