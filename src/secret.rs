@@ -122,6 +122,14 @@ impl Secrets {
             |form: &Vec<u8>| (1..form.len().min(bytes.len() + 1)).rev().find(|n| bytes.ends_with(&form[..*n]));
         inner.forms.iter().filter_map(longest).max().unwrap_or(0)
     }
+
+    /// The border itself, or the end of the complete secret that it would cut.
+    fn border(&self, bytes: &[u8], border: usize) -> usize {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(matcher) = &inner.matcher else { return border };
+        let cut = matcher.find_iter(bytes).find(|found| found.start() < border && border < found.end());
+        cut.map_or(border, |found| found.end())
+    }
 }
 
 /// Masks a stream that arrives in pieces: a secret cut in two by a border is still found.
@@ -139,10 +147,10 @@ impl Masked {
     /// Takes a piece, and gives what can be shown by now.
     pub fn push(&mut self, piece: &[u8]) -> String {
         self.held.extend_from_slice(piece);
-        let keep = self.secrets.held_back(&self.held);
-        // A character cut in two by the border also waits for its rest.
-        let keep = keep.max(cut_character(&self.held));
-        let ready = self.held.drain(..self.held.len() - keep).collect::<Vec<_>>();
+        let keep = self.secrets.held_back(&self.held).max(cut_character(&self.held));
+        // A secret that is complete is never cut, even where its end may begin another one.
+        let border = self.secrets.border(&self.held, self.held.len() - keep);
+        let ready = self.held.drain(..border).collect::<Vec<_>>();
         self.secrets.mask(&String::from_utf8_lossy(&ready))
     }
 

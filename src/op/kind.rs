@@ -91,8 +91,8 @@ pub trait Resource: Operation {
     }
 
     /// What the change means to later steps of a check that look at other things than this operation's
-    /// own subject. The planned state is remembered for the operation itself unless an effect is of a path,
-    /// which is where it will be found again.
+    /// own subject. The planned state is remembered for the operation itself unless all effects are of
+    /// paths, which is where it will be found again.
     fn effects(&self, desired: Option<&Self::State>) -> Effects {
         let _ = desired;
         Effects::new()

@@ -8,12 +8,15 @@ mod cert;
 mod copy;
 mod dir;
 mod file;
+mod group;
 mod line;
 mod run;
 mod shell;
+mod systemd;
 mod template;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use crate::error::{Error, Result, nearest};
 use crate::op;
@@ -27,10 +30,13 @@ pub static OPS: &[Spec] = &[
     op::resource::<copy::Copy>(),
     op::resource::<dir::Dir>(),
     op::resource::<file::File>(),
+    op::resource::<group::Group>(),
     op::resource::<line::Line>(),
     op::action::<run::Run>(),
     op::action::<shell::Shell>(),
+    op::resource::<systemd::Systemd>(),
     op::resource::<template::Template>(),
+    op::resource::<user::User>(),
 ];
 
 /// The operation of that name.

@@ -52,6 +52,12 @@ pub(super) fn parse_group(line: &str) -> Option<Group> {
     Some(Group { name: name.into(), gid, members })
 }
 
+/// The password field of a user in a shadow file.
+pub(super) fn parse_shadow(text: &str, user: &str) -> Option<String> {
+    let fields = text.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(':'))?;
+    fields.split(':').next().map(str::to_owned)
+}
+
 /// A user by name or id, as text.
 pub(super) fn user(key: &str) -> Option<User> {
     let fits = |user: &User| user.name == key || key.parse() == Ok(user.uid);
@@ -107,6 +113,7 @@ mod tests {
             ("etcd", 997, 996, "/usr/sbin/nologin")
         );
         assert_eq!(parse_group("adm:x:4:syslog,ann").unwrap().members, ["syslog", "ann"]);
+        assert_eq!(parse_shadow("ann:!:1::\nan:$y$x:19000:0:99999:7:::\n", "an").as_deref(), Some("$y$x"));
         assert_eq!(parse_user("+::::::"), None);
         assert_eq!(parse_group("broken"), None);
     }

@@ -1,6 +1,6 @@
 //! What earlier steps of a check would have left behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -50,10 +50,16 @@ pub enum Effect {
     Below(PathBuf, String),
     /// A user will be there with this primary group and home.
     User(String, String, String),
+    /// A user will be gone.
+    UserGone(String),
     /// A group will be there.
     Group(String),
+    /// A group will be gone.
+    GroupGone(String),
     /// Packages will be there, and files with them that nobody knows yet.
     Packages(Vec<String>),
+    /// Packages will be gone.
+    PackagesGone(Vec<String>),
 }
 
 impl Effect {
@@ -68,9 +74,9 @@ impl Effect {
 pub struct Overlay {
     paths: BTreeMap<PathBuf, Planned>,
     below: BTreeMap<PathBuf, String>,
-    users: BTreeMap<String, (String, String)>,
-    groups: BTreeSet<String>,
-    packages: BTreeSet<String>,
+    users: BTreeMap<String, Option<(String, String)>>,
+    groups: BTreeMap<String, bool>,
+    packages: BTreeMap<String, bool>,
     states: BTreeMap<String, Value>,
     #[serde(default)]
     ran: bool,
@@ -102,11 +108,14 @@ impl Overlay {
             }
             Effect::Below(path, reason) => drop(self.below.insert(path, reason)),
             Effect::User(name, group, home) => {
-                self.groups.insert(group.clone());
-                self.users.insert(name, (group, home));
+                self.groups.insert(group.clone(), true);
+                self.users.insert(name, Some((group, home)));
             }
-            Effect::Group(name) => drop(self.groups.insert(name)),
-            Effect::Packages(names) => self.packages.extend(names),
+            Effect::UserGone(name) => drop(self.users.insert(name, None)),
+            Effect::Group(name) => drop(self.groups.insert(name, true)),
+            Effect::GroupGone(name) => drop(self.groups.insert(name, false)),
+            Effect::Packages(names) => self.packages.extend(names.into_iter().map(|name| (name, true))),
+            Effect::PackagesGone(names) => self.packages.extend(names.into_iter().map(|name| (name, false))),
         }
     }
 
@@ -142,7 +151,8 @@ impl Overlay {
 
     /// The packages planned, in words.
     pub fn packages_planned(&self) -> Option<String> {
-        let names: Vec<String> = self.packages.iter().map(|name| format!("`{name}`")).collect();
+        let planned = self.packages.iter().filter(|(_, there)| **there);
+        let names: Vec<String> = planned.map(|(name, _)| format!("`{name}`")).collect();
         match names.len() {
             0 => None,
             1 => Some(format!("package {} is", names[0])),
@@ -150,19 +160,19 @@ impl Overlay {
         }
     }
 
-    /// Whether a package is planned.
-    pub fn package(&self, name: &str) -> bool {
-        self.packages.contains(name)
+    /// Whether a package is planned to be there or to be gone; `None` when no step cares for it.
+    pub fn package(&self, name: &str) -> Option<bool> {
+        self.packages.get(name).copied()
     }
 
-    /// A planned user's primary group and home.
-    pub fn user(&self, name: &str) -> Option<&(String, String)> {
-        self.users.get(name)
+    /// A planned user's primary group and home; an inner `None` when it is planned to be gone.
+    pub fn user(&self, name: &str) -> Option<Option<&(String, String)>> {
+        self.users.get(name).map(Option::as_ref)
     }
 
-    /// Whether a group is planned.
-    pub fn group(&self, name: &str) -> bool {
-        self.groups.contains(name)
+    /// Whether a group is planned to be there or to be gone; `None` when no step cares for it.
+    pub fn group(&self, name: &str) -> Option<bool> {
+        self.groups.get(name).copied()
     }
 
     /// Remembers the state an operation planned for its subject.

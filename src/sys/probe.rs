@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -177,32 +178,40 @@ impl<'a> Probe<'a> {
 
     /// A user by name or number; a planned one has the numbers it would get, which are not known: 0.
     pub fn user(&self, key: &str) -> Option<User> {
-        accounts::user(key).or_else(|| {
-            let overlay = self.overlay?.borrow();
-            let (_, home) = overlay.user(key)?;
-            let unknown = String::new();
-            Some(User {
-                name: key.into(),
-                uid: 0,
-                gid: 0,
-                comment: unknown.clone(),
-                home: home.clone(),
-                shell: unknown,
-            })
-        })
+        match self.overlay.map(|overlay| overlay.borrow().user(key).map(Option::<&_>::cloned)) {
+            Some(Some(None)) => None,
+            Some(Some(Some((_, home)))) => accounts::user(key).or_else(|| {
+                let unknown = String::new();
+                Some(User { name: key.into(), uid: 0, gid: 0, comment: unknown.clone(), home, shell: unknown })
+            }),
+            _ => accounts::user(key),
+        }
     }
 
     /// Whether a user is only planned, so that its numbers are not known.
     pub fn user_is_planned(&self, name: &str) -> bool {
-        self.overlay.is_some_and(|overlay| overlay.borrow().user(name).is_some()) && accounts::user(name).is_none()
+        let planned = self.overlay.is_some_and(|overlay| overlay.borrow().user(name).flatten().is_some());
+        planned && accounts::user(name).is_none()
     }
 
     /// A group by name or number.
     pub fn group(&self, key: &str) -> Option<Group> {
-        accounts::group(key).or_else(|| {
-            let planned = self.overlay?.borrow().group(key);
-            planned.then(|| Group { name: key.into(), gid: 0, members: Vec::new() })
-        })
+        match self.overlay.and_then(|overlay| overlay.borrow().group(key)) {
+            Some(false) => None,
+            Some(true) => {
+                accounts::group(key).or_else(|| Some(Group { name: key.into(), gid: 0, members: Vec::new() }))
+            }
+            None => accounts::group(key),
+        }
+    }
+
+    /// The password of a user as the shadow file keeps it; `None` when it has none there.
+    ///
+    /// # Errors
+    /// When the shadow file cannot be read: only root can.
+    pub fn shadow(&self, user: &str) -> Result<Option<String>> {
+        let text = fs::read("/etc/shadow").or_step(|| "cannot read the passwords in `/etc/shadow`".to_owned())?;
+        Ok(accounts::parse_shadow(&String::from_utf8_lossy(&text), user))
     }
 
     /// Every group that lists `user` as a member.
@@ -270,14 +279,34 @@ impl<'a> Probe<'a> {
         self.overlay?.borrow().doubt(path)
     }
 
-    /// Whether an earlier step of this check would install the package.
-    pub fn package_is_planned(&self, name: &str) -> bool {
-        self.overlay.is_some_and(|overlay| overlay.borrow().package(name))
+    /// Whether an earlier step of this check would install the package or remove it; `None` when none would.
+    pub fn planned_package(&self, name: &str) -> Option<bool> {
+        self.overlay?.borrow().package(name)
     }
 
-    /// Whether an earlier step of this check planned anything at or below the path.
+    /// Whether an earlier step of this check planned that something is at the path.
     pub fn is_planned(&self, path: &Path) -> bool {
         self.planned(path).is_some_and(|planned| planned.kind.is_some())
+    }
+
+    /// Whether an earlier step of this check planned something directly in a directory.
+    pub fn has_planned_in(&self, dir: &Path) -> bool {
+        self.overlay.is_some_and(|overlay| overlay.borrow().children(dir).next().is_some())
+    }
+
+    /// Waits, unless the run is stopped.
+    ///
+    /// # Errors
+    /// When it is.
+    pub fn pause(&self, time: Duration) -> Result {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if self.jobs.is_stopped() {
+                return Err(Error::new(crate::error::Kind::Interrupted, "stopped"));
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+        Ok(())
     }
 
     fn planned(&self, path: &Path) -> Option<Planned> {

@@ -1,0 +1,151 @@
+//! `group`: a group of users.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::error::{Error, Result};
+use crate::op::{Danger, Effects, Example, Operation, Resource};
+use crate::sys::{Command, Effect, Hands, Probe};
+
+/// Sees to a group in the host's own files, through `groupadd`, `groupmod` and `groupdel`.
+///
+/// Who belongs to it is said by each `user`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// The group's name.
+    pub name: String,
+    /// `"present"` or `"absent"`.
+    #[serde(default)]
+    pub state: GroupState,
+    /// Its number. The host chooses one by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    /// Give a new group a number from the range for the system's own.
+    #[serde(default)]
+    pub system: bool,
+}
+
+/// Whether the group is to be there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum GroupState {
+    /// It is to be there.
+    #[default]
+    Present,
+    /// It is to be gone.
+    Absent,
+}
+
+/// A group as it is or should be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Found {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+}
+
+impl Group {
+    fn words(&self, change: &Change<Found>) -> Vec<String> {
+        let mut words = match (&change.actual, &change.desired) {
+            (_, None) => vec!["groupdel"],
+            (None, Some(_)) if self.system => vec!["groupadd", "--system"],
+            (None, Some(_)) => vec!["groupadd"],
+            (Some(_), Some(_)) => vec!["groupmod"],
+        }
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+        if let (Some(gid), Some(_)) = (self.gid, &change.desired) {
+            words.extend(["--gid".to_owned(), gid.to_string()]);
+        }
+        words.push(self.name.clone());
+        words
+    }
+}
+
+impl Operation for Group {
+    const NAME: &'static str = "group";
+    const SUBJECT: &'static str = "name";
+    const DANGER: Danger = Danger::Destroy;
+    const EXAMPLES: &'static [Example] = &[
+        Example { title: "A group for a daemon.", code: r#"host.group("mkdemo", #{ system: true });"# },
+        Example { title: "A group that must not be there.", code: r#"host.group("mkdemo", #{ state: "absent" });"# },
+    ];
+
+    fn validate(&self) -> Result {
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || "._-$".contains(c));
+        if self.name.is_empty()
+            || self.name.contains(odd)
+            || self.name.starts_with('-')
+            || self.name.parse::<u32>().is_ok()
+        {
+            return Err(Error::playbook(format!("`{}` cannot be the name of a group", self.name)));
+        }
+        Ok(())
+    }
+}
+
+impl Resource for Group {
+    type State = Found;
+
+    fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
+        Ok(probe.group(&self.name).map(|group| Found { gid: Some(group.gid) }))
+    }
+
+    fn desired(&self, _actual: Option<&Found>) -> Result<Option<Found>> {
+        Ok((self.state == GroupState::Present).then_some(Found { gid: self.gid }))
+    }
+
+    fn fix(&self, hands: &Hands, change: &Change<Found>) -> Result {
+        hands.must(&Command::parsed(self.words(change))).map(drop)
+    }
+
+    fn effects(&self, desired: Option<&Found>) -> Effects {
+        vec![if desired.is_some() { Effect::Group(self.name.clone()) } else { Effect::GroupGone(self.name.clone()) }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::change::{Status, compare};
+    use crate::op::contract::{Host, refusal};
+
+    fn words(args: Value, actual: Option<Found>) -> String {
+        let group: Group = serde_json::from_value(args).unwrap();
+        let desired = group.desired(actual.as_ref()).unwrap();
+        let diff = compare(actual.as_ref(), desired.as_ref()).unwrap().unwrap();
+        group.words(&Change { actual, desired, diff }).join(" ")
+    }
+
+    #[test]
+    fn each_change_has_its_command() {
+        assert_eq!(words(json!({ "name": "g", "system": true }), None), "groupadd --system g");
+        assert_eq!(words(json!({ "name": "g", "gid": 7 }), None), "groupadd --gid 7 g");
+        assert_eq!(words(json!({ "name": "g", "gid": 7 }), Some(Found { gid: Some(8) })), "groupmod --gid 7 g");
+        assert_eq!(
+            words(json!({ "name": "g", "gid": 7, "state": "absent" }), Some(Found { gid: Some(7) })),
+            "groupdel g"
+        );
+    }
+
+    #[test]
+    fn a_planned_group_can_own_a_file_and_a_planned_removal_is_seen() {
+        let host = Host::new();
+        assert_eq!(host.check("group", json!({ "name": "mk-none" })).status, Status::WouldChange);
+        assert_eq!(host.check("group", json!({ "name": "mk-none" })).status, Status::Ok);
+        let file = json!({ "dest": host.path("f"), "content": "", "group": "mk-none" });
+        assert_eq!(host.check("copy", file.clone()).status, Status::WouldChange);
+        assert_eq!(host.check("group", json!({ "name": "mk-none", "state": "absent" })).status, Status::WouldChange);
+        assert!(host.try_check("copy", file).is_err());
+    }
+
+    #[test]
+    fn a_number_is_no_name() {
+        assert_eq!(refusal("group", json!({ "name": "12" })), "group: `12` cannot be the name of a group");
+    }
+}

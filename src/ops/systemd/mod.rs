@@ -1,0 +1,381 @@
+//! `systemd`: a unit.
+
+mod record;
+mod unit;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use self::record::{Digests, Input, Record};
+use self::unit::Shown;
+use crate::change::Change;
+use crate::error::{Error, Result};
+use crate::op::{Danger, Example, Operation, Resource, Span};
+use crate::sys::{Command, Hands, Probe};
+
+/// Where unit files are looked for.
+const DIRS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// How long a unit that cannot say itself whether it is ready is watched after it was started.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// Sees to a systemd unit: whether it runs, whether it starts at boot, and that it runs with what is on disk.
+///
+/// A unit file newer than the one in use is reloaded by itself. With `restart_on` the unit is restarted when
+/// something it reads has changed since its last start, also when the run that made the change never got to
+/// the restart. A unit that is started and falls at once is a failure, shown with the end of its journal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Systemd {
+    /// The unit's name; without a suffix, `.service` is meant.
+    pub unit: String,
+    /// `"started"` or `"stopped"`. Not managed by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<UnitWish>,
+    /// Whether it starts at boot. Not managed by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Whether it is kept from being started by anyone. Not managed by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<bool>,
+    /// Do not wait until it has started: for services that are ready only once others have started too.
+    #[serde(default)]
+    pub no_block: bool,
+    /// Restart it when one of these outcomes of earlier steps differs from what it was started with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restart_on: Vec<Input>,
+    /// Have it reload its configuration when one of these differs from what it has read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reload_on: Vec<Input>,
+    /// How long starting, stopping or reloading may take. Five minutes by default.
+    #[serde(default = "patience")]
+    pub timeout: Span,
+}
+
+/// Whether a unit is to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum UnitWish {
+    /// It is to run.
+    Started,
+    /// It is not to run.
+    Stopped,
+}
+
+/// How long is waited when nothing is said.
+fn patience() -> Span {
+    Span::secs(300)
+}
+
+/// A unit as it is or should be.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct State {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    masked: Option<bool>,
+    /// Whether the definition in use is the one on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    definition: Option<String>,
+    /// The inputs that it was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restart_on: Option<Digests>,
+    /// The inputs that it has loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reload_on: Option<Digests>,
+}
+
+impl Systemd {
+    fn name(&self) -> String {
+        if self.unit.contains('.') { self.unit.clone() } else { format!("{}.service", self.unit) }
+    }
+
+    /// Whether anything is asked for that needs the unit to exist.
+    fn needs_unit(&self) -> bool {
+        self.state == Some(UnitWish::Started)
+            || self.enabled == Some(true)
+            || !self.restart_on.is_empty()
+            || !self.reload_on.is_empty()
+    }
+
+    /// The inputs as they are, when there are any.
+    fn now(inputs: &[Input]) -> Option<Digests> {
+        (!inputs.is_empty()).then(|| record::digests(inputs))
+    }
+
+    /// The state that systemd's answer means.
+    fn read(&self, probe: &Probe, shown: &Shown) -> Result<State> {
+        let name = self.name();
+        if let Some(fault) = shown.load_fault().filter(|_| !shown.is_stale()) {
+            return Err(Error::step(format!("systemd cannot use the unit file of `{name}`: {fault}")));
+        }
+        let missing = !shown.is_known();
+        let file = if missing { unit_file(probe, &name)? } else { false };
+        if missing && !file && self.needs_unit() {
+            return Err(Error::step(format!("systemd knows no unit `{name}`"))
+                .hint(format!("write `/etc/systemd/system/{name}` or install its package in an earlier step")));
+        }
+        if self.enabled == Some(true) && shown.is_static() {
+            return Err(Error::step(format!("`{name}` cannot be enabled: its unit file has no `[Install]` section")));
+        }
+        let state = match (self.state, shown.state()) {
+            (Some(UnitWish::Stopped), "failed") => "stopped",
+            (Some(UnitWish::Started), _) if self.no_block && shown.is_starting() => "started",
+            (_, state) => state,
+        };
+        // systemd finds a new unit file by itself when it is asked; one it has not found needs a reload. In a
+        // check the file is not there to be found, and a change of one in use is only planned.
+        let stale = shown.is_stale()
+            || (missing && file && !probe.is_check())
+            || (!missing && definition_is_planned(probe, &name));
+        let record = Record::load(probe, &name);
+        let read = |inputs: &[Input], of: fn(&Record) -> &Digests| match inputs {
+            [] => None,
+            // What does not run starts with everything as it is.
+            inputs if !shown.is_active() && !shown.is_starting() => Some(record::digests(inputs)),
+            inputs => {
+                let recorded = record.as_ref().map(|record| (record.invocation.as_str(), of(record)));
+                // A list that was empty then says nothing of what was read.
+                let recorded = recorded.filter(|(_, digests)| !digests.is_empty());
+                Some(record::read_by(probe, shown, recorded, inputs))
+            }
+        };
+        Ok(State {
+            state: Some(state.to_owned()),
+            enabled: Some(shown.is_enabled(self.enabled.unwrap_or_default())),
+            masked: Some(shown.is_masked()),
+            definition: Some(if stale { "changed on disk" } else { "current" }.to_owned()),
+            restart_on: read(&self.restart_on, |record| &record.restart_on),
+            reload_on: read(&self.reload_on, |record| &record.reload_on),
+        })
+    }
+
+    fn systemctl(&self, hands: &Hands, verb: &str) -> Result {
+        let name = self.name();
+        let mut words = vec!["systemctl", verb, &name];
+        let queued = self.no_block && matches!(verb, "start" | "restart");
+        if queued {
+            words.insert(1, "--no-block");
+        }
+        if verb == "daemon-reload" {
+            words.pop();
+        }
+        let command = Command::parsed(words).timeout(self.timeout.0);
+        match hands.run(&command) {
+            Ok(ran) if !ran.success() && matches!(verb, "start" | "restart" | "reload") => {
+                let shown = Shown::ask(hands, &name)?;
+                let error =
+                    self.with_journal(hands, Error::step(format!("`{name}` did not {verb}: {}", shown.ending())));
+                Err(if ran.tail().is_empty() { error } else { error.note(ran.tail()) })
+            }
+            Ok(ran) if !ran.success() => Err(command.failure(&ran)),
+            Ok(_) if matches!(verb, "start" | "restart") && !queued => self.watch(hands),
+            Ok(_) => Ok(()),
+            Err(e) if verb == "start" || verb == "restart" => Err(self
+                .with_journal(hands, e)
+                .hint("`no_block: true` starts it without waiting, `timeout` gives it longer")),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Sees whether what was started stays up: systemd counts many services as started as soon as they run.
+    fn watch(&self, hands: &Hands) -> Result {
+        let name = self.name();
+        let first = Shown::ask(hands, &name)?;
+        let mut shown = first.clone();
+        let mut watched = Duration::ZERO;
+        while shown.is_active()
+            && shown.invocation() == first.invocation()
+            && shown.may_still_fall()
+            && watched < WATCHED
+        {
+            let step = Duration::from_millis(200);
+            hands.pause(step)?;
+            watched += step;
+            shown = Shown::ask(hands, &name)?;
+        }
+        if shown.is_active() && shown.invocation() == first.invocation() {
+            return Ok(());
+        }
+        if shown.is_oneshot() && shown.state() == "stopped" {
+            return Err(Error::step(format!("`{name}` has done its work and is over, so it cannot be kept started"))
+                .hint("`RemainAfterExit=yes` in its unit file keeps it active"));
+        }
+        Err(self
+            .with_journal(hands, Error::step(format!("`{name}` was started and did not stay up: {}", shown.ending()))))
+    }
+
+    /// The fault with what the unit said last.
+    fn with_journal(&self, probe: &Probe, error: Error) -> Error {
+        let command = Command::parsed(["journalctl", "--unit", &self.name(), "-n", "20", "--no-pager", "-o", "cat"]);
+        let lines = probe.observe(&command.timeout(Duration::from_secs(10))).map(|ran| ran.text()).unwrap_or_default();
+        if lines.trim().is_empty() || lines.starts_with("-- No entries") { error } else { error.note(lines) }
+    }
+
+    /// Writes down what the unit has read, as of now.
+    fn remember(&self, hands: &Hands, started: bool, reloaded: bool) -> Result {
+        if self.restart_on.is_empty() && self.reload_on.is_empty() {
+            return Ok(());
+        }
+        let name = self.name();
+        let invocation = Shown::ask(hands, &name)?.invocation().to_owned();
+        let old = Record::load(hands, &name);
+        let known = old.is_some();
+        let mut record = old.clone().unwrap_or_default();
+        let adopts = !known || record.invocation != invocation;
+        // Another step for this unit may name other inputs; those it has nothing to say of stay.
+        if let Some(now) = Self::now(&self.restart_on).filter(|_| started || adopts || record.restart_on.is_empty()) {
+            record.restart_on = now;
+        }
+        if let Some(now) =
+            Self::now(&self.reload_on).filter(|_| started || reloaded || adopts || record.reload_on.is_empty())
+        {
+            record.reload_on = now;
+        }
+        record.invocation = invocation;
+        if old.as_ref() == Some(&record) { Ok(()) } else { record.save(hands, &name) }
+    }
+}
+
+/// Whether a file defines the unit, or its template.
+fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
+    let mut unknown = None;
+    for path in definitions(name) {
+        match probe.look(Path::new(&path)) {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => {}
+            Err(e) => unknown = Some(e),
+        }
+    }
+    unknown.map_or(Ok(false), Err)
+}
+
+/// Whether an earlier step of this check writes the unit's file or something into its drop-in directory.
+fn definition_is_planned(probe: &Probe, name: &str) -> bool {
+    probe.is_check()
+        && definitions(name)
+            .any(|path| probe.is_planned(Path::new(&path)) || probe.has_planned_in(Path::new(&format!("{path}.d"))))
+}
+
+/// Every path that can define a unit.
+fn definitions(name: &str) -> impl Iterator<Item = String> {
+    let template = name.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
+    let names: Vec<String> = [Some(name.to_owned()), template].into_iter().flatten().collect();
+    DIRS.into_iter().flat_map(move |dir| names.clone().into_iter().map(move |name| format!("{dir}/{name}")))
+}
+
+impl Operation for Systemd {
+    const NAME: &'static str = "systemd";
+    const SUBJECT: &'static str = "unit";
+    const DANGER: Danger = Danger::Destroy;
+    const EXAMPLES: &'static [Example] = &[
+        Example {
+            title: "A service that runs now and after every boot, with what is on disk.",
+            code: r#"let unit = host.copy("/etc/systemd/system/mk-demo.service", #{ content: "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n" }); host.systemd("mk-demo", #{ state: "started", enabled: true, restart_on: [unit] });"#,
+        },
+        Example {
+            title: "A timer that must not run.",
+            code: r#"host.systemd("apt-daily.timer", #{ state: "stopped", enabled: false });"#,
+        },
+    ];
+
+    fn validate(&self) -> Result {
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || ":-_.\\@".contains(c));
+        if self.unit.is_empty() || self.unit.starts_with('-') || self.unit.contains(odd) {
+            return Err(Error::playbook(format!("`{}` cannot be the name of a unit", self.unit)));
+        }
+        if self.masked == Some(true) && (self.state == Some(UnitWish::Started) || self.enabled == Some(true)) {
+            return Err(Error::playbook("a masked unit can be neither started nor enabled"));
+        }
+        if self.state == Some(UnitWish::Stopped) && !(self.restart_on.is_empty() && self.reload_on.is_empty()) {
+            return Err(Error::playbook("a unit that is to be stopped is neither restarted nor reloaded"));
+        }
+        if self.state.is_none()
+            && self.enabled.is_none()
+            && self.masked.is_none()
+            && self.restart_on.is_empty()
+            && self.reload_on.is_empty()
+        {
+            return Err(Error::playbook("nothing is asked of the unit").hint("`state: \"started\"`, for one"));
+        }
+        Ok(())
+    }
+}
+
+impl Resource for Systemd {
+    type State = State;
+
+    fn actual(&self, probe: &Probe) -> Result<Option<State>> {
+        let shown = Shown::ask(probe, &self.name())?;
+        self.read(probe, &shown).map(Some)
+    }
+
+    fn desired(&self, actual: Option<&State>) -> Result<Option<State>> {
+        let runs = actual.is_some_and(|found| found.state.as_deref() == Some("started"));
+        let read = |inputs: &[Input]| Self::now(inputs).filter(|_| runs || self.state == Some(UnitWish::Started));
+        let word = |wish| if wish == UnitWish::Started { "started" } else { "stopped" };
+        Ok(Some(State {
+            state: self.state.map(|wish| word(wish).to_owned()),
+            enabled: self.enabled,
+            masked: self.masked,
+            // A unit that is only to be stopped may keep an old definition.
+            definition: self.needs_unit().then(|| "current".to_owned()),
+            restart_on: read(&self.restart_on),
+            reload_on: read(&self.reload_on),
+        }))
+    }
+
+    fn fix(&self, hands: &Hands, change: &Change<State>) -> Result {
+        let started = self.state == Some(UnitWish::Started);
+        if change.has("definition") {
+            self.systemctl(hands, "daemon-reload")?;
+        }
+        if change.has("masked") && self.masked == Some(false) {
+            self.systemctl(hands, "unmask")?;
+        }
+        if change.has("enabled") {
+            self.systemctl(hands, if self.enabled == Some(true) { "enable" } else { "disable" })?;
+        }
+        let (mut started_now, mut reloaded) = (false, false);
+        if change.has("state") && started {
+            // A unit that fell too often is not started again before its failures are forgotten.
+            if change.actual.as_ref().is_some_and(|found| found.state.as_deref() == Some("failed")) {
+                self.systemctl(hands, "reset-failed")?;
+            }
+            self.systemctl(hands, "start")?;
+            started_now = true;
+        } else if change.has("state") {
+            self.systemctl(hands, "stop")?;
+        } else if change.has("restart_on") {
+            self.systemctl(hands, "restart")?;
+            started_now = true;
+        } else if change.has("reload_on") {
+            self.systemctl(hands, "reload")?;
+            reloaded = true;
+        }
+        if change.has("masked") && self.masked == Some(true) {
+            self.systemctl(hands, "mask")?;
+        }
+        self.remember(hands, started_now, reloaded)
+    }
+
+    fn adopt(&self, hands: &Hands, actual: Option<&State>) -> Result {
+        let runs = actual.is_some_and(|found| found.state.as_deref() == Some("started"));
+        if runs { self.remember(hands, false, false) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! What systemd's answers mean for each wish. Units themselves are run in the lab.
+
+use std::cell::RefCell;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::change::compare;
+use crate::op::contract::refusal;
+use crate::sys::{Effect, Jobs, Kind, NoPeer, Overlay, Planned};
+
+/// The names of the fields that differ, or the fault.
+fn differs(args: Value, shown: &str, planned: &[&str]) -> Result<Vec<String>> {
+    let op: Systemd = serde_json::from_value(args).unwrap();
+    let (jobs, known) = (Jobs::default(), RefCell::default());
+    let overlay = RefCell::new(Overlay::default());
+    for path in planned {
+        let file = Planned { kind: Some(Kind::File), ..Planned::default() };
+        overlay.borrow_mut().apply(Effect::Path(path.into(), file));
+    }
+    let probe = Probe::new(Some(&overlay), &NoPeer, &jobs, &known, false);
+    let actual = op.read(&probe, &Shown::parse(shown))?;
+    let desired = op.desired(Some(&actual))?;
+    let diff = compare(Some(&actual), desired.as_ref())?;
+    Ok(diff.map(|diff| diff.fields.into_iter().map(|field| field.name).collect()).unwrap_or_default())
+}
+
+const UP: &str = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNeedDaemonReload=no";
+const DOWN: &str = "LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\nNeedDaemonReload=no";
+const NONE: &str = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no";
+
+fn unit(more: Value) -> Value {
+    let mut args = json!({ "unit": "mk-none" });
+    args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    args
+}
+
+#[test]
+fn only_what_is_managed_differs() {
+    assert_eq!(differs(unit(json!({ "state": "started", "enabled": true })), UP, &[]).unwrap(), [""; 0]);
+    assert_eq!(differs(unit(json!({ "state": "started" })), DOWN, &[]).unwrap(), ["state"]);
+    assert_eq!(differs(unit(json!({ "enabled": true, "masked": false })), DOWN, &[]).unwrap(), ["enabled"]);
+    let failed = "LoadState=loaded\nActiveState=failed\nUnitFileState=enabled";
+    assert_eq!(differs(unit(json!({ "state": "stopped" })), failed, &[]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_unit_on_its_way_up_is_enough_only_for_those_who_do_not_wait() {
+    let starting = "LoadState=loaded\nActiveState=activating\nSubState=start\nUnitFileState=enabled";
+    let queued = "LoadState=loaded\nActiveState=inactive\nJob=812\nUnitFileState=enabled";
+    let falling = "LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nUnitFileState=enabled";
+    assert_eq!(differs(unit(json!({ "state": "started" })), starting, &[]).unwrap(), ["state"]);
+    let loose = || unit(json!({ "state": "started", "no_block": true }));
+    assert_eq!(differs(loose(), starting, &[]).unwrap(), [""; 0]);
+    assert_eq!(differs(loose(), queued, &[]).unwrap(), [""; 0]);
+    assert_eq!(differs(loose(), falling, &[]).unwrap(), ["state"]);
+}
+
+#[test]
+fn an_unknown_unit_is_a_fault_unless_it_is_planned_or_not_wanted() {
+    let wish = || unit(json!({ "state": "started", "enabled": true }));
+    let error = differs(wish(), NONE, &[]).unwrap_err();
+    assert_eq!(error.message(), "systemd knows no unit `mk-none.service`");
+    let file = "/etc/systemd/system/mk-none.service";
+    assert_eq!(differs(wish(), NONE, &[file]).unwrap(), ["state", "enabled"]);
+    assert_eq!(differs(unit(json!({ "state": "stopped", "enabled": false })), NONE, &[]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_unit_of_a_planned_package_is_unknown() {
+    let op: Systemd = serde_json::from_value(unit(json!({ "state": "started" }))).unwrap();
+    let (jobs, known) = (Jobs::default(), RefCell::default());
+    let overlay = RefCell::new(Overlay::default());
+    overlay.borrow_mut().apply(Effect::Packages(vec!["demo".into()]));
+    let probe = Probe::new(Some(&overlay), &NoPeer, &jobs, &known, false);
+    let error = op.read(&probe, &Shown::parse(NONE)).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (crate::error::Kind::Unknown, "package `demo` is not installed yet"));
+}
+
+#[test]
+fn a_changed_definition_is_reloaded() {
+    let stale = UP.replace("NeedDaemonReload=no", "NeedDaemonReload=yes");
+    assert_eq!(differs(unit(json!({ "state": "started" })), &stale, &[]).unwrap(), ["definition"]);
+    assert_eq!(
+        differs(unit(json!({ "state": "started" })), UP, &["/etc/systemd/system/mk-none.service"]).unwrap(),
+        ["definition"]
+    );
+    let drop_in = "/etc/systemd/system/mk-none.service.d/limits.conf";
+    assert_eq!(differs(unit(json!({ "state": "started" })), UP, &[drop_in]).unwrap(), ["definition"]);
+    assert_eq!(differs(unit(json!({ "state": "stopped" })), &DOWN.replace("=no", "=yes"), &[]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn inputs_are_adopted_from_a_running_unit_unless_a_step_would_change_them() {
+    let inputs = json!([{ "digest": "d1", "path": "/no/such" }, "d2"]);
+    let wish = || unit(json!({ "state": "started", "restart_on": inputs, "reload_on": ["d3"] }));
+    assert_eq!(differs(wish(), UP, &[]).unwrap(), [""; 0]);
+    assert_eq!(differs(wish(), UP, &["/no/such"]).unwrap(), ["restart_on"]);
+    // What does not run yet starts with everything as it is: that is one difference, not three.
+    assert_eq!(differs(wish(), DOWN, &["/no/such"]).unwrap(), ["state"]);
+}
+
+#[test]
+fn a_unit_without_an_install_section_cannot_be_enabled() {
+    let fixed = UP.replace("=enabled", "=static");
+    let error = differs(unit(json!({ "enabled": true })), &fixed, &[]).unwrap_err();
+    assert!(error.message().ends_with("no `[Install]` section"), "{error}");
+    assert_eq!(differs(unit(json!({ "enabled": false })), &fixed, &[]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn instances_are_defined_by_their_template_too() {
+    let paths: Vec<String> = definitions("getty@tty1.service").take(2).collect();
+    assert_eq!(paths, ["/etc/systemd/system/getty@tty1.service", "/etc/systemd/system/getty@.service"]);
+    assert_eq!(definitions("demo.timer").count(), DIRS.len());
+}
+
+#[test]
+fn wishes_that_make_no_sense_are_refused() {
+    assert_eq!(refusal("systemd", unit(json!({}))), "systemd: nothing is asked of the unit");
+    assert!(refusal("systemd", unit(json!({ "masked": true, "enabled": true }))).contains("a masked unit"));
+    let wrong = refusal("systemd", unit(json!({ "restart_on": [1] })));
+    assert!(wrong.contains("the outcome of an earlier step"), "{wrong}");
+}
