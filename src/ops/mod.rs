@@ -9,6 +9,7 @@ mod dir;
 mod file;
 mod group;
 mod line;
+mod pkg;
 mod run;
 mod shell;
 mod systemd;
@@ -16,6 +17,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod user;
+mod wait;
 
 use crate::error::{Error, Result, nearest};
 use crate::op::{self, Spec};
@@ -28,11 +30,13 @@ pub static OPS: &[Spec] = &[
     op::resource::<file::File>(),
     op::resource::<group::Group>(),
     op::resource::<line::Line>(),
+    op::resource::<pkg::Pkg>(),
     op::action::<run::Run>(),
     op::action::<shell::Shell>(),
     op::resource::<systemd::Systemd>(),
     op::resource::<template::Template>(),
     op::resource::<user::User>(),
+    op::action::<wait::Wait>(),
 ];
 
 /// The operation of that name.
