@@ -6,12 +6,15 @@
 mod block;
 mod copy;
 mod dir;
+mod facts;
 mod file;
 mod group;
+mod hostname;
 mod line;
 mod pkg;
 mod run;
 mod shell;
+mod sysctl;
 mod systemd;
 mod template;
 #[cfg(test)]
@@ -27,12 +30,15 @@ pub static OPS: &[Spec] = &[
     op::resource::<block::Block>(),
     op::resource::<copy::Copy>(),
     op::resource::<dir::Dir>(),
+    op::fact::<facts::Facts>(),
     op::resource::<file::File>(),
     op::resource::<group::Group>(),
+    op::resource::<hostname::Hostname>(),
     op::resource::<line::Line>(),
     op::resource::<pkg::Pkg>(),
     op::action::<run::Run>(),
     op::action::<shell::Shell>(),
+    op::resource::<sysctl::Sysctl>(),
     op::resource::<systemd::Systemd>(),
     op::resource::<template::Template>(),
     op::resource::<user::User>(),
