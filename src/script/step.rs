@@ -40,7 +40,7 @@ pub(super) struct Later {
 /// Runs a step and gives its outcome to the script.
 pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec, args: RhaiMap) -> Raised<Dynamic> {
     let at = place(context.call_source(), context.call_position());
-    let prepared = prepare(context, host, spec, args, &at);
+    let prepared = prepare(context, host, spec, args);
     let (common, args) = prepared.map_err(|e| throw(context, e.in_step(spec.name)))?;
     let attempt = |left: u32| -> Raised<Outcome> {
         let outcome =
@@ -89,7 +89,6 @@ fn prepare(
     host: &Host,
     spec: &Spec,
     mut args: RhaiMap,
-    at: &Place,
 ) -> Result<(Common, Map<String, Value>)> {
     if let Some(key) = args.keys().find(|key| key.starts_with('@')) {
         return Err(Error::playbook(format!("{}: unknown field `{key}`", spec.name)));
