@@ -138,9 +138,7 @@ impl Sources {
             Base::File(script) => script.parent().map(|dir| dir.join(&file)),
             Base::BuiltIn(_) => None,
         };
-        let on_disk = beside
-            .into_iter()
-            .chain([self.project.join("stdlib").join(&file), self.beside().join(&file)]);
+        let on_disk = beside.into_iter().chain([self.project.join("stdlib").join(&file), self.beside().join(&file)]);
         for path in on_disk {
             if path.is_file() {
                 return Ok(Found::Disk(path));
