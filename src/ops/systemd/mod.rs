@@ -137,7 +137,7 @@ impl Systemd {
         };
         // systemd finds a new unit file by itself when it is asked; one it has not found needs a reload. In a
         // check the file is not there to be found, and a change of one in use is only planned.
-        let stale = shown.is_stale()
+        let outdated = shown.is_stale()
             || (missing && file && !probe.is_check())
             || (!missing && definition_is_planned(probe, &name));
         let record = Record::load(probe, &name);
@@ -156,7 +156,7 @@ impl Systemd {
             state: Some(state.to_owned()),
             enabled: Some(shown.is_enabled(self.enabled.unwrap_or_default())),
             masked: Some(shown.is_masked()),
-            definition: Some(if stale { "changed on disk" } else { "current" }.to_owned()),
+            definition: Some(if outdated { "changed on disk" } else { "current" }.to_owned()),
             restart_on: read(&self.restart_on, |record| &record.restart_on),
             reload_on: read(&self.reload_on, |record| &record.reload_on),
         })
