@@ -127,6 +127,10 @@ impl Systemd {
             return Err(Error::step(format!("systemd knows no unit `{name}`"))
                 .hint(format!("write `/etc/systemd/system/{name}` or install its package in an earlier step")));
         }
+        let wants_up = self.state == Some(UnitWish::Started) || self.enabled == Some(true);
+        if wants_up && shown.is_masked() && self.masked != Some(false) {
+            return Err(Error::step(format!("`{name}` is masked")).hint("`masked: false` lifts that"));
+        }
         if self.enabled == Some(true) && shown.is_static() {
             return Err(Error::step(format!("`{name}` cannot be enabled: its unit file has no `[Install]` section")));
         }
@@ -219,7 +223,16 @@ impl Systemd {
 
     /// The fault with what the unit said last.
     fn with_journal(&self, probe: &Probe, error: Error) -> Error {
-        let command = Command::parsed(["journalctl", "--unit", &self.name(), "-n", "20", "--no-pager", "-o", "cat"]);
+        let name = self.name();
+        let mut words: Vec<String> = ["journalctl", "-n", "20", "--no-pager", "-o", "cat"].map(str::to_owned).to_vec();
+        // Its own lines and systemd's about it; those of this start only, where it can be told apart.
+        match Shown::ask(probe, &name).map(|shown| shown.invocation().to_owned()) {
+            Ok(id) if !id.is_empty() => {
+                words.extend([format!("_SYSTEMD_INVOCATION_ID={id}"), "+".into(), format!("INVOCATION_ID={id}")])
+            }
+            _ => words.extend(["--unit".into(), name]),
+        }
+        let command = Command::parsed(words);
         let lines = probe.observe(&command.timeout(Duration::from_secs(10))).map(|ran| ran.text()).unwrap_or_default();
         if lines.trim().is_empty() || lines.starts_with("-- No entries") { error } else { error.note(lines) }
     }
