@@ -14,7 +14,8 @@ fn main() {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if let Some(arch) = name.strip_prefix("mk-agent-") {
                 println!("cargo::rerun-if-changed={}", file.display());
-                write!(list, "({arch:?}, include_bytes!({:?}) as &[u8]),", file.display().to_string()).expect("a string");
+                write!(list, "({arch:?}, include_bytes!({:?}) as &[u8]),", file.display().to_string())
+                    .expect("a string");
             }
         }
     }

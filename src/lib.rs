@@ -4,8 +4,8 @@
 //! `tests/architecture.rs` holds that.
 //!
 //! - [`error`]: what can go wrong, as data. Knows nothing of terminals or remedies.
-//! - [`secret`]: the values that must never be shown, and the masking of every text that leaves.
 //! - [`change`]: states, their differences and the outcome of a step. Does no I/O.
+//! - [`secret`]: the values that must never be shown, and the masking of every text that leaves.
 //! - [`wire`]: frames between the control side and an agent. Knows nothing of what they mean.
 //! - [`sys`]: what an operation may see of a host (`Probe`) and do to it (`Hands`).
 //! - [`op`]: the three kinds of operation and the one loop that runs them. Knows no operation by name.
@@ -24,6 +24,8 @@
 pub mod agent;
 pub mod change;
 #[cfg(feature = "control")]
+pub mod cli;
+#[cfg(feature = "control")]
 pub mod control;
 pub mod error;
 #[cfg(feature = "control")]
@@ -35,6 +37,14 @@ pub mod inventory;
 pub mod op;
 pub mod ops;
 #[cfg(feature = "control")]
+pub mod report;
+#[cfg(feature = "control")]
+pub mod script;
+#[cfg(feature = "control")]
 pub mod secret;
+#[cfg(feature = "control")]
+pub mod state;
 pub mod sys;
+#[cfg(feature = "control")]
+pub mod transport;
 pub mod wire;

@@ -1,1 +1,7 @@
-fn main() {}
+//! `mk`, the control side.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mk::cli::main()
+}

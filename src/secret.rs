@@ -75,8 +75,8 @@ impl Secrets {
                 }
                 *text != before
             }
-            Value::Array(items) => items.iter_mut().fold(false, |any, item| self.reveal(item) || any),
-            Value::Object(fields) => fields.values_mut().fold(false, |any, field| self.reveal(field) || any),
+            Value::Array(items) => items.iter_mut().map(|item| self.reveal(item)).max().unwrap_or(false),
+            Value::Object(fields) => fields.values_mut().map(|field| self.reveal(field)).max().unwrap_or(false),
             _ => false,
         }
     }
@@ -118,8 +118,17 @@ impl Secrets {
     /// How many bytes at the end of `bytes` might be the beginning of a secret whose rest is still to come.
     fn held_back(&self, bytes: &[u8]) -> usize {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let longest = |form: &Vec<u8>| (1..form.len().min(bytes.len() + 1)).rev().find(|n| bytes.ends_with(&form[..*n]));
+        let longest =
+            |form: &Vec<u8>| (1..form.len().min(bytes.len() + 1)).rev().find(|n| bytes.ends_with(&form[..*n]));
         inner.forms.iter().filter_map(longest).max().unwrap_or(0)
+    }
+
+    /// The border itself, or the end of the complete secret that it would cut.
+    fn border(&self, bytes: &[u8], border: usize) -> usize {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(matcher) = &inner.matcher else { return border };
+        let cut = matcher.find_iter(bytes).find(|found| found.start() < border && border < found.end());
+        cut.map_or(border, |found| found.end())
     }
 }
 
@@ -138,10 +147,10 @@ impl Masked {
     /// Takes a piece, and gives what can be shown by now.
     pub fn push(&mut self, piece: &[u8]) -> String {
         self.held.extend_from_slice(piece);
-        let keep = self.secrets.held_back(&self.held);
-        // A character cut in two by the border also waits for its rest.
-        let keep = keep.max(cut_character(&self.held));
-        let ready = self.held.drain(..self.held.len() - keep).collect::<Vec<_>>();
+        let keep = self.secrets.held_back(&self.held).max(cut_character(&self.held));
+        // A secret that is complete is never cut, even where its end may begin another one.
+        let border = self.secrets.border(&self.held, self.held.len() - keep);
+        let ready = self.held.drain(..border).collect::<Vec<_>>();
         self.secrets.mask(&String::from_utf8_lossy(&ready))
     }
 
@@ -163,11 +172,13 @@ fn cut_character(bytes: &[u8]) -> usize {
 fn forms(text: &str) -> Vec<Vec<u8>> {
     let mut whole = vec![text.to_owned(), text.trim().to_owned()];
     // Tools print keys line by line, so a long line of a longer secret is one too.
-    whole.extend(text.lines().map(str::trim).filter(|line| line.len() >= 16 && !line.starts_with("-----")).map(str::to_owned));
+    whole.extend(
+        text.lines().map(str::trim).filter(|line| line.len() >= 16 && !line.starts_with("-----")).map(str::to_owned),
+    );
     let mut forms = Vec::new();
     for text in whole.iter().filter(|text| text.len() >= SHORTEST) {
         let json = Value::from(text.as_str()).to_string();
-        forms.push(json[1..json.len() - 1].as_bytes().to_vec());
+        forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
         forms.push(crate::change::hex(text.as_bytes()).into_bytes());
         forms.push(percent(text).into_bytes());
         forms.push(text.as_bytes().to_vec());
@@ -193,7 +204,15 @@ fn base64_forms(bytes: &[u8]) -> Vec<Vec<u8>> {
         .collect();
     let url: Vec<Vec<u8>> = forms
         .iter()
-        .map(|form| form.iter().map(|b| match b { b'+' => b'-', b'/' => b'_', b => *b }).collect())
+        .map(|form| {
+            form.iter()
+                .map(|b| match b {
+                    b'+' => b'-',
+                    b'/' => b'_',
+                    b => *b,
+                })
+                .collect()
+        })
         .collect();
     forms.extend(url);
     forms

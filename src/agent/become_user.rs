@@ -21,7 +21,8 @@ pub fn become_user(name: &str) -> Result {
     let user = find(name)?;
     let (jobs, digests) = (Jobs::default(), std::cell::RefCell::<Digests>::default());
     let probe = Probe::new(None, &NoPeer, &jobs, &digests, false);
-    let mut groups: Vec<Gid> = probe.memberships(name).iter().filter_map(|g| Some(Gid::from_raw(probe.group(g)?.gid))).collect();
+    let mut groups: Vec<Gid> =
+        probe.memberships(name).iter().filter_map(|g| Some(Gid::from_raw(probe.group(g)?.gid))).collect();
     groups.push(Gid::from_raw(user.gid));
     let failed = || format!("cannot become `{name}`");
     rustix::thread::set_thread_groups(&groups).or_kind(Kind::Auth, failed)?;
@@ -69,7 +70,12 @@ fn start(user: &str) -> Result<Other> {
     let account = find(user)?;
     let mut command = Command::new("/proc/self/exe");
     command.args(["--as", user]).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-    command.current_dir("/").env("HOME", &account.home).env("USER", user).env("LOGNAME", user).env_remove("XDG_RUNTIME_DIR");
+    command
+        .current_dir("/")
+        .env("HOME", &account.home)
+        .env("USER", user)
+        .env("LOGNAME", user)
+        .env_remove("XDG_RUNTIME_DIR");
     let mut child = command.spawn().or_step(failed)?;
     let (stdin, stdout): (Option<ChildStdin>, Option<ChildStdout>) = (child.stdin.take(), child.stdout.take());
     let (Some(stdin), Some(stdout)) = (stdin, stdout) else { return Err(Error::internal(failed())) };
@@ -103,24 +109,33 @@ impl Other {
                 Heard::Message(FromAgent::Ask { id, ask }) => {
                     let wants_reply = !matches!(ask, Ask::Take { .. });
                     link.outlet.say(&FromAgent::Ask { id, ask });
-                    while wants_reply {
-                        match link.reply()? {
-                            Reply::Answer(answer) => {
-                                self.to.send(&to_frame(&ToAgent::Answer { id, answer }));
-                                break;
-                            }
-                            Reply::Blob(piece) => {
-                                let ended = piece.is_empty();
-                                self.to.send(&Frame::Blob(id, piece));
-                                if ended {
-                                    break;
-                                }
-                            }
-                        }
+                    if wants_reply {
+                        self.pass_reply(id, link)?;
                     }
                 }
                 Heard::Message(done @ FromAgent::Done { .. }) => return Ok(done),
                 Heard::Message(_) => {}
+            }
+        }
+    }
+}
+
+impl Other {
+    /// Hands the control side's reply on: one answer, or a blob to its end.
+    fn pass_reply(&self, id: u64, link: &Link) -> Result {
+        loop {
+            match link.reply()? {
+                Reply::Answer(answer) => {
+                    self.to.send(&to_frame(&ToAgent::Answer { id, answer }));
+                    return Ok(());
+                }
+                Reply::Blob(piece) => {
+                    let ended = piece.is_empty();
+                    self.to.send(&Frame::Blob(id, piece));
+                    if ended {
+                        return Ok(());
+                    }
+                }
             }
         }
     }

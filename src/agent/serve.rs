@@ -47,7 +47,8 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
         reader_jobs.stop(GRACE);
         result
     });
-    run(&work, &link, &jobs)
+    run(&work, &link, &jobs);
+    Ok(())
 }
 
 /// When something was last heard, in milliseconds since the start.
@@ -121,29 +122,21 @@ fn read(
     Ok(())
 }
 
-fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) -> Result {
+fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) {
     let session = Session::new(jobs.clone());
     let mut children = Children::default();
     let mut held: Option<Lock> = None;
     while let Ok(work) = work.recv() {
         match work {
-            Work::Lock(_) if held.is_some() => link.outlet.say(&FromAgent::Locked { holder: None }),
-            Work::Lock(holder) => {
-                let taken = lock::take(&run_dir(), &holder);
-                let other = match taken {
-                    Ok(Ok(lock)) => {
-                        held = Some(lock);
-                        None
-                    }
-                    Ok(Err(other)) => Some(other),
-                    Err(e) => Some(e.to_string()),
-                };
-                link.outlet.say(&FromAgent::Locked { holder: other });
-            }
+            Work::Lock(holder) => link.outlet.say(&take_lock(&holder, &mut held)),
             Work::Do(steps) => {
                 let mut failed = false;
                 for step in &steps {
-                    let said = if failed { FromAgent::Dropped { id: step.id } } else { one(step, &session, link, &mut children) };
+                    let said = if failed {
+                        FromAgent::Dropped { id: step.id }
+                    } else {
+                        one(step, &session, link, &mut children)
+                    };
                     failed |= matches!(&said, FromAgent::Done { result: Err(_), .. });
                     link.outlet.say(&said);
                 }
@@ -151,7 +144,25 @@ fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) -> Result {
             }
         }
     }
-    Ok(())
+}
+
+/// Takes the lock, and then looks for what an earlier run left to be run.
+fn take_lock(holder: &str, held: &mut Option<Lock>) -> FromAgent {
+    let refused = |why: String| FromAgent::Locked { holder: Some(why), pending: Vec::new() };
+    if held.is_some() {
+        return FromAgent::Locked { holder: None, pending: Vec::new() };
+    }
+    match lock::take(&run_dir(), holder) {
+        Ok(Ok(lock)) => {
+            *held = Some(lock);
+            match pending::all() {
+                Ok(pending) => FromAgent::Locked { holder: None, pending },
+                Err(e) => refused(e.to_string()),
+            }
+        }
+        Ok(Err(other)) => refused(other),
+        Err(e) => refused(e.to_string()),
+    }
 }
 
 fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) -> FromAgent {
@@ -178,7 +189,6 @@ fn hello() -> Hello {
         pid: std::process::id(),
         uid: rustix::process::geteuid().as_raw(),
         arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
-        pending: pending::all().unwrap_or_default(),
     }
 }
 

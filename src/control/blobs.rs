@@ -63,7 +63,8 @@ impl Blobs {
     /// When nothing is: the host asks for something it was not offered.
     pub fn open(&self, sha256: &str) -> Result<Box<dyn Read + Send>> {
         let offer = self.lock().get(sha256).cloned();
-        let open = offer.ok_or_else(|| Error::new(Kind::Protocol, format!("the content `{sha256}` was never offered")))?;
+        let open =
+            offer.ok_or_else(|| Error::new(Kind::Protocol, format!("the content `{sha256}` was never offered")))?;
         open()
     }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Control;
 use crate::error::{Error, Kind, Result};
+use crate::ops::Cert;
 use crate::wire::Request;
 
 /// Answers an agent's questions about one step.
@@ -40,7 +41,12 @@ impl Other for Half<'_> {
         self.control.blobs.open(sha256)
     }
 
-    fn answer(&self, request: &Request, _question: &Value) -> Result<Value> {
+    fn answer(&self, request: &Request, question: &Value) -> Result<Value> {
+        if request.op == "cert" {
+            let wanted: Cert = serde_json::from_value(request.args.clone())
+                .map_err(|e| Error::internal("a request for a certificate that cannot be read").because(e))?;
+            return super::certificate::answer(&self.control.authorities.get(&wanted.ca)?, &wanted, question);
+        }
         Err(Error::new(Kind::Protocol, format!("`{}` on `{}` asks a question nobody expects", request.op, self.host)))
     }
 

@@ -1,14 +1,18 @@
 //! What is resolved on this side: sources read, templates rendered, content kept ready for the hosts that
 //! ask for it. It knows the operations that have a half on this side, and nothing of connections.
 
+mod authority;
 mod blobs;
+mod certificate;
 mod half;
 mod resolve;
+mod secrets;
 mod sources;
 mod template;
 
 use std::path::PathBuf;
 
+pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
 pub use half::{Half, Other};
 pub use resolve::Place;
@@ -16,6 +20,7 @@ pub use sources::{Base, Found, STDLIB, Sources};
 pub use template::Templates;
 
 use crate::secret::Secrets;
+use crate::state::State;
 
 /// This side's part in the operations of a run.
 pub struct Control {
@@ -27,12 +32,20 @@ pub struct Control {
     pub sources: Sources,
     /// Renders templates.
     pub templates: Templates,
+    /// The certificate authorities.
+    pub authorities: Authorities,
 }
 
 impl Control {
     /// A control side for the project in a folder.
-    pub fn new(project: PathBuf, secrets: Secrets) -> Self {
-        Self { secrets, blobs: Blobs::default(), sources: Sources::new(project), templates: Templates::new() }
+    pub fn new(project: PathBuf, state: State, secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            blobs: Blobs::default(),
+            sources: Sources::new(project),
+            templates: Templates::new(),
+            authorities: Authorities::new(state),
+        }
     }
 
     /// The half that answers one host's steps.

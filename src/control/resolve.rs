@@ -6,8 +6,10 @@ use serde_json::{Map, Value};
 
 use super::sources::{Base, Found};
 use super::{Control, sources};
+use crate::change::Outcome;
 use crate::error::{Error, Result};
 use crate::sys::Payload;
+use crate::wire::Mode;
 
 /// For whom and from where a step is resolved.
 pub struct Place<'a> {
@@ -15,6 +17,10 @@ pub struct Place<'a> {
     pub base: sources::Base,
     /// What templates can name: the host's variables, `host` and so on.
     pub names: &'a Map<String, Value>,
+    /// The host.
+    pub host: &'a str,
+    /// Check or apply: a check leaves nothing behind on this side either.
+    pub mode: Mode,
 }
 
 impl Control {
@@ -26,15 +32,37 @@ impl Control {
         match op {
             "copy" => self.copy(args, &place.base),
             "template" => self.template(args, place),
+            "cert" => self.cert(args),
             _ => Ok(()),
         }
+    }
+
+    /// What this side keeps of an outcome before the script sees it.
+    ///
+    /// # Errors
+    /// A secret that cannot be kept.
+    pub fn kept(&self, args: &Value, outcome: &mut Outcome) -> Result {
+        if args.get("secret_output").and_then(Value::as_bool) == Some(true) {
+            for name in ["stdout", "stderr"] {
+                let said = outcome.values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                if !said.is_empty() {
+                    let label = format!("output {}", crate::change::digest(said.as_bytes()));
+                    outcome
+                        .values
+                        .insert(name.to_owned(), Value::from(self.secrets.add(&label, said.trim_end_matches('\n'))?));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn copy(&self, args: &mut Map<String, Value>, base: &Base) -> Result {
         let payload = match (text(args, "src"), text(args, "content")) {
             (Some(src), _) => match self.sources.find(base, Path::new(&src))? {
                 Found::Disk(path) if path.is_dir() => {
-                    return Err(Error::playbook(format!("`{}` is a folder", path.display())).hint("`host.tree` copies folders"));
+                    return Err(
+                        Error::playbook(format!("`{}` is a folder", path.display())).hint("`host.tree` copies folders")
+                    );
                 }
                 Found::Disk(path) => self.blobs.file(&path)?,
                 Found::BuiltIn(_, bytes) => self.blobs.bytes(bytes.to_vec()),
@@ -45,6 +73,13 @@ impl Control {
             (None, None) => return Ok(()),
         };
         fill(args, &payload)
+    }
+
+    fn cert(&self, args: &mut Map<String, Value>) -> Result {
+        let Some(name) = text(args, "ca") else { return Ok(()) };
+        let authority = self.authorities.get(&name)?;
+        args.insert("@authority".to_owned(), Value::from(authority.fingerprint));
+        Ok(())
     }
 
     fn template(&self, args: &mut Map<String, Value>, place: &Place) -> Result {
@@ -68,7 +103,8 @@ fn text(args: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 fn fill(args: &mut Map<String, Value>, payload: &Payload) -> Result {
-    let value = serde_json::to_value(payload).map_err(|e| Error::internal("a payload that does not serialise").because(e))?;
+    let value =
+        serde_json::to_value(payload).map_err(|e| Error::internal("a payload that does not serialise").because(e))?;
     args.insert("@payload".to_owned(), value);
     // The bytes are in the payload; sending them twice would only cost.
     if args.get("src").is_none() {

@@ -123,15 +123,19 @@ impl Sources {
     /// When there is none; offers the nearest.
     pub fn module(&self, base: &Base, name: &str) -> Result<Found> {
         let file = PathBuf::from(format!("{name}.rhai"));
-        let plain = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let plain =
+            |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if !plain(&file) {
-            return Err(Error::playbook(format!("a module cannot be imported from `{name}`")).hint("import it by its name: `import \"etcd\" as etcd;`"));
+            return Err(Error::playbook(format!("a module cannot be imported from `{name}`"))
+                .hint("import it by its name: `import \"etcd\" as etcd;`"));
         }
         let beside = match base {
             Base::File(script) => script.parent().map(|dir| dir.join(&file)),
             Base::BuiltIn(_) => None,
         };
-        let on_disk = beside.into_iter().chain([self.project.join("stdlib").join(&file), self.project.join("../stdlib").join(&file)]);
+        let on_disk = beside
+            .into_iter()
+            .chain([self.project.join("stdlib").join(&file), self.project.join("../stdlib").join(&file)]);
         for path in on_disk {
             if path.is_file() {
                 return Ok(Found::Disk(path));
@@ -140,11 +144,14 @@ impl Sources {
         if let Some(found) = STDLIB.get_file(&file) {
             return Ok(Found::BuiltIn(format!("{BUILT_IN}{}", file.display()), found.contents()));
         }
-        let known: Vec<String> = STDLIB.files().filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
+        let known: Vec<String> =
+            STDLIB.files().filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
         let error = Error::playbook(format!("there is no module `{name}`"));
         Err(match nearest(name, known.iter().map(String::as_str)) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("modules are looked for beside the script, in `stdlib/` of the project, and in mk itself"),
+            None => {
+                error.hint("modules are looked for beside the script, in `stdlib/` of the project, and in mk itself")
+            }
         })
     }
 }

@@ -44,7 +44,8 @@ impl Templates {
     /// A syntax error or an undefined name, at its line and column in the template.
     pub fn render(&self, file: &str, text: &str, names: &Map<String, Value>) -> Result<String> {
         let context = minijinja::value::Value::from(minijinja::value::Serde(names));
-        let template = self.environment.template_from_named_str(file, text).map_err(|e| fault(&e, file, text, names))?;
+        let template =
+            self.environment.template_from_named_str(file, text).map_err(|e| fault(&e, file, text, names))?;
         template.render(context).map_err(|e| fault(&e, file, text, names))
     }
 
@@ -53,7 +54,8 @@ impl Templates {
     /// # Errors
     /// A syntax error, at its place.
     pub fn names(&self, file: &str, text: &str) -> Result<Vec<String>> {
-        let template = self.environment.template_from_named_str(file, text).map_err(|e| fault(&e, file, text, &Map::new()))?;
+        let template =
+            self.environment.template_from_named_str(file, text).map_err(|e| fault(&e, file, text, &Map::new()))?;
         let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
         names.sort();
         Ok(names)
@@ -67,7 +69,10 @@ fn fault(e: &minijinja::Error, file: &str, text: &str, names: &Map<String, Value
         Some(before) => {
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            let length = range.as_ref().and_then(|range| text.get(range.clone())).map_or(0, |t| t.lines().next().unwrap_or("").chars().count());
+            let length = range
+                .as_ref()
+                .and_then(|range| text.get(range.clone()))
+                .map_or(0, |t| t.lines().next().unwrap_or("").chars().count());
             Place::new(file, line, column).spanning(length)
         }
         None => Place::new(file, e.line().unwrap_or(0), 0),

@@ -36,7 +36,8 @@ impl Agents {
             }
         }
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
-        let folders = named.into_iter().chain(beside.iter().flat_map(|dir| [dir.join("agents"), dir.join("../agents")]));
+        let folders =
+            named.into_iter().chain(beside.iter().flat_map(|dir| [dir.join("agents"), dir.join("../agents")]));
         for folder in folders {
             if found.is_empty() {
                 found = read(&folder)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::agents::Agents;
+use super::agents::{Agent, Agents};
 use super::pool::Pipe;
 use crate::error::{Error, Kind, Result};
 
@@ -51,8 +51,8 @@ pub fn command(agents: &Agents, other: Option<&Become>) -> (String, String) {
     let mut random = [0; 8];
     let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
     let mark = format!("mk-{}", crate::change::hex(&random));
-    let cases: String =
-        agents.all().map(|(arch, agent)| format!("{arch}) s={} n={};; ", agent.sha256, agent.bytes.len())).collect();
+    let case = |(arch, agent): (&str, &Agent)| format!("{arch}) s={} n={};;", agent.sha256, agent.bytes.len());
+    let cases = agents.all().map(case).collect::<Vec<_>>().join(" ");
     let script = SCRIPT.replace("@MARK@", &mark).replace("@CASES@", &cases);
     let quoted = format!("'{}'", script.trim().replace('\'', r"'\''"));
     let start = format!("exec /bin/sh -c {quoted}");
@@ -60,7 +60,9 @@ pub fn command(agents: &Agents, other: Option<&Become>) -> (String, String) {
         None => start,
         Some(Become { user, password: None }) => format!("exec sudo -n -H -u {} -- /bin/sh -c {quoted}", word(user)),
         // The prompt carries the mark, so that nothing else on stderr can be taken for it.
-        Some(Become { user, .. }) => format!("exec sudo -S -k -H -p {mark}-password: -u {} -- /bin/sh -c {quoted}", word(user)),
+        Some(Become { user, .. }) => {
+            format!("exec sudo -S -k -H -p {mark}-password: -u {} -- /bin/sh -c {quoted}", word(user))
+        }
     };
     (command, mark)
 }
@@ -73,7 +75,13 @@ fn word(text: &str) -> String {
 ///
 /// # Errors
 /// When the host has no place for it, is of an unknown architecture, or sudo refuses.
-pub async fn start(pipe: &mut Pipe, agents: &Agents, mark: &str, other: Option<&Become>, limit: Duration) -> Result<bool> {
+pub async fn start(
+    pipe: &mut Pipe,
+    agents: &Agents,
+    mark: &str,
+    other: Option<&Become>,
+    limit: Duration,
+) -> Result<bool> {
     let talk = async {
         if let Some(password) = other.and_then(|other| other.password.as_deref()) {
             give_password(pipe, mark, password).await?;
@@ -92,8 +100,11 @@ pub async fn start(pipe: &mut Pipe, agents: &Agents, mark: &str, other: Option<&
                 (Some("arch"), arch) => return Err(unknown_arch(arch.unwrap_or("?"))),
                 (Some("noexec"), _) => {
                     let folders = line.trim_start_matches("noexec").trim();
-                    return Err(Error::new(Kind::Unreachable, format!("no folder for the agent allows programs to run: {folders}"))
-                        .hint("`host.raw(…)` works without an agent"));
+                    return Err(Error::new(
+                        Kind::Unreachable,
+                        format!("no folder for the agent allows programs to run: {folders}"),
+                    )
+                    .hint("`host.raw(…)` works without an agent"));
                 }
                 _ => return Err(Error::new(Kind::Protocol, format!("the agent could not be started: `{line}`"))),
             }
@@ -123,7 +134,8 @@ async fn explain(error: Error, pipe: &mut Pipe) -> Error {
 }
 
 fn unknown_arch(arch: &str) -> Error {
-    Error::new(Kind::Unreachable, format!("there is no agent for the architecture `{arch}`")).hint("`host.raw(…)` works without an agent")
+    Error::new(Kind::Unreachable, format!("there is no agent for the architecture `{arch}`"))
+        .hint("`host.raw(…)` works without an agent")
 }
 
 async fn send(stdin: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result {
@@ -179,12 +191,11 @@ async fn answer(stdout: &mut (impl AsyncRead + Unpin), mark: &str) -> Result<Str
     let mut seen = 0;
     loop {
         // Byte by byte, because what follows the line belongs to the agent.
-        let byte = match stdout.read_u8().await {
-            Ok(byte) => byte,
-            Err(_) => {
-                let last = String::from_utf8_lossy(&line).into_owned();
-                return Err(Error::new(Kind::Unreachable, "the host closed the connection before its agent started").because(last));
-            }
+        let Ok(byte) = stdout.read_u8().await else {
+            let last = String::from_utf8_lossy(&line).into_owned();
+            return Err(
+                Error::new(Kind::Unreachable, "the host closed the connection before its agent started").because(last)
+            );
         };
         seen += 1;
         if seen > NOISE {

@@ -11,4 +11,4 @@ mod talk;
 
 pub use agents::{Agent, Agents};
 pub use host::Call;
-pub use pool::{Connector, Fleet, Options, Pipe, Pipes, Prompts};
+pub use pool::{Boxed, Connector, Fleet, Options, Pipe, Pipes, Prompts};

@@ -40,7 +40,8 @@ impl Pipe {
     #[allow(clippy::type_complexity, reason = "the parts of the struct, by value")]
     pub(super) fn split(
         self,
-    ) -> (Box<dyn AsyncWrite + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>) {
+    ) -> (Box<dyn AsyncWrite + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>)
+    {
         (self.stdin, self.stdout, self.stderr)
     }
 }
@@ -86,6 +87,8 @@ pub struct Options {
     pub start_limit: Duration,
     /// Who holds the locks, for whoever meets them.
     pub holder: String,
+    /// How long to wait for a host that another run has.
+    pub lock_wait: Duration,
 }
 
 /// The hosts of a run.
@@ -192,7 +195,8 @@ impl Fleet {
     pub fn close(&self) {
         let slots: Vec<Arc<Slot>> = lock(&self.slots).values().cloned().collect();
         self.runtime.block_on(async {
-            let ending: Vec<_> = slots.into_iter().map(|slot| tokio::spawn(async move { slot.close().await })).collect();
+            let ending: Vec<_> =
+                slots.into_iter().map(|slot| tokio::spawn(async move { slot.close().await })).collect();
             for end in ending {
                 let _ = end.await;
             }

@@ -11,13 +11,18 @@ use super::pool::Pipe;
 use crate::change::Outcome;
 use crate::control::Other;
 use crate::error::{Error, Kind, Result};
-use crate::wire::{Ask, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, decode, encode, from_body, to_frame};
+use crate::wire::{
+    Ask, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, decode, encode, from_body, to_frame,
+};
 
 /// How often the agent is told that we are still here.
 const PING: Duration = Duration::from_secs(15);
 
 /// Without a word from an agent for this long, its host is taken for lost.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// How often a lock that another run has is tried again.
+const LOCK_POLL: Duration = Duration::from_millis(100);
 
 type Writer = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
@@ -65,8 +70,16 @@ impl Talk {
         });
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
-        let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new(), pending: Vec::new() };
-        let mut talk = Self { writer, reader: stdout, buffer: Vec::new(), pinger, hello, locked: false, traffic: Traffic::default() };
+        let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new() };
+        let mut talk = Self {
+            writer,
+            reader: stdout,
+            buffer: Vec::new(),
+            pinger,
+            hello,
+            locked: false,
+            traffic: Traffic::default(),
+        };
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
             FromAgent::Hello(hello) => {
@@ -82,24 +95,29 @@ impl Talk {
         Stopper(Arc::clone(&self.writer))
     }
 
-    /// Takes the host's lock.
-    pub async fn lock(&mut self, holder: &str) -> Result {
-        if self.locked {
-            return Ok(());
-        }
-        self.say(&ToAgent::Lock { holder: holder.to_owned() }).await?;
+    /// Takes the host's lock, waiting for another run to end for at most `wait`. Gives the steps that an
+    /// earlier run notified and did not live to run.
+    pub async fn lock(&mut self, holder: &str, wait: Duration) -> Result<Vec<Value>> {
+        let until = tokio::time::Instant::now() + wait;
         loop {
-            match self.message().await? {
-                FromAgent::Locked { holder: None } => {
+            self.say(&ToAgent::Lock { holder: holder.to_owned() }).await?;
+            let (other, pending) = loop {
+                match self.message().await? {
+                    FromAgent::Locked { holder, pending } => break (holder, pending),
+                    FromAgent::Pong => {}
+                    _ => return Err(protocol("the agent answered something else than the lock")),
+                }
+            };
+            match other {
+                None => {
                     self.locked = true;
-                    return Ok(());
+                    return Ok(pending);
                 }
-                FromAgent::Locked { holder: Some(other) } => {
+                Some(_) if tokio::time::Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
+                Some(other) => {
                     return Err(Error::new(Kind::Locked, format!("another run has this host: {other}"))
-                        .hint("wait for it to end, or end it"));
+                        .hint("wait for it to end, or let mk wait: `--lock-wait 5m`"));
                 }
-                FromAgent::Pong => {}
-                _ => return Err(protocol("the agent answered something else than the lock")),
             }
         }
     }
@@ -112,7 +130,9 @@ impl Talk {
             match self.frame().await? {
                 Frame::Output(id, stream, bytes) if id == request.id => listener.output(id, stream == 2, &bytes),
                 Frame::Blob(id, piece) if id == request.id => {
-                    let Some(sink) = taking.as_mut() else { return Err(protocol("the agent sent bytes nobody asked for")) };
+                    let Some(sink) = taking.as_mut() else {
+                        return Err(protocol("the agent sent bytes nobody asked for"));
+                    };
                     if piece.is_empty() {
                         sink.flush().map_err(|e| Error::step("cannot keep what the host sent").because(e))?;
                         taking = None;
@@ -262,9 +282,4 @@ fn lost(e: std::io::Error) -> Error {
 
 fn silent() -> Error {
     Error::new(Kind::Unreachable, format!("the host has been silent for {} s", SILENCE.as_secs()))
-}
-
-/// The notified steps an agent found when it started, as requests' parts.
-pub fn pending(hello: &Hello) -> &[Value] {
-    &hello.pending
 }

@@ -18,6 +18,13 @@ use super::yaml::{self, Node};
 const FILE: &str = "inventory.yml";
 
 impl Inventory {
+    /// An inventory without hosts, for playbooks that work on this machine only.
+    pub fn none(extras: &Extras) -> Self {
+        let global = vec![extras.defaults.as_slice().into(), extras.command_line.as_slice().into()];
+        let (host_index, group_index) = (std::collections::HashMap::new(), std::collections::HashMap::new());
+        Self { file: PathBuf::new(), hosts: Vec::new(), groups: Vec::new(), host_index, group_index, global }
+    }
+
     /// Loads a folder with `inventory.yml` in it, or a file. `group_vars` and `host_vars` are beside the file.
     ///
     /// # Errors
@@ -56,6 +63,9 @@ impl Inventory {
 
         let lowest: Layer = extras.defaults.as_slice().into();
         let highest: Layer = extras.command_line.as_slice().into();
+        let mut global = vec![lowest.clone()];
+        global.extend(group_layers[0].iter().cloned());
+        global.push(highest.clone());
         let hosts = drafts.into_iter().zip(&tree.of_host).zip(host_files).map(|((draft, groups), file)| {
             let mut layers = vec![lowest.clone()];
             layers.extend(groups.iter().flat_map(|group| group_layers[*group].iter().cloned()));
@@ -76,7 +86,7 @@ impl Inventory {
             }
         });
         let hosts = hosts.collect();
-        Ok(Self { file: file_absolute, hosts, groups: tree.groups, host_index, group_index: tree.index })
+        Ok(Self { file: file_absolute, hosts, groups: tree.groups, host_index, group_index: tree.index, global })
     }
 }
 

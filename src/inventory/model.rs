@@ -58,6 +58,8 @@ pub struct Inventory {
     pub(super) groups: Vec<Group>,
     pub(super) host_index: HashMap<String, usize>,
     pub(super) group_index: HashMap<String, usize>,
+    /// What gives every host variables, lowest first.
+    pub(super) global: Vec<Layer>,
 }
 
 impl Inventory {
@@ -111,6 +113,12 @@ impl Inventory {
     /// When there is no such host.
     pub fn vars(&self, host: &str) -> Result<Map<String, Value>> {
         Ok(self.host(host)?.vars())
+    }
+
+    /// The variables that hold for every host, with the values that win among those.
+    pub fn vars_of_all(&self) -> Map<String, Value> {
+        let variables = self.global.iter().flat_map(|layer| layer.iter());
+        variables.map(|variable| (variable.key.clone(), variable.value.clone())).collect()
     }
 
     /// Everything that gave a variable of a host its value, from the one that wins to the lowest.

@@ -158,7 +158,8 @@ impl<'de> Deserialize<'de> for Argv {
             }
 
             fn visit_str<E: de::Error>(self, _: &str) -> Result<Argv, E> {
-                let why = "a list of words such as [\"ls\", \"-l\"] is needed, not one string; `host.shell` takes a string";
+                let why =
+                    "a list of words such as [\"ls\", \"-l\"] is needed, not one string; `host.shell` takes a string";
                 Err(E::custom(why))
             }
 

@@ -21,7 +21,11 @@ pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: 
             if request.mode == Mode::Apply {
                 op.adopt(&hands(request, session, peer), actual.as_ref())?;
             }
-            Outcome { digest: stand_in(&op, actual.as_ref())?, values: op.values(actual.as_ref()), ..Outcome::new(Status::Ok) }
+            Outcome {
+                digest: stand_in(&op, actual.as_ref())?,
+                values: op.values(actual.as_ref()),
+                ..Outcome::new(Status::Ok)
+            }
         }
         Ok((_, Some(change))) => match request.mode {
             Mode::Check => plan(&op, change, session, request)?,
@@ -46,7 +50,12 @@ pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: 
 type Difference<S> = (Option<S>, Option<Change<S>>);
 
 /// What is there, and how it differs from what should be.
-fn difference<R: Resource>(op: &R, probe: &Probe, session: &Session, request: &Request) -> Result<Difference<R::State>> {
+fn difference<R: Resource>(
+    op: &R,
+    probe: &Probe,
+    session: &Session,
+    request: &Request,
+) -> Result<Difference<R::State>> {
     let actual = match recalled::<R>(session, request) {
         Some(recalled) => merged(op.actual(probe), recalled)?,
         None => op.actual(probe)?,
@@ -68,7 +77,10 @@ fn recalled<R: Resource>(session: &Session, request: &Request) -> Option<Value> 
 }
 
 /// The planned fields over those found.
-fn merged<S: serde::Serialize + serde::de::DeserializeOwned>(found: Result<Option<S>>, planned: Value) -> Result<Option<S>> {
+fn merged<S: serde::Serialize + serde::de::DeserializeOwned>(
+    found: Result<Option<S>>,
+    planned: Value,
+) -> Result<Option<S>> {
     let Value::Object(planned) = planned else { return Ok(None) };
     let found = found.ok().flatten().map(serde_json::to_value).and_then(Result::ok);
     let mut fields = match found {
@@ -100,7 +112,13 @@ fn remember<R: Resource>(op: &R, desired: Option<&R::State>, session: &Session, 
     }
 }
 
-fn mend<R: Resource>(op: &R, change: &Change<R::State>, session: &Session, request: &Request, peer: &dyn Peer) -> Result<Outcome> {
+fn mend<R: Resource>(
+    op: &R,
+    change: &Change<R::State>,
+    session: &Session,
+    request: &Request,
+    peer: &dyn Peer,
+) -> Result<Outcome> {
     let hands = hands(request, session, peer);
     if let Some(notify) = &request.notify {
         pending::add(&hands, notify)?;
@@ -109,10 +127,19 @@ fn mend<R: Resource>(op: &R, change: &Change<R::State>, session: &Session, reque
     let actual = op.actual(&hands)?;
     let desired = op.desired(actual.as_ref())?;
     if let Some(left) = compare(actual.as_ref(), desired.as_ref())? {
-        return Err(Error::step(format!("{}: it was changed, but is still not as wanted: {}", R::NAME, differing(&left))));
+        return Err(Error::step(format!(
+            "{}: it was changed, but is still not as wanted: {}",
+            R::NAME,
+            differing(&left)
+        )));
     }
     let digest = stand_in(op, actual.as_ref())?;
-    Ok(Outcome { diff: Some(change.diff.clone()), digest, values: op.values(actual.as_ref()), ..Outcome::new(Status::Changed) })
+    Ok(Outcome {
+        diff: Some(change.diff.clone()),
+        digest,
+        values: op.values(actual.as_ref()),
+        ..Outcome::new(Status::Changed)
+    })
 }
 
 /// The names of the fields that differ; never their values, which may be secret.
@@ -154,7 +181,9 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
     let looked = if guarded.is_none() { op.look(&probe) } else { None };
     let mut outcome = match (guarded, looked, request.mode) {
         (Some(outcome), _, _) => outcome,
-        (None, Some(Err(e)), Mode::Check) if e.kind() == Kind::Unknown => Outcome::new(Status::Unknown).because(e.to_string()),
+        (None, Some(Err(e)), Mode::Check) if e.kind() == Kind::Unknown => {
+            Outcome::new(Status::Unknown).because(e.to_string())
+        }
         (None, Some(read), _) => read?,
         (None, None, Mode::Check) => {
             let effects: Effects = op.effects();

@@ -79,7 +79,8 @@ pub mod pending {
     /// When one cannot be read: running the others without it could hide a lost restart.
     pub fn all() -> Result<Vec<Value>> {
         let Ok(entries) = fs::read_dir(folder()) else { return Ok(Vec::new()) };
-        let mut files: Vec<_> = entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "json")).collect();
+        let mut files: Vec<_> =
+            entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "json")).collect();
         files.sort_by_key(|entry| entry.metadata().and_then(|meta| meta.modified()).ok());
         files
             .iter()

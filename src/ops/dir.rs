@@ -65,7 +65,10 @@ impl Operation for Dir {
     const DANGER: Danger = Danger::Destroy;
     const EXAMPLES: &'static [Example] = &[
         Example { title: "A directory only root can enter.", code: r#"host.dir("/var/lib/demo", #{ mode: "0700" });"# },
-        Example { title: "A directory that must not be there.", code: r#"host.dir("/var/lib/demo", #{ state: "absent" });"# },
+        Example {
+            title: "A directory that must not be there.",
+            code: r#"host.dir("/var/lib/demo", #{ state: "absent" });"#,
+        },
     ];
 
     fn validate(&self) -> Result {
@@ -115,7 +118,9 @@ impl Resource for Dir {
         let Some(desired) = desired else { return vec![Effect::Gone(self.path.clone())] };
         // Those above it are made with it.
         let above = self.path.ancestors().skip(1).filter(|parent| !parent.exists());
-        let plain = |path: &std::path::Path| Effect::Path(path.to_owned(), Planned { kind: Some(Kind::Dir), ..Planned::default() });
+        let plain = |path: &std::path::Path| {
+            Effect::Path(path.to_owned(), Planned { kind: Some(Kind::Dir), ..Planned::default() })
+        };
         let mut effects: Effects = above.map(plain).collect();
         let planned = Planned {
             kind: Some(Kind::Dir),
@@ -140,7 +145,10 @@ mod tests {
         let host = Host::new();
         let path = host.path("a/b");
         let wish = |state: &str, mode: &str| json!({ "path": path, "state": state, "mode": mode });
-        host.contract("dir", &[wish("present", "0700"), wish("present", "0750"), json!({ "path": path, "state": "absent" })]);
+        host.contract(
+            "dir",
+            &[wish("present", "0700"), wish("present", "0750"), json!({ "path": path, "state": "absent" })],
+        );
         assert!(host.path("a").is_dir());
     }
 

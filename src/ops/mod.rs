@@ -4,6 +4,7 @@
 //! arguments, check mode, the diff, the documentation and the contract test. Operations do not know each other.
 
 mod block;
+mod cert;
 mod copy;
 mod dir;
 mod facts;
@@ -23,11 +24,14 @@ mod user;
 mod wait;
 
 use crate::error::{Error, Result, nearest};
-use crate::op::{self, Spec};
+use crate::op;
+pub use crate::op::Spec;
+pub use cert::{Cert, KEY_FITS, LONG_ENOUGH, Usage};
 
 /// Every operation, by name.
 pub static OPS: &[Spec] = &[
     op::resource::<block::Block>(),
+    op::resource::<cert::Cert>(),
     op::resource::<copy::Copy>(),
     op::resource::<dir::Dir>(),
     op::fact::<facts::Facts>(),
@@ -57,4 +61,69 @@ pub fn find(name: &str) -> Result<&'static Spec> {
             None => error.hint("`mk doc` lists the operations"),
         }
     })
+}
+
+/// One parameter of an operation, from its type.
+#[cfg(feature = "control")]
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub doc: String,
+    /// Its type, in words.
+    pub kind: String,
+    /// Whether it must be given.
+    pub required: bool,
+}
+
+/// The parameters of an operation, in the order of its type.
+#[cfg(feature = "control")]
+pub fn parameters(spec: &Spec) -> Vec<Parameter> {
+    use serde_json::Value;
+    let schema = (spec.schema)().to_value();
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
+    let parameter = |(name, of): (&String, &Value)| Parameter {
+        name: name.clone(),
+        doc: of["description"].as_str().unwrap_or_default().to_owned(),
+        kind: kind_of(of, &schema["$defs"]),
+        required: required.contains(&name.as_str()),
+    };
+    properties.iter().map(parameter).collect()
+}
+
+/// A schema's type in a word or two.
+#[cfg(feature = "control")]
+fn kind_of(of: &serde_json::Value, definitions: &serde_json::Value) -> String {
+    use serde_json::Value;
+    if let Some(name) = of["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
+        return kind_of(&definitions[name], definitions);
+    }
+    if let Some(options) = of["enum"].as_array().or_else(|| of["oneOf"].as_array()).or_else(|| of["anyOf"].as_array()) {
+        let option = |option: &Value| match (option.as_str(), option["const"].as_str()) {
+            (Some(text), _) | (None, Some(text)) => format!("\"{text}\""),
+            (None, None) => kind_of(option, definitions),
+        };
+        let mut words: Vec<String> = options.iter().map(option).filter(|word| word != "null").collect();
+        words.dedup();
+        return words.join(" or ");
+    }
+    let name = |name: &str| match name {
+        "array" => format!("array of {}", kind_of(&of["items"], definitions)),
+        "object" => "map".to_owned(),
+        "boolean" => "bool".to_owned(),
+        name => name.to_owned(),
+    };
+    match &of["type"] {
+        Value::String(one) => name(one),
+        Value::Array(several) => several
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|one| *one != "null")
+            .map(name)
+            .collect::<Vec<_>>()
+            .join(" or "),
+        _ => "any".to_owned(),
+    }
 }

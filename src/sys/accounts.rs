@@ -76,7 +76,13 @@ pub(super) fn groups() -> Vec<Group> {
     String::from_utf8_lossy(&text).lines().filter_map(parse_group).collect()
 }
 
-fn find<T>(file: &str, database: &str, key: &str, parse: fn(&str) -> Option<T>, fits: impl Fn(&T) -> bool) -> Option<T> {
+fn find<T>(
+    file: &str,
+    database: &str,
+    key: &str,
+    parse: fn(&str) -> Option<T>,
+    fits: impl Fn(&T) -> bool,
+) -> Option<T> {
     let text = fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     if let Some(found) = text.lines().filter_map(parse).find(|entry| fits(entry)) {
@@ -85,7 +91,9 @@ fn find<T>(file: &str, database: &str, key: &str, parse: fn(&str) -> Option<T>, 
     // Directory services are known to the C library only; a static program asks through getent. Hosts
     // whose accounts are all local never get here for a name that exists.
     let services = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
-    let remote = |line: &str| line.starts_with(database) && ["sss", "ldap", "winbind", "systemd", "nis"].iter().any(|s| line.contains(s));
+    let remote = |line: &str| {
+        line.starts_with(database) && ["sss", "ldap", "winbind", "systemd", "nis"].iter().any(|s| line.contains(s))
+    };
     if !services.lines().any(remote) {
         return None;
     }
@@ -100,7 +108,10 @@ mod tests {
     #[test]
     fn lines_of_passwd_and_group_are_read() {
         let user = parse_user("etcd:x:997:996:etcd,,,:/var/lib/etcd:/usr/sbin/nologin").unwrap();
-        assert_eq!((user.name.as_str(), user.uid, user.gid, user.shell.as_str()), ("etcd", 997, 996, "/usr/sbin/nologin"));
+        assert_eq!(
+            (user.name.as_str(), user.uid, user.gid, user.shell.as_str()),
+            ("etcd", 997, 996, "/usr/sbin/nologin")
+        );
         assert_eq!(parse_group("adm:x:4:syslog,ann").unwrap().members, ["syslog", "ann"]);
         assert_eq!(parse_shadow("ann:!:1::\nan:$y$x:19000:0:99999:7:::\n", "an").as_deref(), Some("$y$x"));
         assert_eq!(parse_user("+::::::"), None);

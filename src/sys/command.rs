@@ -142,7 +142,8 @@ impl Command {
 
     /// Runs it to its end, whatever that is.
     pub(super) fn execute(&self, jobs: &Jobs, peer: &dyn Peer) -> Result<Ran> {
-        let (program, args) = self.argv.split_first().ok_or_else(|| Error::step("a command needs at least one word"))?;
+        let (program, args) =
+            self.argv.split_first().ok_or_else(|| Error::step("a command needs at least one word"))?;
         if jobs.is_stopped() {
             return Err(stopped());
         }

@@ -66,7 +66,16 @@ impl Digests {
         }
         // Change time cannot be set by a program, so a file that was written to always has another version.
         let key = path.to_string_lossy().into_owned();
-        let version = format!("{}:{}:{}:{}.{}:{}.{}", meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
+        let version = format!(
+            "{}:{}:{}:{}.{}:{}.{}",
+            meta.dev(),
+            meta.ino(),
+            meta.size(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ctime(),
+            meta.ctime_nsec()
+        );
         if let Some(kept) = self.known.get(&key).filter(|kept| kept.version == version) {
             return Ok(Some(Content { sha256: kept.sha256.clone(), size: meta.size(), text: None }));
         }

@@ -43,7 +43,11 @@ impl Payload {
     pub fn bytes(&self) -> Result<Option<Vec<u8>>> {
         use base64::Engine as _;
         let decode = |text: &String| base64::engine::general_purpose::STANDARD.decode(text);
-        self.inline.as_ref().map(decode).transpose().map_err(|e| Error::internal("a payload that cannot be read").because(e))
+        self.inline
+            .as_ref()
+            .map(decode)
+            .transpose()
+            .map_err(|e| Error::internal("a payload that cannot be read").because(e))
     }
 
     /// What a diff shows of it.
@@ -74,15 +78,20 @@ impl Owner {
     /// When a name is not known on the host.
     pub fn placement(&self, probe: &Probe) -> Result<Placement> {
         let no = |what: &str, name: &String| {
-            Error::step(format!("{what} `{name}` does not exist on this host")).hint(format!("make it in an earlier step with `host.{what}`"))
+            Error::step(format!("{what} `{name}` does not exist on this host"))
+                .hint(format!("make it in an earlier step with `host.{what}`"))
         };
         let uid = match &self.owner {
             None => None,
-            Some(name) => Some(probe.user(name).map(|u| u.uid).or_else(|| name.parse().ok()).ok_or_else(|| no("user", name))?),
+            Some(name) => {
+                Some(probe.user(name).map(|u| u.uid).or_else(|| name.parse().ok()).ok_or_else(|| no("user", name))?)
+            }
         };
         let gid = match &self.group {
             None => None,
-            Some(name) => Some(probe.group(name).map(|g| g.gid).or_else(|| name.parse().ok()).ok_or_else(|| no("group", name))?),
+            Some(name) => {
+                Some(probe.group(name).map(|g| g.gid).or_else(|| name.parse().ok()).ok_or_else(|| no("group", name))?)
+            }
         };
         Ok(Placement { mode: self.mode, uid, gid })
     }
@@ -90,7 +99,9 @@ impl Owner {
     /// What was found, in the words the user chose: a number stays a number.
     pub fn in_words(&self, look: &Look) -> Self {
         let name = |wanted: &Option<String>, found: &String, id: Option<u32>| match wanted {
-            Some(wanted) if wanted.bytes().all(|b| b.is_ascii_digit()) => id.map_or_else(|| found.clone(), |id| id.to_string()),
+            Some(wanted) if wanted.bytes().all(|b| b.is_ascii_digit()) => {
+                id.map_or_else(|| found.clone(), |id| id.to_string())
+            }
             _ => found.clone(),
         };
         Self {

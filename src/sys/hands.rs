@@ -60,7 +60,7 @@ impl<'a> Hands<'a> {
     /// # Errors
     /// When the host refuses.
     pub fn write(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
-        write::replace(&self.real(path), &mut &bytes[..], None, place, &|_| Ok(()))
+        write::replace(&Self::real(path), &mut &bytes[..], None, place, &|_| Ok(()))
     }
 
     /// Writes a payload to a file, whole or not at all; asks the control side for bytes that did not
@@ -68,8 +68,14 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When `validate` does not accept the content, other bytes arrive, or the host refuses.
-    pub fn write_payload(&self, path: &Path, payload: &Payload, place: Placement, validate: Option<&[String]>) -> Result {
-        let path = &self.real(path);
+    pub fn write_payload(
+        &self,
+        path: &Path,
+        payload: &Payload,
+        place: Placement,
+        validate: Option<&[String]>,
+    ) -> Result {
+        let path = &Self::real(path);
         let inspect = |temporary: &Path| self.validate(temporary, validate);
         match payload.bytes()? {
             Some(bytes) => write::replace(path, &mut &bytes[..], Some(&payload.sha256), place, &inspect),
@@ -190,7 +196,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Where a write to `path` has to go: a link to a file stays a link, the file behind it is replaced.
-    fn real(&self, path: &Path) -> PathBuf {
+    fn real(path: &Path) -> PathBuf {
         let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
         if is_link { fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()) } else { path.to_owned() }
     }

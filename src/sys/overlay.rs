@@ -188,6 +188,9 @@ impl Overlay {
     /// Planned files directly below a directory.
     pub fn children(&self, dir: &Path) -> impl Iterator<Item = (&Path, &Planned)> {
         let dir = dir.to_owned();
-        self.paths.iter().filter(move |(path, _)| path.parent() == Some(&dir)).map(|(path, planned)| (path.as_path(), planned))
+        self.paths
+            .iter()
+            .filter(move |(path, _)| path.parent() == Some(&dir))
+            .map(|(path, planned)| (path.as_path(), planned))
     }
 }

@@ -122,7 +122,9 @@ impl<'a> Probe<'a> {
             return match (planned.kind, planned.content) {
                 (None, _) => Ok(None),
                 (Some(Kind::File), Some(Content { text: Some(text), .. })) => Ok(Some(text.into_bytes())),
-                (Some(Kind::File), Some(_)) => Err(Error::unknown(format!("the content planned for `{}` is not on the host yet", path.display()))),
+                (Some(Kind::File), Some(_)) => {
+                    Err(Error::unknown(format!("the content planned for `{}` is not on the host yet", path.display())))
+                }
                 (Some(Kind::File), None) => real_read(path, limit),
                 _ => Err(Error::step(format!("`{}` is not a file", path.display()))),
             };
@@ -196,7 +198,9 @@ impl<'a> Probe<'a> {
     pub fn group(&self, key: &str) -> Option<Group> {
         match self.overlay.and_then(|overlay| overlay.borrow().group(key)) {
             Some(false) => None,
-            Some(true) => accounts::group(key).or_else(|| Some(Group { name: key.into(), gid: 0, members: Vec::new() })),
+            Some(true) => {
+                accounts::group(key).or_else(|| Some(Group { name: key.into(), gid: 0, members: Vec::new() }))
+            }
             None => accounts::group(key),
         }
     }
@@ -324,7 +328,8 @@ fn directories() -> (PathBuf, PathBuf) {
     }
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/nonexistent"), PathBuf::from);
     let state = home.join(".local/state/mk/agent");
-    let run = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |dir| PathBuf::from(dir).join("mk"));
+    let run =
+        std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |dir| PathBuf::from(dir).join("mk"));
     (state, run)
 }
 
@@ -361,7 +366,10 @@ fn real_look(path: &Path) -> Result<Option<Look>> {
         t if t.is_block_device() || t.is_char_device() || t.is_fifo() || t.is_socket() => Kind::Other,
         _ => Kind::Other,
     };
-    let target = (kind == Kind::Link).then(|| fs::read_link(path)).transpose().or_step(|| format!("cannot read the link `{}`", path.display()))?;
+    let target = (kind == Kind::Link)
+        .then(|| fs::read_link(path))
+        .transpose()
+        .or_step(|| format!("cannot read the link `{}`", path.display()))?;
     Ok(Some(Look {
         kind,
         mode: meta.mode() & 0o7777,

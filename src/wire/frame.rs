@@ -91,7 +91,9 @@ pub fn write_frame(stream: &mut impl Write, frame: &Frame) -> io::Result<()> {
 fn check_length(length: [u8; 4]) -> Result<usize> {
     match u32::from_be_bytes(length) as usize {
         0 => Err(broken("an empty frame")),
-        length if length > MAX_FRAME => Err(broken(format!("a frame of {length} bytes, over the limit of {MAX_FRAME}"))),
+        length if length > MAX_FRAME => {
+            Err(broken(format!("a frame of {length} bytes, over the limit of {MAX_FRAME}")))
+        }
         length => Ok(length),
     }
 }

@@ -1,0 +1,161 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::op::Span;
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// An automation engine whose playbooks are Rhai scripts.
+///
+/// Exit codes: 0 converged, 1 a step failed, 2 usage, playbook or inventory error, 3 a check found changes
+/// (with --exit-code), 4 a host could not be reached, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "mk", version, propagate_version = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What mk can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a playbook.
+    Run(Run),
+    /// Run one operation on hosts, without a playbook.
+    Do(Do),
+    /// Show the operations, or one with its parameters and examples.
+    Doc {
+        /// The operation.
+        op: Option<String>,
+    },
+    /// Show the inventory: groups, hosts, ways in.
+    Inventory {
+        #[command(flatten)]
+        common: Common,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the variables of a host, or where one came from.
+    Vars {
+        #[command(flatten)]
+        common: Common,
+        /// The host.
+        host: String,
+        /// Show everything that gave this variable a value, the winner first.
+        #[arg(long, value_name = "KEY")]
+        why: Option<String>,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What every command that reads an inventory takes.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Common {
+    /// The inventory: a folder with inventory.yml, or a file. Default: `inventory` of mk.toml.
+    #[arg(short, long, value_name = "PATH", env = "MK_INVENTORY")]
+    pub inventory: Option<PathBuf>,
+    /// A variable that beats all others: KEY=VALUE, or @FILE with a map in YAML.
+    #[arg(short = 'e', long = "extra", value_name = "KEY=VALUE")]
+    pub extra: Vec<String>,
+}
+
+/// What every command that connects takes.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Connecting {
+    /// How many hosts connect and work at a time.
+    #[arg(short, long, default_value_t = 20, value_name = "N")]
+    pub forks: usize,
+    /// The user to log in as, where the inventory names none.
+    #[arg(short, long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// A private key to try.
+    #[arg(long, value_name = "FILE")]
+    pub private_key: Vec<PathBuf>,
+    /// Become root through sudo after login, where the inventory says nothing.
+    #[arg(short = 'b', long = "become")]
+    pub become_root: bool,
+    /// Ask for the password that sudo wants.
+    #[arg(short = 'K', long)]
+    pub ask_become_pass: bool,
+    /// Allow logging in with a password, and ask for it.
+    #[arg(short = 'k', long)]
+    pub ask_pass: bool,
+    /// What to do about a host key that is not known.
+    #[arg(long, value_enum, default_value_t = HostKeys::Strict)]
+    pub hostkeys: HostKeys,
+    /// Change nothing; say what would change.
+    #[arg(short = 'C', long)]
+    pub check: bool,
+    /// Show what differs.
+    #[arg(short = 'D', long)]
+    pub diff: bool,
+    /// One event a line, in JSON, on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Show also what did not change; twice: what commands print.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How long to wait for a host that another run has, such as 30s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span, env = "MK_LOCK_WAIT")]
+    pub lock_wait: Span,
+    /// End with status 3 when a check finds changes.
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// What to do about a host key that is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum HostKeys {
+    /// Refuse it.
+    #[default]
+    Strict,
+    /// Record the first key of a host of which nothing is known; refuse a changed one.
+    AcceptNew,
+}
+
+/// `mk run`.
+#[derive(Debug, ClapArgs)]
+pub struct Run {
+    /// The playbook.
+    pub playbook: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub connecting: Connecting,
+    /// Only these hosts, as a pattern.
+    #[arg(short, long, value_name = "PATTERN")]
+    pub limit: Option<String>,
+    /// Only these tasks.
+    #[arg(short, long, value_delimiter = ',', value_name = "TASK")]
+    pub tags: Vec<String>,
+}
+
+/// `mk do`.
+#[derive(Debug, ClapArgs)]
+pub struct Do {
+    /// The hosts, as a pattern.
+    pub pattern: String,
+    /// The operation.
+    pub op: String,
+    /// Its subject, then parameters as KEY=VALUE (VALUE in YAML), or after `--` the words of a command.
+    pub args: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub connecting: Connecting,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "a time such as 30s or 5m".to_owned())
+}
+
+/// Prints completions.
+pub(super) fn completions(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Args::command(), "mk", &mut std::io::stdout());
+}

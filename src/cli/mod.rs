@@ -1,0 +1,44 @@
+//! Arguments, exit codes, and the remedy added to a fault. Nothing below prints or ends the process.
+
+mod ad_hoc;
+mod args;
+mod connect;
+mod doc;
+mod exit;
+mod project;
+mod prompt;
+mod run;
+mod setup;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::report::{Look, render_fault};
+
+pub use args::Args;
+pub use exit::code;
+
+/// Runs mk as the command line asks.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.command {
+        args::Command::Run(run) => run::run(&run),
+        args::Command::Do(ad_hoc) => ad_hoc::run(&ad_hoc),
+        args::Command::Doc { op } => doc::run(op.as_deref()),
+        args::Command::Inventory { common, json } => show::inventory(&common, json),
+        args::Command::Vars { common, host, why } => show::vars(&common, &host, why.as_deref()),
+        args::Command::Completions { shell } => {
+            args::completions(shell);
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        let look = Look::coloured(
+            std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none(),
+        );
+        eprintln!("{}", render_fault(&error, look));
+        ExitCode::from(code(error.kind()))
+    })
+}

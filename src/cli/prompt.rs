@@ -1,0 +1,37 @@
+//! Asking the person at the keyboard.
+
+use secrecy::SecretString;
+
+use crate::fleet::Prompts;
+use crate::transport::{Prompt, Question};
+
+/// Asks on the terminal; answers nothing where there is none.
+pub(super) struct Terminal {
+    pub(super) passwords: bool,
+    pub(super) become_password: Option<String>,
+}
+
+impl Prompt for Terminal {
+    fn answer(&self, question: &Question) -> Option<SecretString> {
+        let text = match question {
+            Question::Passphrase { key, attempt } => format!("{}passphrase of {}: ", again(*attempt), key.display()),
+            Question::Password { login, attempt } => format!("{}password of {login}: ", again(*attempt)),
+            Question::Challenge { login, text, .. } => format!("{login}: {}: ", text.replace(char::is_control, " ")),
+        };
+        rpassword::prompt_password(text).ok().map(SecretString::from)
+    }
+
+    fn allows_passwords(&self) -> bool {
+        self.passwords
+    }
+}
+
+impl Prompts for Terminal {
+    fn become_password(&self) -> Option<String> {
+        self.become_password.clone()
+    }
+}
+
+fn again(attempt: u8) -> &'static str {
+    if attempt > 1 { "that was wrong; " } else { "" }
+}

@@ -1,0 +1,58 @@
+//! `mk run`.
+
+use std::process::ExitCode;
+
+use super::args::Run;
+use super::exit::of_run;
+use super::setup;
+use crate::error::{Error, Result};
+use crate::event::What;
+use crate::script::{self, Settings};
+
+/// Runs a playbook to its end and gives the exit code.
+pub(super) fn run(args: &Run) -> Result<ExitCode> {
+    if !args.playbook.is_file() {
+        return Err(missing(args));
+    }
+    let settings = Settings { tags: args.tags.clone(), ..Settings::default() };
+    let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref())?;
+    let world = std::sync::Arc::clone(&ready.world);
+    world.events.tell(What::RunStarted {
+        playbook: args.playbook.display().to_string(),
+        inventory: world.inventory.file().display().to_string(),
+        mode: world.fleet.mode(),
+    });
+    let result = script::run(&world, &args.playbook);
+    let ended = result.as_ref().err().cloned();
+    // A step that failed was shown when it did; what is wrong with the script is shown now.
+    let told = ended.clone().map(|error| error.map_text(|text| world.control.secrets.mask(text)));
+    world.events.tell(What::RunDone { error: told.clone() });
+    let mut faults: Vec<Error> = world.failures().into_values().collect();
+    faults.extend(ended);
+    let checked = args.connecting.check && args.connecting.exit_code;
+    drop(world);
+    let recap = ready.end();
+    if let Some(error) = told.filter(|error| !already_shown(error, &recap)) {
+        eprintln!("{}", crate::report::render_fault(&error, crate::report::Look::plain()));
+    }
+    let total = recap.total();
+    Ok(ExitCode::from(of_run(faults.iter(), checked && total.changed + total.unknown > 0)))
+}
+
+/// Whether a step's failure, which is shown when it happens, is what ended the run.
+fn already_shown(error: &Error, recap: &crate::report::Recap) -> bool {
+    error.step_name().is_some() && recap.total().failed > 0
+}
+
+fn missing(args: &Run) -> Error {
+    let error = Error::usage(format!("there is no playbook `{}`", args.playbook.display()));
+    let folder = args.playbook.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    let wanted = args.playbook.file_name().unwrap_or_default().to_string_lossy();
+    match crate::error::nearest(&wanted, names.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{}`?", folder.join(near).display())),
+        None => error,
+    }
+}

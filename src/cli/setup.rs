@@ -1,0 +1,192 @@
+//! From arguments to a run that can begin.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::args::{Common, Connecting, HostKeys};
+use super::connect::Connections;
+use super::project::Project;
+use super::prompt::Terminal;
+use crate::control::Control;
+use crate::error::{Context, Error, Kind, Result};
+use crate::event::{Event, Events};
+use crate::fleet::{Agents, Fleet, Options};
+use crate::inventory::{Extras, Inventory, parse_extra};
+use crate::report::{Human, Json, Look, Recap, Reporter, feed};
+use crate::script::{Settings, World};
+use crate::secret::Secrets;
+use crate::state::State;
+use crate::transport::{Dialer, HostKeyPolicy, Options as Dialing};
+use crate::wire::Mode;
+
+/// How long a host may take from connection to a ready agent.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Reads the inventory that the arguments, or else the project, name.
+pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory> {
+    let mut extras = Extras { defaults: project.variables(), command_line: Vec::new() };
+    for extra in &common.extra {
+        extras.command_line.extend(parse_extra(extra)?);
+    }
+    let named =
+        common.inventory.clone().or_else(|| project.settings.inventory.as_ref().map(|path| project.folder.join(path)));
+    match named {
+        Some(path) => Inventory::load(&path, &extras),
+        None => Ok(Inventory::none(&extras)),
+    }
+}
+
+/// A run ready to begin: its world, and what shows it.
+pub(super) struct Ready {
+    pub(super) world: Arc<World>,
+    runtime: Runtime,
+    reporting: std::thread::JoinHandle<()>,
+    recap: Arc<Mutex<Recap>>,
+}
+
+/// Counts along, for the exit code.
+struct Counting(Arc<Mutex<Recap>>);
+
+impl Reporter for Counting {
+    fn event(&mut self, event: &Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(event);
+    }
+}
+
+impl Ready {
+    /// Ends connections and reports, and gives the counts.
+    pub(super) fn end(self) -> Recap {
+        self.world.fleet.close();
+        drop(self.world);
+        // Every sender of events is gone with the world, so the reporter comes to its end.
+        self.runtime.shutdown_timeout(Duration::from_secs(2));
+        let _ = self.reporting.join();
+        self.recap.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Puts everything together.
+pub(super) fn world(
+    base: &Path,
+    common: &Common,
+    connecting: &Connecting,
+    settings: Settings,
+    limit: Option<&str>,
+) -> Result<Ready> {
+    let project = Project::of(base)?;
+    let inventory = Arc::new(inventory(common, &project)?);
+    let mut settings = settings;
+    settings.stream |= connecting.verbose > 1 || connecting.json;
+    if let Some(pattern) = limit {
+        let chosen = inventory.select(pattern)?;
+        if chosen.is_empty() {
+            return Err(Error::usage(format!("`--limit {pattern}` leaves no host")));
+        }
+        settings.limit = Some(chosen.into_iter().map(|host| host.name.clone()).collect());
+    }
+    let secrets = Secrets::default();
+    let (sender, receiver) = channel();
+    let events = Events::new(sender, secrets.clone());
+    let state = State::of(&project.folder, inventory.file());
+    let control = Arc::new(Control::new(project.folder.clone(), state, secrets));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .or_kind(Kind::Internal, || "cannot start the runtime".to_owned())?;
+    let become_password = match connecting.ask_become_pass {
+        true => Some(
+            rpassword::prompt_password("password for sudo: ")
+                .or_kind(Kind::Usage, || "cannot ask for the password".to_owned())?,
+        ),
+        false => None,
+    };
+    let terminal = || Terminal { passwords: connecting.ask_pass, become_password: become_password.clone() };
+    let dialing = Dialing {
+        user: connecting.user.clone(),
+        keys: connecting.private_key.clone(),
+        host_keys: match connecting.hostkeys {
+            HostKeys::Strict => HostKeyPolicy::Strict,
+            HostKeys::AcceptNew => HostKeyPolicy::AcceptNew,
+        },
+        ..Dialing::default()
+    };
+    let connector = Connections {
+        dialer: Dialer::new(dialing, Arc::new(terminal())),
+        inventory: Arc::clone(&inventory),
+        become_root: connecting.become_root,
+    };
+    let options = Options {
+        forks: project.settings.forks.filter(|_| connecting.forks == 20).unwrap_or(connecting.forks),
+        mode: if connecting.check { Mode::Check } else { Mode::Apply },
+        start_limit: START_LIMIT,
+        holder: holder(),
+        lock_wait: connecting.lock_wait.0,
+    };
+    let handle = runtime.handle().clone();
+    let fleet = Fleet::new(
+        handle,
+        options,
+        events.clone(),
+        Arc::clone(&control),
+        Agents::load()?,
+        Box::new(connector),
+        Box::new(terminal()),
+    );
+    let world = Arc::new(World::new(fleet, control, inventory, events, settings));
+    stop_on_signal(&runtime, &world);
+    let recap = Arc::new(Mutex::new(Recap::default()));
+    let reporting = report(receiver, connecting, Arc::clone(&recap));
+    Ok(Ready { world, runtime, reporting, recap })
+}
+
+fn report(events: Receiver<Event>, connecting: &Connecting, recap: Arc<Mutex<Recap>>) -> std::thread::JoinHandle<()> {
+    use std::io::IsTerminal as _;
+    let shown: Box<dyn Reporter + Send> = if connecting.json {
+        Box::new(Json(std::io::stdout()))
+    } else {
+        let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Box::new(Human::new(std::io::stdout(), Look::coloured(coloured), connecting.verbose, connecting.diff))
+    };
+    std::thread::spawn(move || {
+        let mut reporters: Vec<Box<dyn Reporter + Send>> = vec![Box::new(Counting(recap)), shown];
+        feed(&events, &mut reporters);
+    })
+}
+
+/// The first Ctrl-C stops the steps, on the hosts too; the second ends mk at once.
+fn stop_on_signal(runtime: &Runtime, world: &Arc<World>) {
+    let world = Arc::downgrade(world);
+    runtime.spawn(async move {
+        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+        let mut times = 0;
+        loop {
+            let terminated = async {
+                match &mut term {
+                    Some(term) => drop(term.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                () = terminated => {}
+            }
+            times += 1;
+            match world.upgrade() {
+                Some(world) if times == 1 => world.fleet.stop(),
+                _ => std::process::exit(130),
+            }
+        }
+    });
+}
+
+/// Who holds the locks, for whoever meets them.
+fn holder() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{user}@{machine}, process {}, since {}", std::process::id(), jiff::Timestamp::now().strftime("%F %T UTC"))
+}

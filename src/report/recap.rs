@@ -1,0 +1,75 @@
+//! Counting what happened.
+
+use std::collections::BTreeMap;
+
+use crate::change::Status;
+use crate::error::Error;
+use crate::event::{Event, What};
+
+/// How many steps of a host ended in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Nothing had to be done, or something was only read.
+    pub ok: usize,
+    /// Something was changed, or would be.
+    pub changed: usize,
+    /// A guard said there was nothing to do.
+    pub skipped: usize,
+    /// Check mode could not know.
+    pub unknown: usize,
+    /// The step failed.
+    pub failed: usize,
+}
+
+/// The counts of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Recap {
+    /// By host.
+    pub hosts: BTreeMap<String, Counts>,
+    /// The hosts that are out, and why.
+    pub lost: BTreeMap<String, Error>,
+    /// The hosts whose further steps a check could not predict, and why.
+    pub unpredicted: BTreeMap<String, String>,
+    /// Milliseconds the run took.
+    pub ms: u64,
+}
+
+impl Recap {
+    /// Takes an event into the counts.
+    pub fn add(&mut self, event: &Event) {
+        self.ms = self.ms.max(event.ms);
+        match &event.what {
+            What::Connected { host, .. } => drop(self.hosts.entry(host.clone()).or_default()),
+            What::StepDone { step, outcome, .. } => {
+                let counts = self.hosts.entry(step.host.clone()).or_default();
+                match outcome.status {
+                    Status::Ok | Status::Read => counts.ok += 1,
+                    Status::Changed | Status::WouldChange | Status::WouldRun => counts.changed += 1,
+                    Status::Skipped => counts.skipped += 1,
+                    Status::Unknown => counts.unknown += 1,
+                }
+            }
+            What::StepFailed { step, .. } => self.hosts.entry(step.host.clone()).or_default().failed += 1,
+            What::HostFailed { host, error } => {
+                self.hosts.entry(host.clone()).or_default();
+                self.lost.entry(host.clone()).or_insert_with(|| error.clone());
+            }
+            What::Unpredicted { host, reason, .. } => {
+                self.hosts.entry(host.clone()).or_default();
+                self.unpredicted.insert(host.clone(), reason.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// All hosts together.
+    pub fn total(&self) -> Counts {
+        self.hosts.values().fold(Counts::default(), |sum, one| Counts {
+            ok: sum.ok + one.ok,
+            changed: sum.changed + one.changed,
+            skipped: sum.skipped + one.skipped,
+            unknown: sum.unknown + one.unknown,
+            failed: sum.failed + one.failed,
+        })
+    }
+}

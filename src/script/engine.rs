@@ -1,0 +1,152 @@
+//! The language as mk sets it up.
+
+use std::sync::Arc;
+
+use rhai::{Engine, OptimizationLevel, ParseError};
+
+use super::modules::Modules;
+use super::world::World;
+use super::{fault, globals, host, keep, on, outcome, results};
+use crate::error::{Error, Place};
+
+/// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
+pub(super) const STACK: usize = 32 * 1024 * 1024;
+
+/// Words that cannot be the name of a method, a property or an unquoted key.
+pub const RESERVED: &[&str] = &[
+    "as",
+    "async",
+    "await",
+    "break",
+    "call",
+    "case",
+    "catch",
+    "const",
+    "continue",
+    "curry",
+    "default",
+    "do",
+    "else",
+    "eval",
+    "export",
+    "false",
+    "fn",
+    "for",
+    "global",
+    "go",
+    "goto",
+    "if",
+    "import",
+    "in",
+    "is",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "let",
+    "loop",
+    "match",
+    "module",
+    "new",
+    "nil",
+    "null",
+    "package",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "shared",
+    "spawn",
+    "static",
+    "super",
+    "switch",
+    "sync",
+    "this",
+    "thread",
+    "throw",
+    "true",
+    "try",
+    "type_of",
+    "until",
+    "use",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
+];
+
+/// The functions and methods that mk adds beside the operations.
+pub(super) const NAMES: &[&str] = &[
+    "always",
+    "ca",
+    "as_user",
+    "assert",
+    "fail",
+    "hosts",
+    "in_group",
+    "later",
+    "local",
+    "log",
+    "on",
+    "play",
+    "run_once",
+    "secret",
+    "sleep",
+    "task",
+    "var",
+    "vars",
+    "warn",
+    "host",
+    "env",
+    "file_text",
+    "checking",
+    "now",
+    "print",
+    "debug",
+    "len",
+    "keys",
+    "push",
+];
+
+/// An engine for a run.
+///
+/// Every setting has its reason: the optimizer can panic and bakes constants in; the interner makes threads
+/// wait for each other; the limits are the same in every build, so that a playbook that works in one works in
+/// all; values are never evaluated.
+pub fn engine(world: &Arc<World>) -> Engine {
+    let mut engine = Engine::new();
+    limits(&mut engine);
+    engine.set_module_resolver(Modules::new(world.control.sources.clone()));
+    let stop = Arc::clone(world);
+    engine.on_progress(move |count| {
+        (count & 0xfff == 0 && stop.fleet.is_stopped())
+            .then(|| Error::new(crate::error::Kind::Interrupted, "stopped"))
+            .map(rhai::Dynamic::from)
+    });
+    fault::register(&mut engine);
+    host::register(&mut engine);
+    outcome::register(&mut engine);
+    results::register(&mut engine);
+    globals::register(&mut engine, world);
+    keep::register(&mut engine, world);
+    on::register(&mut engine, world);
+    engine
+}
+
+fn limits(engine: &mut Engine) {
+    engine.set_optimization_level(OptimizationLevel::None);
+    engine.set_max_strings_interned(0);
+    engine.set_max_call_levels(64);
+    engine.set_max_expr_depths(64, 64);
+    engine.set_strict_variables(true);
+    engine.set_fail_on_invalid_map_property(true);
+    engine.disable_symbol("eval");
+}
+
+/// A parser's error as ours.
+pub(super) fn syntax(error: &ParseError, source: &str) -> Error {
+    let place = fault::place(Some(source), error.1);
+    let inner = rhai::EvalAltResult::ErrorParsing((*error.0).clone(), rhai::Position::NONE);
+    let place = Place { length: 0, ..place };
+    fault::from_rhai(&inner, source).at(place)
+}

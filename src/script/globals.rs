@@ -1,0 +1,199 @@
+//! The functions of a script that belong to no host.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
+use serde_json::Value;
+
+use super::fault::{raise, throw};
+use super::here::{Here, at, here};
+use super::host::Host;
+use super::on::hosts_of;
+use super::step::{Later, step};
+use super::value::{from_json, from_map};
+use super::world::World;
+use crate::change::{Outcome, Status};
+use crate::control::Base;
+use crate::error::{Error, Kind, Result};
+use crate::event::What;
+use crate::fleet::Call;
+use crate::op::Span;
+use crate::wire::Mode;
+
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
+
+pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
+    operations(engine);
+    inventory(engine, world);
+    flow(engine, world);
+    talk(engine, world);
+}
+
+/// Every operation as a method of a host, with its subject first or by name.
+fn operations(engine: &mut Engine) {
+    for spec in crate::ops::OPS {
+        let with = move |subject: Dynamic, mut args: Map| -> Result<Map> {
+            if args.insert(spec.subject.into(), subject).is_some() {
+                return Err(
+                    Error::playbook(format!("{}: `{}` is given twice", spec.name, spec.subject)).in_step(spec.name)
+                );
+            }
+            Ok(args)
+        };
+        engine.register_fn(spec.name, move |context: NativeCallContext, host: &mut Host| {
+            step(&context, host, spec, Map::new())
+        });
+        engine.register_fn(
+            spec.name,
+            move |context: NativeCallContext, host: &mut Host, only: Dynamic| -> Raised<Dynamic> {
+                let args = match only.is_map() {
+                    true => Ok(only.cast::<Map>()),
+                    false => with(only, Map::new()),
+                };
+                step(&context, host, spec, args.map_err(|e| throw(&context, e))?)
+            },
+        );
+        engine.register_fn(
+            spec.name,
+            move |context: NativeCallContext, host: &mut Host, subject: Dynamic, args: Map| -> Raised<Dynamic> {
+                step(&context, host, spec, with(subject, args).map_err(|e| throw(&context, e))?)
+            },
+        );
+    }
+    let later = |context: &NativeCallContext, op: &str, subject: Dynamic, mut args: Map| -> Raised<Later> {
+        let spec = crate::ops::find(op).map_err(|e| throw(context, e))?;
+        args.insert(spec.subject.into(), subject);
+        Ok(Later { op: op.to_owned(), args })
+    };
+    engine.register_fn("later", move |context: NativeCallContext, op: &str, subject: Dynamic| {
+        later(&context, op, subject, Map::new())
+    });
+    engine.register_fn("later", move |context: NativeCallContext, op: &str, subject: Dynamic, args: Map| {
+        later(&context, op, subject, args)
+    });
+}
+
+fn inventory(engine: &mut Engine, world: &Arc<World>) {
+    let shared = Arc::clone(world);
+    engine.register_fn("hosts", move |context: NativeCallContext, pattern: &str| -> Raised<Array> {
+        let chosen = hosts_of(&shared, pattern.into()).map_err(|e| throw(&context, e))?;
+        Ok(chosen.into_iter().map(Dynamic::from).collect())
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn("host", move |context: NativeCallContext, name: &str| -> Raised<Host> {
+        let found = shared.inventory.host(name).map_err(|e| throw(&context, e.as_kind(Kind::Playbook)))?;
+        Ok(Host::new(&shared, &found.name))
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn("local", move || Host::new(&shared, "local"));
+    let shared = Arc::clone(world);
+    engine.register_fn("vars", move || from_map(&shared.inventory.vars_of_all()));
+    let shared = Arc::clone(world);
+    engine.register_fn("vars", move |name: &str, otherwise: Dynamic| {
+        shared.inventory.vars_of_all().get(name).map_or(otherwise, from_json)
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn("checking", move || shared.fleet.mode() == Mode::Check);
+    engine.register_fn("env", |name: &str, otherwise: Dynamic| std::env::var(name).map_or(otherwise, Dynamic::from));
+    let shared = Arc::clone(world);
+    engine.register_fn("file_text", move |context: NativeCallContext, src: &str| -> Raised<String> {
+        let base = Base::of(context.call_source().unwrap_or_default());
+        let text = shared.control.sources.find(&base, Path::new(src)).and_then(|found| found.text());
+        text.map_err(|e| throw(&context, e))
+    });
+}
+
+fn flow(engine: &mut Engine, world: &Arc<World>) {
+    let shared = Arc::clone(world);
+    engine.register_fn("task", move |context: NativeCallContext, name: &str, closure: FnPtr| -> Raised<Dynamic> {
+        if !wanted(&shared, name) {
+            return Ok(Dynamic::UNIT);
+        }
+        shared.events.tell(What::TaskStarted { task: name.to_owned() });
+        let begun = Instant::now();
+        let place = Here { task: Some(name.to_owned()), ..here() };
+        let result = at(place, || closure.call_within_context(&context, ()));
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        shared.events.tell(What::TaskDone { task: name.to_owned(), took });
+        result
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn("play", move |context: NativeCallContext, path: &str| -> Raised<Dynamic> {
+        let base = Base::of(context.call_source().unwrap_or_default());
+        let found = shared.control.sources.find(&base, Path::new(path)).map_err(|e| throw(&context, e))?;
+        shared.events.tell(What::PlayStarted { playbook: super::fault::shown(&found.name()) });
+        super::run::script(context.engine(), &found).map_err(|e| raise(e, context.call_position()))
+    });
+    engine.register_fn("always", |context: NativeCallContext, body: FnPtr, finally: FnPtr| -> Raised<Dynamic> {
+        let result: Raised<Dynamic> = body.call_within_context(&context, ());
+        let cleaned: Raised<Dynamic> = finally.call_within_context(&context, ());
+        // The first fault is the one to be told; the second is often only its consequence.
+        let value = result?;
+        drop(cleaned?);
+        Ok(value)
+    });
+    engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: &str| -> Raised<()> {
+        if holds { Ok(()) } else { Err(throw(&context, Error::new(Kind::Assertion, message))) }
+    });
+    engine.register_fn("fail", |context: NativeCallContext, message: &str| -> Raised<()> {
+        Err(throw(&context, Error::new(Kind::Assertion, message)))
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn("sleep", move |context: NativeCallContext, length: Dynamic| -> Raised<()> {
+        let span = super::value::to_json(&length).and_then(|value| {
+            serde_json::from_value::<Span>(value).map_err(|e| Error::playbook(format!("sleep: {e}")))
+        });
+        let until = Instant::now() + span.map_err(|e| throw(&context, e))?.0;
+        while Instant::now() < until {
+            if shared.fleet.is_stopped() {
+                return Err(throw(&context, Error::new(Kind::Interrupted, "stopped")));
+            }
+            std::thread::sleep(Duration::from_millis(20).min(until.saturating_duration_since(Instant::now())));
+        }
+        Ok(())
+    });
+}
+
+/// Whether `--tags` wants a task: by its name, or because it is inside one that is wanted.
+fn wanted(world: &World, name: &str) -> bool {
+    let tags = &world.settings.tags;
+    tags.is_empty() || tags.iter().any(|tag| tag == name) || here().task.is_some()
+}
+
+fn talk(engine: &mut Engine, world: &Arc<World>) {
+    for (name, warning) in [("log", false), ("warn", true)] {
+        let shared = Arc::clone(world);
+        engine.register_fn(name, move |text: Dynamic| {
+            shared.events.tell(What::Said { host: here().host, warning, text: text.to_string() });
+        });
+    }
+    let shared = Arc::clone(world);
+    engine.on_print(move |text| {
+        shared.events.tell(What::Said { host: here().host, warning: false, text: text.to_owned() });
+    });
+    let shared = Arc::clone(world);
+    engine.on_debug(move |text, source, position| {
+        let place = super::fault::place(source, position);
+        shared.events.tell(What::Said { host: here().host, warning: false, text: format!("{place}: {text}") });
+    });
+}
+
+/// `host.raw(…)`: a command on the bare connection, for hosts where no agent can run.
+pub(super) fn raw(host: &Host, call: &Call) -> Result<Outcome> {
+    let text = |name: &str| call.args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let reads = call.args.get("reads").and_then(Value::as_bool).unwrap_or(false);
+    if call.mode == Mode::Check && !reads {
+        return Ok(Outcome::new(Status::WouldRun));
+    }
+    let limit: Span =
+        call.args.get("timeout").cloned().and_then(|v| serde_json::from_value(v).ok()).unwrap_or(Span::secs(300));
+    let mut stdin = Value::from(text("stdin"));
+    host.world.control.secrets.reveal(&mut stdin);
+    let raw =
+        host.world.fleet.raw(&host.name, &text("command"), stdin.as_str().unwrap_or_default().as_bytes(), limit.0)?;
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let status = if reads { Status::Read } else { Status::Changed };
+    Ok(Outcome::new(status).with("stdout", shown(&raw.stdout)).with("stderr", shown(&raw.stderr)))
+}

@@ -1,0 +1,88 @@
+//! A host as a script sees it.
+
+use std::sync::Arc;
+
+use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
+use serde_json::{Value, json};
+
+use super::fault::throw;
+use super::value::{from_json, from_map};
+use super::world::World;
+use crate::error::{Error, Result, nearest};
+
+/// A host, and the user to act as on it. It has a private copy in every closure; copies are the same host.
+#[derive(Clone)]
+pub struct Host {
+    pub(super) name: String,
+    pub(super) user: Option<String>,
+    pub(super) world: Arc<World>,
+}
+
+const FIELDS: [&str; 5] = ["name", "vars", "groups", "facts", "user"];
+
+impl Host {
+    pub(super) fn new(world: &Arc<World>, name: &str) -> Self {
+        Self { name: name.to_owned(), user: None, world: Arc::clone(world) }
+    }
+
+    /// The host as templates and parameters see it.
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "name": self.name, "groups": self.groups(), "vars": self.world.vars(&self.name) })
+    }
+
+    fn groups(&self) -> Vec<String> {
+        self.world.inventory.host(&self.name).map(|host| host.groups.clone()).unwrap_or_default()
+    }
+
+    fn get(&self, context: &NativeCallContext, name: &str) -> Result<Dynamic> {
+        match name {
+            "name" => Ok(self.name.clone().into()),
+            "vars" => Ok(from_map(&self.world.vars(&self.name)).into()),
+            "groups" => Ok(from_json(&json!(self.groups()))),
+            "user" => Ok(self.user.clone().map_or(Dynamic::UNIT, Into::into)),
+            "facts" => super::step::facts(context, self).map(|facts| from_map(&facts).into()),
+            _ => {
+                let error = Error::playbook(format!("a host has no `{name}`"));
+                Err(match nearest(name, FIELDS) {
+                    Some(near) => error.hint(format!("did you mean `{near}`?")),
+                    None if self.world.vars(&self.name).contains_key(name) => {
+                        error.hint(format!("its variable is `host.vars.{name}`"))
+                    }
+                    None => {
+                        error.hint("it has `name`, `vars`, `groups`, `facts` and the operations that `mk doc` lists")
+                    }
+                })
+            }
+        }
+    }
+
+    fn var(&self, name: &str) -> Result<Dynamic> {
+        let vars = self.world.vars(&self.name);
+        vars.get(name).map(from_json).ok_or_else(|| {
+            let error = Error::playbook(format!("`{}` has no variable `{name}`", self.name));
+            match nearest(name, vars.keys().map(String::as_str)) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint(format!("`mk vars {}` lists its variables", self.name)),
+            }
+        })
+    }
+}
+
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
+
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Host>("Host");
+    engine.register_indexer_get(|context: NativeCallContext, host: &mut Host, name: &str| -> Raised<Dynamic> {
+        host.get(&context, name).map_err(|e| throw(&context, e))
+    });
+    engine.register_fn("as_user", |host: &mut Host, user: &str| Host { user: Some(user.to_owned()), ..host.clone() });
+    engine.register_fn("var", |context: NativeCallContext, host: &mut Host, name: &str| -> Raised<Dynamic> {
+        host.var(name).map_err(|e| throw(&context, e))
+    });
+    engine.register_fn("var", |host: &mut Host, name: &str, otherwise: Dynamic| host.var(name).unwrap_or(otherwise));
+    engine.register_fn("in_group", |host: &mut Host, group: &str| host.groups().iter().any(|name| name == group));
+    engine.register_fn("to_string", |host: &mut Host| host.name.clone());
+    engine.register_fn("to_debug", |host: &mut Host| format!("host({})", host.name));
+    engine.register_fn("==", |a: &mut Host, b: Host| a.name == b.name && a.user == b.user);
+    engine.register_fn("!=", |a: &mut Host, b: Host| a.name != b.name || a.user != b.user);
+}

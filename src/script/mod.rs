@@ -1,0 +1,26 @@
+//! Playbooks: Rhai, with the hosts as values and the operations as their methods.
+//!
+//! The only module that knows the language. It decides nothing about hosts: a call becomes a step, a step's
+//! outcome becomes a value, a fault is thrown at its place.
+
+mod closure;
+mod engine;
+mod fault;
+mod globals;
+mod here;
+mod host;
+mod keep;
+mod modules;
+mod on;
+mod outcome;
+mod results;
+mod run;
+mod step;
+mod value;
+mod world;
+
+pub use engine::{RESERVED, engine};
+pub use fault::from_rhai;
+pub use run::run;
+pub use step::ad_hoc;
+pub use world::{Settings, World};

@@ -1,0 +1,55 @@
+//! `import`: modules of the project and of the standard library, compiled once a run.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
+
+use super::fault::raise;
+use crate::control::{Base, Found, Sources};
+
+/// Finds modules where [`Sources`] looks.
+pub(super) struct Modules {
+    sources: Sources,
+    known: Mutex<HashMap<String, Shared<Module>>>,
+}
+
+impl Modules {
+    pub(super) fn new(sources: Sources) -> Self {
+        Self { sources, known: Mutex::default() }
+    }
+}
+
+impl ModuleResolver for Modules {
+    fn resolve(
+        &self,
+        engine: &Engine,
+        source: Option<&str>,
+        path: &str,
+        position: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        let base = Base::of(source.unwrap_or_default());
+        let found = self
+            .sources
+            .module(&base, path)
+            .map_err(|e| raise(e.at(super::fault::place(source, position)), position))?;
+        let name = match &found {
+            Found::Disk(path) => path.display().to_string(),
+            Found::BuiltIn(name, _) => name.clone(),
+        };
+        if let Some(module) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(Shared::clone(module));
+        }
+        let text = found.text().map_err(|e| raise(e, position))?;
+        let compiled = engine.compile(text).map_err(|e| {
+            let error = super::engine::syntax(&e, &name);
+            raise(error, position)
+        });
+        let mut ast = compiled?;
+        // Errors name the file by this, and files beside the module are found from it.
+        ast.set_source(name.as_str());
+        let module: Shared<Module> = Module::eval_ast_as_new(Scope::new(), &ast, engine)?.into();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Shared::clone(&module));
+        Ok(module)
+    }
+}

@@ -1,0 +1,267 @@
+//! `on`: the one place where a script runs for several hosts at once.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
+use serde::Deserialize;
+
+use super::closure::{fingerprint, private, wrote_outside};
+use super::engine::STACK;
+use super::fault::{from_rhai, throw};
+use super::here::{Here, at, here};
+use super::host::Host;
+use super::results::Results;
+use super::value::to_json;
+use super::world::World;
+use crate::error::{Error, Kind, Result};
+use crate::op::Span;
+
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
+
+/// How the hosts of an `on` are gone through.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Plan {
+    /// How many at a time: a count, or a share such as `"25%"`. All by default, bounded by `--forks`.
+    batch: Option<serde_json::Value>,
+    /// How many may fail before the run stops; also a share.
+    max_fail: Option<serde_json::Value>,
+    /// Hosts that fail stay in the run.
+    keep_going: bool,
+    /// `"inventory"` (the default), `"reverse"` or `"sorted"`.
+    order: Option<String>,
+    /// How long to wait between batches.
+    pause: Option<Span>,
+}
+
+/// What came of one host.
+enum Came {
+    Value(Dynamic),
+    Failed(Error),
+    Unpredicted(Error),
+}
+
+pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
+    let shared = Arc::clone(world);
+    engine.register_fn("on", move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Results> {
+        on(&context, &shared, hosts, Map::new(), &closure)
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn(
+        "on",
+        move |context: NativeCallContext, hosts: Dynamic, options: Map, closure: FnPtr| -> Raised<Results> {
+            on(&context, &shared, hosts, options, &closure)
+        },
+    );
+    let shared = Arc::clone(world);
+    engine.register_fn(
+        "run_once",
+        move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
+            let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
+            let Some(first) = all.into_iter().find(|host| shared.takes_part(&host.name)) else {
+                return Ok(Dynamic::UNIT);
+            };
+            let name = first.name.clone();
+            let results = on(&context, &shared, Dynamic::from(first), Map::new(), &closure)?;
+            match (results.values.get(&name), results.errors.get(&name)) {
+                (Some(value), _) => Ok(value.clone()),
+                (None, Some(error)) => Err(throw(&context, error.clone())),
+                (None, None) => Ok(Dynamic::UNIT),
+            }
+        },
+    );
+}
+
+/// The hosts that a script means: a host, an array of hosts or names, or a pattern.
+pub(super) fn hosts_of(world: &Arc<World>, hosts: Dynamic) -> Result<Vec<Host>> {
+    if let Some(host) = hosts.clone().try_cast::<Host>() {
+        return Ok(vec![host]);
+    }
+    if hosts.is_string() {
+        let pattern = hosts.into_immutable_string().unwrap_or_default();
+        let chosen = world.inventory.select(&pattern).map_err(|e| e.as_kind(Kind::Playbook))?;
+        return Ok(chosen.into_iter().map(|host| Host::new(world, &host.name)).collect());
+    }
+    if hosts.is_array() {
+        let items = hosts.cast::<Array>();
+        return items
+            .into_iter()
+            .map(|item| hosts_of(world, item))
+            .collect::<Result<Vec<_>>>()
+            .map(|lists| lists.concat());
+    }
+    Err(Error::playbook(format!("`on` takes hosts or a pattern, not {}", hosts.type_name())))
+}
+
+fn on(
+    context: &NativeCallContext,
+    world: &Arc<World>,
+    hosts: Dynamic,
+    mut options: Map,
+    closure: &FnPtr,
+) -> Raised<Results> {
+    let fail = |e: Error| throw(context, e);
+    let health = options
+        .remove("health")
+        .map(|value| value.try_cast::<FnPtr>().ok_or_else(|| Error::playbook("on: `health` must be a closure")));
+    let health = health.transpose().map_err(fail)?;
+    let options = to_json(&Dynamic::from(options)).map_err(fail)?;
+    let plan: Plan = serde_json::from_value(options).map_err(|e| fail(Error::playbook(format!("on: {e}"))))?;
+    let mut hosts: Vec<Host> = hosts_of(world, hosts).map_err(fail)?;
+    let named = hosts.len();
+    hosts.retain(|host| world.takes_part(&host.name));
+    match plan.order.as_deref() {
+        None | Some("inventory") => {}
+        Some("reverse") => hosts.reverse(),
+        Some("sorted") => hosts.sort_by(|a, b| a.name.cmp(&b.name)),
+        Some(other) => {
+            return Err(fail(Error::playbook(format!(
+                "on: `order` is `inventory`, `reverse` or `sorted`, not `{other}`"
+            ))));
+        }
+    }
+    let batch = count(plan.batch.as_ref(), hosts.len(), "batch").map_err(fail)?.unwrap_or(hosts.len()).max(1);
+    let max_fail = count(plan.max_fail.as_ref(), hosts.len(), "max_fail").map_err(fail)?;
+    let order = hosts.iter().map(|host| host.name.clone()).collect();
+    let mut results = Results { world: Arc::clone(world), order, values: BTreeMap::new(), errors: BTreeMap::new() };
+    let mut batches = hosts.chunks(batch).peekable();
+    while let Some(batch) = batches.next() {
+        for (host, came) in batch.iter().zip(together(context, world, batch, closure)) {
+            match came {
+                Came::Value(value) => drop(results.values.insert(host.name.clone(), value)),
+                Came::Unpredicted(error) => world.unpredict(&host.name, &error),
+                Came::Failed(error) if error.kind() == Kind::Interrupted => return Err(fail(error)),
+                // What is wrong in the playbook itself is wrong for every host.
+                Came::Failed(error) if error.kind() == Kind::Playbook => return Err(fail(error)),
+                Came::Failed(error) => {
+                    if !plan.keep_going {
+                        world.fail(&host.name, &error);
+                    }
+                    results.errors.insert(host.name.clone(), error);
+                }
+            }
+        }
+        let failed = results.errors.len();
+        if max_fail.is_some_and(|most| failed > most) {
+            let first = results.errors.values().next().cloned();
+            let error = Error::step(format!("{failed} of {named} hosts failed, more than `max_fail` allows"));
+            return Err(fail(first.map_or(error.clone(), |first| error.because(first))));
+        }
+        if failed > 0 && failed == results.order.len() && !plan.keep_going {
+            let first = results.errors.values().next().cloned();
+            let error = first.unwrap_or_else(|| Error::step("no host is left"));
+            return Err(fail(error));
+        }
+        if batches.peek().is_some() {
+            if let Some(health) = &health {
+                let _: Dynamic = health.call_within_context(context, ())?;
+            }
+            pause(world, plan.pause.unwrap_or_default().0).map_err(fail)?;
+        } else if let Some(health) = &health
+            && !results.values.is_empty()
+        {
+            let _: Dynamic = health.call_within_context(context, ())?;
+        }
+    }
+    Ok(results)
+}
+
+/// A count, or a share of `all` rounded up.
+fn count(value: Option<&serde_json::Value>, all: usize, name: &str) -> Result<Option<usize>> {
+    let wrong = || Error::playbook(format!("on: `{name}` is a count such as 2 or a share such as \"25%\""));
+    let Some(value) = value else { return Ok(None) };
+    if let Some(number) = value.as_u64() {
+        return usize::try_from(number).map(Some).map_err(|_| wrong());
+    }
+    let share = value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|text| text.parse::<usize>().ok());
+    match share {
+        Some(share) if share <= 100 => Ok(Some((all * share).div_ceil(100))),
+        _ => Err(wrong()),
+    }
+}
+
+fn pause(world: &World, length: Duration) -> Result {
+    let until = std::time::Instant::now() + length;
+    while std::time::Instant::now() < until {
+        if world.fleet.is_stopped() {
+            return Err(Error::new(Kind::Interrupted, "stopped"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Runs the closure for these hosts at once, as many as the forks allow.
+fn together(context: &NativeCallContext, world: &Arc<World>, hosts: &[Host], closure: &FnPtr) -> Vec<Came> {
+    // An `on` inside an `on` runs in its caller's place: the number of threads stays what the user asked for.
+    if hosts.len() == 1 || here().host.is_some() {
+        return hosts.iter().map(|host| one(context, world, host, closure)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let came: Mutex<BTreeMap<usize, Came>> = Mutex::default();
+    let outer = here();
+    std::thread::scope(|scope| {
+        let workers = world.fleet.forks().min(hosts.len());
+        let threads: Vec<_> = (0..workers)
+            .map(|_| {
+                let work = || {
+                    at(outer.clone(), || {
+                        loop {
+                            let index = next.fetch_add(1, Ordering::Relaxed);
+                            let Some(host) = hosts.get(index) else { return };
+                            let result = one(context, world, host, closure);
+                            came.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
+                        }
+                    });
+                };
+                std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work)
+            })
+            .collect();
+        for thread in threads.into_iter().flatten() {
+            // A panic is caught where it happens; joining only waits.
+            let _ = thread.join();
+        }
+    });
+    let mut came = came.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let lost = || Came::Failed(Error::internal("the host's thread could not be started"));
+    (0..hosts.len()).map(|index| came.remove(&index).unwrap_or_else(lost)).collect()
+}
+
+/// Runs the closure for one host, and then the steps that were notified meanwhile.
+fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &FnPtr) -> Came {
+    let place = Here { host: Some(host.name.clone()), ..here() };
+    at(place, || {
+        let own = private(closure);
+        let before = fingerprint(&own);
+        let call = AssertUnwindSafe(|| own.call_within_context::<Dynamic>(context, (host.clone(),)));
+        let result = match catch_unwind(call) {
+            Ok(result) => result.map_err(|e| from_rhai(&e, context.call_source().unwrap_or_default())),
+            Err(panic) => Err(panicked(&panic)),
+        };
+        let result = match wrote_outside(context, &own, &before) {
+            Some(error) if result.is_ok() => {
+                Err(error.at(super::fault::place(context.call_source(), context.call_position())))
+            }
+            _ => result,
+        };
+        // Notified steps run also after a failure: what they are for has been changed already.
+        let reachable = !matches!(&result, Err(e) if e.kind().is_connection() || e.kind() == Kind::Interrupted || e.kind() == Kind::Unknown);
+        let flushed = if reachable { super::step::flush(host) } else { Ok(()) };
+        let _ = world;
+        match (result, flushed) {
+            (Err(error), _) if error.kind() == Kind::Unknown => Came::Unpredicted(error),
+            (Err(error), _) | (Ok(_), Err(error)) => Came::Failed(error.on(&host.name)),
+            (Ok(value), Ok(())) => Came::Value(super::closure::detach(&value)),
+        }
+    })
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text =
+        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::internal(text.unwrap_or_else(|| "a panic in the script engine".to_owned()))
+}

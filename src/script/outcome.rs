@@ -1,0 +1,84 @@
+//! What a step gives back to the script.
+
+use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
+use serde_json::{Value, json};
+
+use super::fault::throw;
+use super::value::from_json;
+use crate::change::Status;
+use crate::error::{Error, Place, Result, nearest};
+
+/// An outcome, and which step it came from.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub(super) of: crate::change::Outcome,
+    pub(super) op: String,
+    pub(super) place: Place,
+    /// What a script's own predicate said, when it gave one.
+    pub(super) changed: Option<bool>,
+}
+
+/// What every outcome has.
+const FIELDS: [&str; 5] = ["changed", "status", "diff", "reason", "digest"];
+
+impl Outcome {
+    /// Whether the step changed something, or would.
+    pub(super) fn changed(&self) -> bool {
+        self.changed.unwrap_or_else(|| self.of.status.changed())
+    }
+
+    /// What stands for it among the parameters of another step.
+    pub(super) fn stand_in(&self) -> Value {
+        let mut map = serde_json::Map::new();
+        // A step that would run leaves something nobody knows yet: different from all that was before.
+        let digest = self.of.digest.clone().unwrap_or_else(|| format!("{}:{:?}", self.op, self.of.status));
+        map.insert("digest".to_owned(), json!(digest));
+        if let Some(path) = self.of.values.get("path") {
+            map.insert("path".to_owned(), path.clone());
+        }
+        map.insert("changed".to_owned(), json!(self.changed()));
+        Value::Object(map)
+    }
+
+    fn get(&self, name: &str) -> Result<Dynamic> {
+        match name {
+            "changed" => return Ok(self.changed().into()),
+            "status" => return Ok(serde_json::to_value(self.of.status).map(|v| from_json(&v)).unwrap_or_default()),
+            "diff" => return Ok(serde_json::to_value(&self.of.diff).map(|v| from_json(&v)).unwrap_or_default()),
+            "reason" => return Ok(self.of.reason.clone().map_or(Dynamic::UNIT, Into::into)),
+            "digest" => return Ok(self.of.digest.clone().map_or(Dynamic::UNIT, Into::into)),
+            _ => {}
+        }
+        if let Some(value) = self.of.values.get(name) {
+            return Ok(from_json(value));
+        }
+        if matches!(self.of.status, Status::WouldRun | Status::Unknown | Status::WouldChange) {
+            let why = self.of.reason.clone().unwrap_or_else(|| format!("`{}` has not run", self.op));
+            return Err(Error::unknown(format!("depends on line {}: {why}", self.place.line)));
+        }
+        if self.of.status == Status::Skipped {
+            let reason = self.of.reason.clone().unwrap_or_default();
+            return Err(Error::playbook(format!("`{}` was skipped, so it has no `{name}`: {reason}", self.op)));
+        }
+        let known = FIELDS.iter().copied().chain(self.of.values.keys().map(String::as_str));
+        let error = Error::playbook(format!("the outcome of `{}` has no `{name}`", self.op));
+        Err(match nearest(name, known.clone()) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint(format!("it has {}", known.map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", "))),
+        })
+    }
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Outcome>("Outcome");
+    engine.register_indexer_get(
+        |context: NativeCallContext,
+         outcome: &mut Outcome,
+         name: &str|
+         -> std::result::Result<Dynamic, Box<EvalAltResult>> {
+            outcome.get(name).map_err(|e| throw(&context, e))
+        },
+    );
+    engine.register_fn("to_string", |outcome: &mut Outcome| format!("{}: {:?}", outcome.op, outcome.of.status));
+    engine.register_fn("to_debug", |outcome: &mut Outcome| format!("{}: {:?}", outcome.op, outcome.of.status));
+}

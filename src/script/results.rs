@@ -1,0 +1,66 @@
+//! What `on` gives back: what each host returned, or why it failed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
+
+use super::fault::throw;
+use super::host::Host;
+use super::world::World;
+use crate::error::{Error, nearest};
+
+/// The results of one `on`.
+#[derive(Clone)]
+pub(super) struct Results {
+    pub(super) world: Arc<World>,
+    pub(super) order: Vec<String>,
+    pub(super) values: BTreeMap<String, Dynamic>,
+    pub(super) errors: BTreeMap<String, Error>,
+}
+
+impl Results {
+    fn get(&self, name: &str) -> Result<Dynamic, Error> {
+        match name {
+            "ok" => return Ok(self.hosts(|host| self.values.contains_key(host)).into()),
+            "failed" => return Ok(self.hosts(|host| self.errors.contains_key(host)).into()),
+            "values" => return Ok(self.values.iter().map(|(k, v)| (k.into(), v.clone())).collect::<Map>().into()),
+            "errors" => {
+                return Ok(self
+                    .errors
+                    .iter()
+                    .map(|(k, e)| (k.into(), Dynamic::from(e.clone())))
+                    .collect::<Map>()
+                    .into());
+            }
+            _ => {}
+        }
+        if let Some(value) = self.values.get(name) {
+            return Ok(value.clone());
+        }
+        if let Some(error) = self.errors.get(name) {
+            return Err(Error::new(error.kind(), format!("`{name}` failed, so it has no result")).because(error));
+        }
+        let error = Error::playbook(format!("`{name}` is not among the hosts of this `on`"));
+        Err(match nearest(name, self.order.iter().map(String::as_str)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error,
+        })
+    }
+
+    fn hosts(&self, which: impl Fn(&str) -> bool) -> Array {
+        self.order.iter().filter(|name| which(name)).map(|name| Dynamic::from(Host::new(&self.world, name))).collect()
+    }
+}
+
+type Raised = Result<Dynamic, Box<EvalAltResult>>;
+
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Results>("Results");
+    engine.register_indexer_get(|context: NativeCallContext, results: &mut Results, name: &str| -> Raised {
+        results.get(name).map_err(|e| throw(&context, e))
+    });
+    engine.register_indexer_get(|context: NativeCallContext, results: &mut Results, host: Host| -> Raised {
+        results.get(&host.name).map_err(|e| throw(&context, e))
+    });
+}

@@ -1,0 +1,44 @@
+//! Running a playbook from its file to its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use rhai::{Dynamic, Engine, Scope};
+
+use super::engine::{STACK, engine, syntax};
+use super::fault::from_rhai;
+use super::host::Host;
+use super::world::World;
+use crate::control::Found;
+use crate::error::{Context, Error, Kind, Result};
+
+/// Runs the playbook at `path`. Blocks until it has ended, on a thread with a stack that is large enough.
+///
+/// # Errors
+/// What ended the script. Hosts that failed while others went on are in [`World::failures`].
+pub fn run(world: &Arc<World>, path: &Path) -> Result {
+    let found =
+        Found::Disk(std::path::absolute(path).or_kind(Kind::Usage, || format!("`{}` is no path", path.display()))?);
+    let world = Arc::clone(world);
+    let work = move || {
+        let engine = engine(&world);
+        let result = catch_unwind(AssertUnwindSafe(|| script(&engine, &found)));
+        let result = result.unwrap_or_else(|_| Err(Error::internal("the script engine panicked"))).map(drop);
+        // Steps outside of any `on` notify too.
+        let flushed = world.hosts_notified().iter().try_for_each(|name| super::step::flush(&Host::new(&world, name)));
+        result.and(flushed)
+    };
+    let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(STACK).spawn(work);
+    let thread = thread.or_kind(Kind::Internal, || "cannot start the script's thread".to_owned())?;
+    thread.join().unwrap_or_else(|_| Err(Error::internal("the script's thread panicked")))
+}
+
+/// Compiles and runs one script.
+pub(super) fn script(engine: &Engine, found: &Found) -> Result<Dynamic> {
+    let name = found.name();
+    let text = found.text()?;
+    let mut ast = engine.compile(&text).map_err(|e| syntax(&e, &name))?;
+    ast.set_source(name.as_str());
+    engine.eval_ast_with_scope::<Dynamic>(&mut Scope::new(), &ast).map_err(|e| from_rhai(&e, &name))
+}

@@ -1,0 +1,337 @@
+//! A call of an operation becomes a step: parameters checked and resolved, sent, told, and given back.
+
+use std::time::{Duration, Instant};
+
+use rhai::{Dynamic, EvalAltResult, FnPtr, Map as RhaiMap, NativeCallContext};
+use serde_json::{Map, Value, json};
+
+use super::fault::{place, throw};
+use super::here::here;
+use super::host::Host;
+use super::outcome::Outcome;
+use super::value::to_json;
+use crate::change::Status;
+use crate::control::{Base, Place as Resolving};
+use crate::error::{Error, Kind, Place, Result};
+use crate::event::{Step, What};
+use crate::fleet::Call;
+use crate::op::{Span, Spec};
+use crate::wire::Mode;
+
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
+
+/// Parameters that every operation takes, and that the host never sees.
+#[derive(Default)]
+struct Common {
+    attempts: u32,
+    delay: Duration,
+    notify: Option<Value>,
+    changed: Option<FnPtr>,
+    failed: Option<FnPtr>,
+}
+
+/// A step not yet sent, made by `later`.
+#[derive(Debug, Clone)]
+pub(super) struct Later {
+    pub(super) op: String,
+    pub(super) args: RhaiMap,
+}
+
+/// Runs a step and gives its outcome to the script.
+pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec, args: RhaiMap) -> Raised<Dynamic> {
+    let at = place(context.call_source(), context.call_position());
+    let prepared = prepare(context, host, spec, args);
+    let (common, args) = prepared.map_err(|e| throw(context, e.in_step(spec.name)))?;
+    let attempt = |left: u32| -> Raised<Outcome> {
+        let outcome =
+            send(host, spec, args.clone(), &at, common.notify.clone(), left).map_err(|e| throw(context, e))?;
+        judge(context, outcome, spec, &at, &common)
+    };
+    let mut left = common.attempts.max(1);
+    loop {
+        left -= 1;
+        match attempt(left) {
+            Ok(outcome) => {
+                if outcome.changed()
+                    && let Some(notify) = &common.notify
+                {
+                    host.world.notify(&host.name, notify.clone(), &at);
+                }
+                return Ok(Dynamic::from(outcome));
+            }
+            Err(error) if left > 0 && may_retry(&error) && host.world.fleet.mode() == Mode::Apply => {
+                wait(host, common.delay).map_err(|e| throw(context, e))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn may_retry(error: &EvalAltResult) -> bool {
+    let super::fault::Payload(error) = super::fault::payload(error);
+    error.is_some_and(|e| matches!(e.kind(), Kind::Step | Kind::Assertion))
+}
+
+fn wait(host: &Host, delay: Duration) -> Result {
+    let until = Instant::now() + delay;
+    while Instant::now() < until {
+        if host.world.fleet.is_stopped() {
+            return Err(Error::new(Kind::Interrupted, "stopped"));
+        }
+        std::thread::sleep(Duration::from_millis(50).min(until.saturating_duration_since(Instant::now())));
+    }
+    Ok(())
+}
+
+/// Splits off the common parameters, checks the others, and fills in what lives on this side.
+fn prepare(
+    context: &NativeCallContext,
+    host: &Host,
+    spec: &Spec,
+    mut args: RhaiMap,
+) -> Result<(Common, Map<String, Value>)> {
+    if let Some(key) = args.keys().find(|key| key.starts_with('@')) {
+        return Err(Error::playbook(format!("{}: unknown field `{key}`", spec.name)));
+    }
+    let mut common = Common::default();
+    if let Some(retry) = args.remove("retry") {
+        let retry = to_json(&retry)?;
+        let number = |name: &str| retry.get(name).and_then(Value::as_u64);
+        common.attempts = u32::try_from(number("attempts").unwrap_or(3)).unwrap_or(u32::MAX);
+        let delay: Span = serde_json::from_value(retry.get("delay").cloned().unwrap_or(json!(1)))
+            .map_err(|e| Error::playbook(format!("{}: `retry.delay`: {e}", spec.name)))?;
+        common.delay = delay.0;
+    }
+    let closure = |value: Option<Dynamic>, name: &str| match value {
+        None => Ok(None),
+        Some(value) if value.is_fnptr() => Ok(Some(value.cast::<FnPtr>())),
+        Some(_) => Err(Error::playbook(format!("{}: `{name}` must be a closure that takes the outcome", spec.name))),
+    };
+    common.changed = closure(args.remove("changed"), "changed")?;
+    common.failed = closure(args.remove("failed"), "failed")?;
+    let notify = args.remove("notify");
+    let base = Base::of(context.call_source().unwrap_or_default());
+    if let Some(notify) = notify {
+        let Some(later) = notify.clone().try_cast::<Later>() else {
+            return Err(Error::playbook(format!("{}: `notify` must be a step made by `later(…)`", spec.name)));
+        };
+        let spec = crate::ops::find(&later.op)?;
+        let args = resolved(host, spec, &later.args, &base)?;
+        let subject = subject_of(spec, &args);
+        common.notify = Some(json!({ "op": later.op, "subject": subject, "args": args, "user": host.user }));
+    }
+    if common.failed.is_some() && (spec.name == "run" || spec.name == "shell") {
+        // The closure decides, so no exit status is a fault by itself.
+        args.entry("ok".into()).or_insert_with(|| (0..=255_i64).map(Dynamic::from).collect::<Vec<_>>().into());
+    }
+    Ok((common, resolved(host, spec, &args, &base)?))
+}
+
+fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map<String, Value>> {
+    let Value::Object(args) = to_json(&Dynamic::from(args.clone()))? else {
+        return Err(Error::internal("parameters that are no map"));
+    };
+    // Absent and `()` are the same: a script can pass on what it was not given.
+    let args: Map<String, Value> = args.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let checked = (spec.check)(Value::Object(args.clone())).map_err(|e| did_you_mean(e, spec))?;
+    drop(checked);
+    let mut args = args;
+    let world = &host.world;
+    let mut names = world.vars(&host.name);
+    names.insert("host".to_owned(), host.to_json());
+    world.control.resolve(
+        spec.name,
+        &mut args,
+        &Resolving { base: base.clone(), names: &names, host: &host.name, mode: world.fleet.mode() },
+    )?;
+    Ok(args)
+}
+
+/// Adds the nearest parameter to an error about an unknown one.
+fn did_you_mean(error: Error, spec: &Spec) -> Error {
+    let message = error.message().to_owned();
+    let Some(unknown) = message.split("unknown field `").nth(1).and_then(|rest| rest.split('`').next()) else {
+        return error;
+    };
+    let known: Vec<String> = crate::ops::parameters(spec).into_iter().map(|p| p.name).collect();
+    let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
+    let error = match crate::error::nearest(unknown, known.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    };
+    error.hint(format!("`mk doc {}` lists its parameters", spec.name))
+}
+
+/// Sends a step and tells what came of it.
+fn send(
+    host: &Host,
+    spec: &Spec,
+    args: Map<String, Value>,
+    at: &Place,
+    notify: Option<Value>,
+    left: u32,
+) -> Result<Outcome> {
+    let world = &host.world;
+    let step = Step {
+        id: world.fleet.next_id(),
+        host: host.name.clone(),
+        op: spec.name.to_owned(),
+        subject: subject_of(spec, &args),
+        user: host.user.clone(),
+        place: Some(at.clone()),
+        task: here().task,
+    };
+    world.events.tell(What::StepStarted { step: step.clone() });
+    let begun = Instant::now();
+    let call = Call {
+        host: host.name.clone(),
+        step: step.clone(),
+        args: Value::Object(args),
+        mode: world.fleet.mode(),
+        notify,
+        settles: None,
+        stream: world.settings.stream,
+    };
+    let result = if spec.name == "raw" { super::globals::raw(host, &call) } else { world.fleet.call(&call) };
+    let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match result {
+        Ok(mut outcome) => {
+            world.control.kept(&call.args, &mut outcome)?;
+            let op = step.op.clone();
+            world.events.tell(What::StepDone { step, outcome: outcome.clone(), took });
+            Ok(Outcome { of: outcome, op, place: at.clone(), changed: None })
+        }
+        Err(error) => {
+            let error = error.in_step(spec.name).at(at.clone());
+            let told = error.clone();
+            if left > 0 && error.kind() == Kind::Step {
+                world.events.tell(What::Retry { step, error: told, left });
+            } else {
+                world.events.tell(What::StepFailed { step, error: told, took });
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Lets the script's own predicates decide whether a step changed something or failed.
+fn judge(
+    context: &NativeCallContext,
+    mut outcome: Outcome,
+    spec: &Spec,
+    at: &Place,
+    common: &Common,
+) -> Raised<Outcome> {
+    let ran = matches!(outcome.of.status, Status::Changed | Status::Ok | Status::Read);
+    let ask = |closure: &FnPtr, name: &str| -> Raised<bool> {
+        let answer: Dynamic = closure.call_within_context(context, (outcome.clone(),))?;
+        answer.as_bool().map_err(|kind| {
+            throw(
+                context,
+                Error::playbook(format!("{}: `{name}` must answer true or false, not {kind}", spec.name))
+                    .at(at.clone()),
+            )
+        })
+    };
+    if let Some(closure) = common.failed.as_ref().filter(|_| ran)
+        && ask(closure, "failed")?
+    {
+        let values = &outcome.of.values;
+        let text = |name: &str| values.get(name).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+        let error =
+            Error::step(format!("{}: its `failed` condition holds", spec.name)).at(at.clone()).in_step(spec.name);
+        let said = if text("stderr").is_empty() { text("stdout") } else { text("stderr") };
+        return Err(throw(context, if said.is_empty() { error } else { error.note(said) }));
+    }
+    if let Some(closure) = common.changed.as_ref().filter(|_| ran) {
+        outcome.changed = Some(ask(closure, "changed")?);
+    }
+    Ok(outcome)
+}
+
+/// What a step is about, for people.
+fn subject_of(spec: &Spec, args: &Map<String, Value>) -> String {
+    let shown = match args.get(spec.subject) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(words)) => words
+            .iter()
+            .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    };
+    let line = shown.lines().next().unwrap_or_default();
+    let short: String = line.chars().take(100).collect();
+    if short.len() < shown.len() { format!("{short}…") } else { short }
+}
+
+/// Runs the steps that were notified on a host, each once.
+pub(super) fn flush(host: &Host) -> Result {
+    let world = &host.world;
+    for (notified, at) in world.take_notified(&host.name) {
+        let text = |field: &str| notified.get(field).and_then(Value::as_str).map(str::to_owned);
+        let op = text("op").unwrap_or_default();
+        let step = Step {
+            id: world.fleet.next_id(),
+            host: host.name.clone(),
+            op: op.clone(),
+            subject: text("subject").unwrap_or_default(),
+            user: text("user"),
+            place: Some(at.clone()),
+            task: here().task,
+        };
+        let call = Call {
+            host: host.name.clone(),
+            step: step.clone(),
+            args: notified.get("args").cloned().unwrap_or_default(),
+            mode: world.fleet.mode(),
+            notify: None,
+            settles: Some(notified.clone()),
+            stream: world.settings.stream,
+        };
+        world.events.tell(What::StepStarted { step: step.clone() });
+        let begun = Instant::now();
+        let result = world.fleet.call(&call);
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match result {
+            Ok(outcome) => world.events.tell(What::StepDone { step, outcome, took }),
+            Err(error) => {
+                let error = error.in_step(op).at(at);
+                world.events.tell(What::StepFailed { step, error: error.clone(), took });
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The facts of a host, read once a run.
+pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<String, Value>> {
+    let at = place(context.call_source(), context.call_position());
+    host.world.facts(&host.name, || {
+        let spec = crate::ops::find("facts")?;
+        Ok(send(host, spec, Map::new(), &at, None, 0)?.of.values)
+    })
+}
+
+/// Runs one operation on a host outside any script: what `mk do` does.
+///
+/// # Errors
+/// The step's fault.
+pub fn ad_hoc(
+    world: &std::sync::Arc<super::World>,
+    host: &str,
+    op: &str,
+    args: Map<String, Value>,
+    base: &std::path::Path,
+) -> Result<crate::change::Outcome> {
+    let host = Host::new(world, host);
+    let spec = crate::ops::find(op)?;
+    let args = super::value::from_map(&args);
+    let base = Base::File(base.join("command-line"));
+    let args = resolved(&host, spec, &args, &base)?;
+    let at = Place::new("command line", 0, 0);
+    Ok(send(&host, spec, args, &at, None, 0)?.of)
+}

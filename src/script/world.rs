@@ -1,0 +1,141 @@
+//! What every part of a running playbook shares.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+
+use crate::control::Control;
+use crate::error::{Error, Place, Result};
+use crate::event::{Events, What};
+use crate::fleet::Fleet;
+use crate::inventory::Inventory;
+
+/// What the command line decided.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The hosts that `on` may run on; `None` for all.
+    pub limit: Option<BTreeSet<String>>,
+    /// The tasks to run; empty for all.
+    pub tags: Vec<String>,
+    /// Pass the output of commands on while they run.
+    pub stream: bool,
+}
+
+/// A run in progress.
+pub struct World {
+    /// The hosts and the way to them.
+    pub fleet: Fleet,
+    /// This side's half of the operations.
+    pub control: Arc<Control>,
+    /// Hosts, groups and variables.
+    pub inventory: Arc<Inventory>,
+    /// Where happenings are told.
+    pub events: Events,
+    /// What the command line decided.
+    pub settings: Settings,
+    failed: Mutex<BTreeMap<String, Error>>,
+    unpredicted: Mutex<BTreeMap<String, Error>>,
+    notified: Mutex<BTreeMap<String, Vec<(Value, Place)>>>,
+    facts: Mutex<BTreeMap<String, Map<String, Value>>>,
+}
+
+impl World {
+    /// A run that has not begun.
+    pub fn new(
+        fleet: Fleet,
+        control: Arc<Control>,
+        inventory: Arc<Inventory>,
+        events: Events,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            fleet,
+            control,
+            inventory,
+            events,
+            settings,
+            failed: Mutex::default(),
+            unpredicted: Mutex::default(),
+            notified: Mutex::default(),
+            facts: Mutex::default(),
+        }
+    }
+
+    /// Whether a host takes part in the `on`s that are still to come.
+    pub fn takes_part(&self, host: &str) -> bool {
+        let within = self.settings.limit.as_ref().is_none_or(|limit| limit.contains(host));
+        within && !lock(&self.failed).contains_key(host) && !lock(&self.unpredicted).contains_key(host)
+    }
+
+    /// Takes a host out of the rest of the run.
+    pub fn fail(&self, host: &str, error: &Error) {
+        if lock(&self.failed).insert(host.to_owned(), error.clone()).is_none() {
+            self.events.tell(What::HostFailed { host: host.to_owned(), error: error.clone() });
+        }
+    }
+
+    /// Ends the prediction of a host in a check.
+    pub fn unpredict(&self, host: &str, error: &Error) {
+        if lock(&self.unpredicted).insert(host.to_owned(), error.clone()).is_none() {
+            let (reason, place) = (error.to_string(), error.place().cloned());
+            self.events.tell(What::Unpredicted { host: host.to_owned(), reason, place });
+        }
+    }
+
+    /// The hosts that failed, and why.
+    pub fn failures(&self) -> BTreeMap<String, Error> {
+        lock(&self.failed).clone()
+    }
+
+    /// Why a host is out of the run.
+    pub fn failure(&self, host: &str) -> Option<Error> {
+        lock(&self.failed).get(host).cloned()
+    }
+
+    /// Remembers a step to run on a host at the end of its `on`; the same step only once, wherever it was notified.
+    pub fn notify(&self, host: &str, step: Value, place: &Place) {
+        let mut notified = lock(&self.notified);
+        let steps = notified.entry(host.to_owned()).or_default();
+        if !steps.iter().any(|(known, _)| *known == step) {
+            steps.push((step, place.clone()));
+        }
+    }
+
+    /// Takes the steps that were notified for a host.
+    pub fn take_notified(&self, host: &str) -> Vec<(Value, Place)> {
+        lock(&self.notified).remove(host).unwrap_or_default()
+    }
+
+    /// The hosts that have notified steps.
+    pub fn hosts_notified(&self) -> Vec<String> {
+        lock(&self.notified).keys().cloned().collect()
+    }
+
+    /// The facts of a host, read once a run by `read`.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn facts(&self, host: &str, read: impl FnOnce() -> Result<Map<String, Value>>) -> Result<Map<String, Value>> {
+        if let Some(known) = lock(&self.facts).get(host) {
+            return Ok(known.clone());
+        }
+        let facts = read()?;
+        lock(&self.facts).insert(host.to_owned(), facts.clone());
+        Ok(facts)
+    }
+
+    /// Forgets the facts of a host: after a reboot they are others.
+    pub fn forget_facts(&self, host: &str) {
+        lock(&self.facts).remove(host);
+    }
+
+    /// The variables of a host; those of everything for a host that is not in the inventory.
+    pub fn vars(&self, host: &str) -> Map<String, Value> {
+        self.inventory.vars(host).unwrap_or_else(|_| self.inventory.vars_of_all())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,47 @@
+//! One connection a host, over SSH or to this machine. It carries bytes and knows no operation.
+//!
+//! A [`Dialer`] holds what the hosts of a run have in common: the options, what `ssh -G` said, unlocked
+//! keys, and the connections to jump hosts. It makes one [`Connection`] a host, and a connection makes
+//! any number of [`Process`]es, each with its own stdin, stdout and stderr.
+//!
+//! - `dialer`: tries the ways into a host in turn and names what failed
+//! - `settings`, `config`: what the user's SSH configuration says, as `ssh -G` resolves it
+//! - `route`: way, command line and configuration together: where to connect, through what
+//! - `stream`: the bytes below SSH: TCP, a proxy command, a channel through a jump host
+//! - `session`: the handshake, channels, keepalive; `channel`: one command on a channel
+//! - `trust`, `known_hosts`, `remember`: whether a host key is the right one
+//! - `auth`, `credentials`, `keys`: logging in
+//! - `local`: processes on this machine; the only place in mk that starts a shell
+//!
+//! What it deliberately does not know: frames, operations, and how anything is shown. It never prints.
+//! Questions (a passphrase, a password) go through [`Prompt`]; remarks are left in [`Dialer::notices`].
+
+mod auth;
+mod channel;
+mod config;
+mod connection;
+mod credentials;
+mod dialer;
+mod jumps;
+mod keys;
+mod known_hosts;
+mod local;
+mod options;
+mod process;
+mod remember;
+mod route;
+mod scan;
+mod session;
+mod settings;
+mod stream;
+mod trust;
+
+#[cfg(test)]
+mod tests;
+
+pub use connection::Connection;
+pub use dialer::{Dialer, Hops};
+pub use known_hosts::{Known, Verdict};
+pub use options::{HostKeyPolicy, NoPrompt, Options, Prompt, Question};
+pub use process::{End, Exit, Process, Ran, Reader, Writer};
+pub use scan::ScannedKey;

@@ -1,0 +1,2 @@
+//! Tests against the lab's real hosts. They need it to be up: `mk run playbooks/lab/up.rhai -i inventories/lab`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
