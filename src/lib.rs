@@ -4,8 +4,8 @@
 //! `tests/architecture.rs` holds that.
 //!
 //! - [`error`]: what can go wrong, as data. Knows nothing of terminals or remedies.
-//! - [`secret`]: the values that must never be shown, and the masking of every text that leaves.
 //! - [`change`]: states, their differences and the outcome of a step. Does no I/O.
+//! - [`secret`]: the values that must never be shown, and the masking of every text that leaves.
 //! - [`wire`]: frames between the control side and an agent. Knows nothing of what they mean.
 //! - [`sys`]: what an operation may see of a host (`Probe`) and do to it (`Hands`).
 //! - [`op`]: the three kinds of operation and the one loop that runs them. Knows no operation by name.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::op::Span;
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// An automation engine whose playbooks are Rhai scripts.
@@ -100,6 +101,9 @@ pub struct Connecting {
     /// Show also what did not change; twice: what commands print.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How long to wait for a host that another run has, such as 30s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span, env = "MK_LOCK_WAIT")]
+    pub lock_wait: Span,
     /// End with status 3 when a check finds changes.
     #[arg(long)]
     pub exit_code: bool,
@@ -145,6 +149,10 @@ pub struct Do {
     pub common: Common,
     #[command(flatten)]
     pub connecting: Connecting,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "a time such as 30s or 5m".to_owned())
 }
 
 /// Prints completions.

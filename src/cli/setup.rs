@@ -125,6 +125,7 @@ pub(super) fn world(
         mode: if connecting.check { Mode::Check } else { Mode::Apply },
         start_limit: START_LIMIT,
         holder: holder(),
+        lock_wait: connecting.lock_wait.0,
     };
     let handle = runtime.handle().clone();
     let fleet = Fleet::new(

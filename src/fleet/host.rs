@@ -92,7 +92,7 @@ impl Slot {
 
     async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
         if call.mode == Mode::Apply {
-            talk.lock(&fleet.options.holder).await?;
+            talk.lock(&fleet.options.holder, fleet.options.lock_wait).await?;
         }
         let mut args = call.args.clone();
         let secret = fleet.control.secrets.reveal(&mut args);

@@ -87,6 +87,8 @@ pub struct Options {
     pub start_limit: Duration,
     /// Who holds the locks, for whoever meets them.
     pub holder: String,
+    /// How long to wait for a host that another run has.
+    pub lock_wait: Duration,
 }
 
 /// The hosts of a run.

@@ -20,6 +20,9 @@ const PING: Duration = Duration::from_secs(15);
 /// Without a word from an agent for this long, its host is taken for lost.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// How often a lock that another run has is tried again.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
 type Writer = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
 /// How many frames and bytes went each way.
@@ -91,26 +94,28 @@ impl Talk {
         Stopper(Arc::clone(&self.writer))
     }
 
-    /// Takes the host's lock.
-    pub async fn lock(&mut self, holder: &str) -> Result {
-        if self.locked {
-            return Ok(());
-        }
-        self.say(&ToAgent::Lock { holder: holder.to_owned() }).await?;
-        loop {
-            match self.message().await? {
-                FromAgent::Locked { holder: None } => {
-                    self.locked = true;
-                    return Ok(());
+    /// Takes the host's lock, waiting for another run to end for at most `wait`.
+    pub async fn lock(&mut self, holder: &str, wait: Duration) -> Result {
+        let until = tokio::time::Instant::now() + wait;
+        while !self.locked {
+            self.say(&ToAgent::Lock { holder: holder.to_owned() }).await?;
+            let other = loop {
+                match self.message().await? {
+                    FromAgent::Locked { holder } => break holder,
+                    FromAgent::Pong => {}
+                    _ => return Err(protocol("the agent answered something else than the lock")),
                 }
-                FromAgent::Locked { holder: Some(other) } => {
+            };
+            match other {
+                None => self.locked = true,
+                Some(_) if tokio::time::Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
+                Some(other) => {
                     return Err(Error::new(Kind::Locked, format!("another run has this host: {other}"))
-                        .hint("wait for it to end, or end it"));
+                        .hint("wait for it to end, or let mk wait: `--lock-wait 5m`"));
                 }
-                FromAgent::Pong => {}
-                _ => return Err(protocol("the agent answered something else than the lock")),
             }
         }
+        Ok(())
     }
 
     /// Runs one step and gives its outcome.

@@ -7,16 +7,21 @@ mod block;
 mod cert;
 mod copy;
 mod dir;
+mod facts;
 mod file;
 mod group;
+mod hostname;
 mod line;
+mod pkg;
 mod run;
 mod shell;
+mod sysctl;
 mod systemd;
 mod template;
 #[cfg(test)]
 mod tests;
 mod user;
+mod wait;
 
 use crate::error::{Error, Result, nearest};
 use crate::op;
@@ -29,14 +34,19 @@ pub static OPS: &[Spec] = &[
     op::resource::<cert::Cert>(),
     op::resource::<copy::Copy>(),
     op::resource::<dir::Dir>(),
+    op::fact::<facts::Facts>(),
     op::resource::<file::File>(),
     op::resource::<group::Group>(),
+    op::resource::<hostname::Hostname>(),
     op::resource::<line::Line>(),
+    op::resource::<pkg::Pkg>(),
     op::action::<run::Run>(),
     op::action::<shell::Shell>(),
+    op::resource::<sysctl::Sysctl>(),
     op::resource::<systemd::Systemd>(),
     op::resource::<template::Template>(),
     op::resource::<user::User>(),
+    op::action::<wait::Wait>(),
 ];
 
 /// The operation of that name.

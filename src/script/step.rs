@@ -55,7 +55,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
                 if outcome.changed()
                     && let Some(notify) = &common.notify
                 {
-                    host.world.notify(&host.name, notify.clone());
+                    host.world.notify(&host.name, notify.clone(), &at);
                 }
                 return Ok(Dynamic::from(outcome));
             }
@@ -119,9 +119,7 @@ fn prepare(
         let spec = crate::ops::find(&later.op)?;
         let args = resolved(host, spec, &later.args, &base)?;
         let subject = subject_of(spec, &args);
-        common.notify = Some(
-            json!({ "op": later.op, "subject": subject, "args": args, "user": host.user, "file": at.file, "line": at.line }),
-        );
+        common.notify = Some(json!({ "op": later.op, "subject": subject, "args": args, "user": host.user }));
     }
     if common.failed.is_some() && (spec.name == "run" || spec.name == "shell") {
         // The closure decides, so no exit status is a fault by itself.
@@ -273,11 +271,9 @@ fn subject_of(spec: &Spec, args: &Map<String, Value>) -> String {
 /// Runs the steps that were notified on a host, each once.
 pub(super) fn flush(host: &Host) -> Result {
     let world = &host.world;
-    for notified in world.take_notified(&host.name) {
+    for (notified, at) in world.take_notified(&host.name) {
         let text = |field: &str| notified.get(field).and_then(Value::as_str).map(str::to_owned);
         let op = text("op").unwrap_or_default();
-        let line = usize::try_from(notified.get("line").and_then(Value::as_u64).unwrap_or(0)).unwrap_or(0);
-        let at = Place::new(text("file").unwrap_or_default(), line, 0);
         let step = Step {
             id: world.fleet.next_id(),
             host: host.name.clone(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use crate::control::Control;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::event::{Events, What};
 use crate::fleet::Fleet;
 use crate::inventory::Inventory;
@@ -36,7 +36,7 @@ pub struct World {
     pub settings: Settings,
     failed: Mutex<BTreeMap<String, Error>>,
     unpredicted: Mutex<BTreeMap<String, Error>>,
-    notified: Mutex<BTreeMap<String, Vec<Value>>>,
+    notified: Mutex<BTreeMap<String, Vec<(Value, Place)>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
 }
 
@@ -93,17 +93,17 @@ impl World {
         lock(&self.failed).get(host).cloned()
     }
 
-    /// Remembers a step to run on a host at the end of its `on`; the same step only once.
-    pub fn notify(&self, host: &str, step: Value) {
+    /// Remembers a step to run on a host at the end of its `on`; the same step only once, wherever it was notified.
+    pub fn notify(&self, host: &str, step: Value, place: &Place) {
         let mut notified = lock(&self.notified);
         let steps = notified.entry(host.to_owned()).or_default();
-        if !steps.contains(&step) {
-            steps.push(step);
+        if !steps.iter().any(|(known, _)| *known == step) {
+            steps.push((step, place.clone()));
         }
     }
 
     /// Takes the steps that were notified for a host.
-    pub fn take_notified(&self, host: &str) -> Vec<Value> {
+    pub fn take_notified(&self, host: &str) -> Vec<(Value, Place)> {
         lock(&self.notified).remove(host).unwrap_or_default()
     }
 

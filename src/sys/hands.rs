@@ -89,6 +89,14 @@ impl<'a> Hands<'a> {
         }
     }
 
+    /// Writes a value into a file of the kernel's, which takes it as it comes and has no whole to replace.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_kernel(&self, path: &Path, value: &str) -> Result {
+        fs::write(path, format!("{value}\n")).or_step(|| format!("cannot write `{value}` to `{}`", path.display()))
+    }
+
     /// Sets owner, group and mode of what is at a path.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! What systemd says of a unit, and what it means.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys::{Command, Probe};
 
 /// What is asked for, all at once.
@@ -22,6 +23,10 @@ impl Shown {
     /// # Errors
     /// When there is no systemd to answer.
     pub fn ask(probe: &Probe, unit: &str) -> Result<Self> {
+        // What the systemd library itself looks at; the command line's own words for it say less.
+        if !Path::new("/run/systemd/system").is_dir() {
+            return Err(Error::step("systemd does not run on this host"));
+        }
         let command = Command::parsed(["systemctl", "show", unit, "--no-pager", &format!("--property={PROPERTIES}")]);
         let ran = probe.observe(&command)?;
         if ran.success() { Ok(Self::parse(&ran.text())) } else { Err(command.failure(&ran)) }

@@ -1,0 +1,367 @@
+//! `pkg`: packages of the distribution.
+
+mod apt;
+mod wanted;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use self::wanted::{Wanted, fits};
+use crate::change::{Change, digest};
+use crate::error::{Error, Result};
+use crate::op::{Danger, Effects, Example, Operation, Resource, Span};
+use crate::sys::{Effect, Hands, Probe};
+
+/// Installs, upgrades or removes packages, with what the host has for that: apt, for now.
+///
+/// Nothing is asked: settings files changed by hand are kept, and what a package wants to know gets its
+/// default. An interrupted installation is finished first. Packages are never cut in half: once begun, the
+/// work goes on even when the connection is lost. The outcome has `versions`, by name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Pkg {
+    /// One name or a list of them. `"name=1.2*"` asks for a version; `*` stands for anything.
+    pub names: Names,
+    /// `"present"`, `"latest"` or `"absent"`.
+    #[serde(default)]
+    pub state: PkgState,
+    /// Fetch the lists of packages first when they are older than this and something is to be installed.
+    /// One day by default. `"latest"` fetches them whenever they are older.
+    #[serde(default = "one_day")]
+    pub update: Span,
+    /// Also install what the packages recommend.
+    #[serde(default)]
+    pub recommends: bool,
+    /// Remove the packages' settings files with them.
+    #[serde(default)]
+    pub purge: bool,
+    /// How long to wait for another program that holds the package database. Two minutes by default.
+    #[serde(default = "two_minutes")]
+    pub lock_timeout: Span,
+}
+
+/// One name or several.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "a package's name or a list of names")]
+pub enum Names {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+/// How packages are to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PkgState {
+    /// Installed, in whatever version.
+    #[default]
+    Present,
+    /// Installed, in the newest version that the host can get.
+    Latest,
+    /// Not installed.
+    Absent,
+}
+
+/// The age of the package lists when nothing is said.
+fn one_day() -> Span {
+    Span::secs(86_400)
+}
+
+/// The patience with others when nothing is said.
+fn two_minutes() -> Span {
+    Span::secs(120)
+}
+
+/// How each package is or should be, in a word: `installed`, `absent`, or a version where one is asked for.
+///
+/// When the newest version is wanted, the age of the lists is part of the state: old lists do not know it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Packages {
+    #[serde(flatten)]
+    words: BTreeMap<String, String>,
+    /// The versions found; what they are to be is mostly left to the host, so they are not compared.
+    #[serde(skip)]
+    versions: BTreeMap<String, String>,
+}
+
+/// A package as the host has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    /// Not there.
+    Absent,
+    /// Removed, but its settings files are still there.
+    Leftovers,
+    /// There, in this version.
+    Installed(String),
+    /// Begun and not finished.
+    Broken,
+    /// Not itself, but another package stands in for it.
+    Provided,
+}
+
+/// What hosts have to install packages with. Another one is another file and a line in each `match`.
+#[derive(Debug, Clone, Copy)]
+enum Provider {
+    Apt,
+}
+
+/// What a provider has to know of a wish.
+#[derive(Debug)]
+struct Job<'a> {
+    wanted: Vec<Wanted>,
+    wish: &'a Pkg,
+}
+
+impl Provider {
+    fn of(probe: &Probe) -> Result<Self> {
+        match probe.program("apt-get") {
+            Some(_) => Ok(Self::Apt),
+            None => {
+                Err(Error::step("no program to install packages with is known on this host").hint("mk knows `apt-get`"))
+            }
+        }
+    }
+
+    fn found(self, probe: &Probe, wanted: &[Wanted]) -> Result<BTreeMap<String, Found>> {
+        match self {
+            Self::Apt => apt::found(probe, wanted),
+        }
+    }
+
+    /// The newest versions that the host can get, by name.
+    fn newest(self, probe: &Probe, wanted: &[Wanted]) -> Result<BTreeMap<String, String>> {
+        match self {
+            Self::Apt => apt::newest(probe, wanted),
+        }
+    }
+
+    fn lists_are_old(self, probe: &Probe, job: &Job) -> bool {
+        match self {
+            Self::Apt => apt::lists_are_old(probe, job.wish.update.0),
+        }
+    }
+
+    /// Whether installing can work, without doing it.
+    fn rehearse(self, probe: &Probe, job: &Job) -> Result {
+        match self {
+            Self::Apt => apt::rehearse(probe, job),
+        }
+    }
+
+    fn install(self, hands: &Hands, job: &Job) -> Result {
+        match self {
+            Self::Apt => apt::install(hands, job),
+        }
+    }
+
+    fn remove(self, hands: &Hands, job: &Job) -> Result {
+        match self {
+            Self::Apt => apt::remove(hands, job),
+        }
+    }
+}
+
+/// What the age of the lists is called among the packages; no package can be called so.
+const LISTS: &str = "package lists";
+
+impl Pkg {
+    fn names(&self) -> &[String] {
+        match &self.names {
+            Names::One(name) => std::slice::from_ref(name),
+            Names::Many(names) => names,
+        }
+    }
+
+    fn wanted(&self) -> Result<Vec<Wanted>> {
+        let parse = |text: &String| {
+            Wanted::parse(text).ok_or_else(|| Error::playbook(format!("`{text}` cannot be the name of a package")))
+        };
+        self.names().iter().map(parse).collect()
+    }
+
+    /// The word for a package that is as wished.
+    fn word(&self, wanted: &Wanted) -> String {
+        match (self.state, &wanted.version) {
+            (PkgState::Absent, _) => "absent".to_owned(),
+            (PkgState::Latest, _) => "latest".to_owned(),
+            (PkgState::Present, None) => "installed".to_owned(),
+            (PkgState::Present, Some(version)) => version.clone(),
+        }
+    }
+
+    /// The word for a package as it was found.
+    fn found(&self, wanted: &Wanted, found: &Found, newest: Option<&String>) -> String {
+        let absent = self.state == PkgState::Absent;
+        match (found, &wanted.version) {
+            (Found::Leftovers, _) if absent && self.purge => "its settings files".to_owned(),
+            (Found::Absent | Found::Leftovers, _) => "absent".to_owned(),
+            // What stands in for it is not it when it is to be gone.
+            (Found::Provided, _) if absent => "absent".to_owned(),
+            (Found::Provided, _) => self.word(wanted),
+            (Found::Broken, _) => "not completely installed".to_owned(),
+            (Found::Installed(_), _) if absent => "installed".to_owned(),
+            (Found::Installed(version), _) if self.state == PkgState::Latest => {
+                if newest.is_none_or(|newest| newest == version) { "latest".to_owned() } else { version.clone() }
+            }
+            (Found::Installed(version), Some(pattern)) => {
+                if fits(version, pattern) {
+                    pattern.clone()
+                } else {
+                    version.clone()
+                }
+            }
+            (Found::Installed(_), None) => "installed".to_owned(),
+        }
+    }
+
+    /// The packages that are not as wished.
+    fn job(&self, differs: impl Fn(&str) -> bool) -> Result<Job<'_>> {
+        let wanted = self.wanted()?.into_iter().filter(|wanted| differs(&wanted.name)).collect();
+        Ok(Job { wanted, wish: self })
+    }
+}
+
+impl Operation for Pkg {
+    const NAME: &'static str = "pkg";
+    const SUBJECT: &'static str = "names";
+    const DANGER: Danger = Danger::Destroy;
+    const EXAMPLES: &'static [Example] = &[
+        Example { title: "Some packages.", code: r#"host.pkg(["socat", "conntrack", "ipset"]);"# },
+        Example { title: "A version, whatever its revision.", code: r#"host.pkg("tree=2.*", #{ update: "1h" });"# },
+        Example { title: "Gone, with its settings.", code: r#"host.pkg("tree", #{ state: "absent", purge: true });"# },
+    ];
+
+    fn validate(&self) -> Result {
+        if self.names().is_empty() {
+            return Err(Error::playbook("`names` is empty"));
+        }
+        let versioned = self.wanted()?.into_iter().find(|wanted| wanted.version.is_some());
+        match versioned {
+            Some(wanted) if self.state != PkgState::Present => Err(Error::playbook(format!(
+                "a version of `{}` can only be asked for with `state: \"present\"`",
+                wanted.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Resource for Pkg {
+    type State = Packages;
+
+    fn actual(&self, probe: &Probe) -> Result<Option<Packages>> {
+        let provider = Provider::of(probe)?;
+        let wanted = self.wanted()?;
+        let found = provider.found(probe, &wanted)?;
+        let newest = if self.state == PkgState::Latest { provider.newest(probe, &wanted)? } else { BTreeMap::new() };
+        let word = |wanted: &Wanted| {
+            let planned = match probe.planned_package(&wanted.name) {
+                Some(true) => {
+                    Some(self.word(wanted)).filter(|_| self.state != PkgState::Absent).or(Some("installed".into()))
+                }
+                Some(false) => Some("absent".to_owned()),
+                None => None,
+            };
+            let found = found.get(&wanted.name).unwrap_or(&Found::Absent);
+            planned.unwrap_or_else(|| self.found(wanted, found, newest.get(&wanted.name)))
+        };
+        let mut words: BTreeMap<String, String> =
+            wanted.iter().map(|wanted| (wanted.name.clone(), word(wanted))).collect();
+        let job = self.job(|name| wanted.iter().any(|w| w.name == name && words.get(name) != Some(&self.word(w))))?;
+        if self.state == PkgState::Latest {
+            let age = if provider.lists_are_old(probe, &job) { "old" } else { "fresh" };
+            words.insert(LISTS.to_owned(), age.to_owned());
+        }
+        if probe.is_check() && self.state != PkgState::Absent && !job.wanted.is_empty() {
+            provider.rehearse(probe, &job)?;
+        }
+        let version = |(name, found): (String, Found)| match found {
+            Found::Installed(version) => Some((name, version)),
+            _ => None,
+        };
+        let versions = found.into_iter().filter_map(version).collect();
+        Ok(Some(Packages { words, versions }))
+    }
+
+    fn desired(&self, _actual: Option<&Packages>) -> Result<Option<Packages>> {
+        let mut words: BTreeMap<String, String> =
+            self.wanted()?.iter().map(|wanted| (wanted.name.clone(), self.word(wanted))).collect();
+        if self.state == PkgState::Latest {
+            words.insert(LISTS.to_owned(), "fresh".to_owned());
+        }
+        Ok(Some(Packages { words, versions: BTreeMap::new() }))
+    }
+
+    fn fix(&self, hands: &Hands, change: &Change<Packages>) -> Result {
+        let provider = Provider::of(hands)?;
+        // With fresh lists any of them may turn out not to be the newest.
+        let all = self.state == PkgState::Latest && change.has(LISTS);
+        let job = self.job(|name| all || change.has(name))?;
+        if self.state == PkgState::Absent { provider.remove(hands, &job) } else { provider.install(hands, &job) }
+    }
+
+    fn effects(&self, desired: Option<&Packages>) -> Effects {
+        let names =
+            desired.iter().flat_map(|packages| packages.words.keys()).filter(|name| *name != LISTS).cloned().collect();
+        vec![if self.state == PkgState::Absent { Effect::PackagesGone(names) } else { Effect::Packages(names) }]
+    }
+
+    fn digest(&self, actual: Option<&Packages>) -> Option<String> {
+        // Another version is another program, though nothing about the wish has changed.
+        let versions = &actual?.versions;
+        (!versions.is_empty()).then(|| digest(format!("{versions:?}").as_bytes()))
+    }
+
+    fn values(&self, actual: Option<&Packages>) -> Map<String, Value> {
+        let versions =
+            actual.map(|packages| packages.versions.iter().map(|(name, v)| (name.clone(), v.clone().into())));
+        Map::from_iter([("versions".to_owned(), versions.into_iter().flatten().collect::<Map<_, _>>().into())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::op::contract::refusal;
+
+    fn pkg(args: Value) -> Pkg {
+        serde_json::from_value(args).unwrap()
+    }
+
+    #[test]
+    fn what_was_found_is_put_in_the_words_of_the_wish() {
+        let installed = Found::Installed("2.1-3".into());
+        let word = |args: Value, found: &Found, newest: Option<&str>| {
+            let pkg = pkg(args);
+            pkg.found(&pkg.wanted().unwrap()[0], found, newest.map(str::to_owned).as_ref())
+        };
+        assert_eq!(word(json!({ "names": "a" }), &installed, None), "installed");
+        assert_eq!(word(json!({ "names": "a=2.*" }), &installed, None), "2.*");
+        assert_eq!(word(json!({ "names": "a=3.*" }), &installed, None), "2.1-3");
+        assert_eq!(word(json!({ "names": "a", "state": "latest" }), &installed, Some("2.2-1")), "2.1-3");
+        assert_eq!(word(json!({ "names": "a", "state": "latest" }), &installed, Some("2.1-3")), "latest");
+        assert_eq!(word(json!({ "names": "a", "state": "absent" }), &Found::Leftovers, None), "absent");
+        assert_eq!(
+            word(json!({ "names": "a", "state": "absent", "purge": true }), &Found::Leftovers, None),
+            "its settings files"
+        );
+        assert_eq!(word(json!({ "names": "awk" }), &Found::Provided, None), "installed");
+        assert_eq!(word(json!({ "names": "awk", "state": "absent" }), &Found::Provided, None), "absent");
+        assert_eq!(word(json!({ "names": "a" }), &Found::Broken, None), "not completely installed");
+    }
+
+    #[test]
+    fn wishes_that_make_no_sense_are_refused() {
+        assert_eq!(refusal("pkg", json!({ "names": [] })), "pkg: `names` is empty");
+        assert_eq!(refusal("pkg", json!({ "names": "--fix" })), "pkg: `--fix` cannot be the name of a package");
+        assert!(refusal("pkg", json!({ "names": "a=1", "state": "latest" })).contains("a version of `a`"));
+    }
+}

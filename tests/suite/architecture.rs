@@ -1,0 +1,193 @@
+//! The invariants of the tree, held by reading it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The layers, bottom to top. A module imports only from those before it.
+const LAYERS: &[&str] = &[
+    "error",
+    "change",
+    "secret",
+    "wire",
+    "sys",
+    "event",
+    "op",
+    "ops",
+    "agent",
+    "inventory",
+    "transport",
+    "state",
+    "control",
+    "fleet",
+    "report",
+    "script",
+    "cli",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust files below a folder, with their text.
+fn sources(folder: &Path) -> BTreeMap<PathBuf, String> {
+    walkdir::WalkDir::new(folder)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.path().extension().is_some_and(|x| x == "rs"))
+        .map(|entry| (entry.path().to_owned(), std::fs::read_to_string(entry.path()).unwrap()))
+        .collect()
+}
+
+/// The code of a file: no tests, no comments, no empty lines.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let own = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    own.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with("//"))
+}
+
+fn is_test(path: &Path) -> bool {
+    let text = path.display().to_string();
+    text.contains("/tests") || text.ends_with("testing.rs") || text.ends_with("contract.rs")
+}
+
+/// The module of `src` that a file belongs to.
+fn layer(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix(root().join("src")).ok()?;
+    let first = inside.components().next()?.as_os_str().to_string_lossy().into_owned();
+    let name = first.trim_end_matches(".rs").to_owned();
+    LAYERS.contains(&name.as_str()).then_some(name)
+}
+
+#[test]
+fn a_module_imports_only_from_those_below_it() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources(&root().join("src")) {
+        let Some(own) = layer(&path).filter(|_| !is_test(&path)) else { continue };
+        let height = LAYERS.iter().position(|name| *name == own).unwrap();
+        for (number, line) in code(&text) {
+            for above in &LAYERS[height + 1..] {
+                let used = line.contains(&format!("crate::{above}::")) || line.contains(&format!("crate::{above};"));
+                if used && !line.trim_start().starts_with("mod ") {
+                    wrong.push(format!("{}:{}: {own} uses {above}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn operations_do_not_know_each_other() {
+    let ops = root().join("src/ops");
+    let mut wrong = Vec::new();
+    for (path, text) in sources(&ops) {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if name == "mod" || name == "tests" {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            if line.contains("crate::ops::") || line.trim_start().starts_with("use super::super") {
+                wrong.push(format!("{}:{}: {line}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn foreign_names_stay_in_their_modules() {
+    let homes: &[(&str, &[&str])] = &[
+        ("rhai::", &["script"]),
+        ("russh::", &["transport"]),
+        ("println!(", &["report", "cli", "main.rs"]),
+        ("print!(", &["report", "cli", "main.rs"]),
+        ("eprintln!(", &["report", "cli", "main.rs", "mk-agent.rs"]),
+        ("Hands::new(", &["op"]),
+        ("\"/bin/sh\"", &["command.rs", "transport", "bootstrap.rs"]),
+    ];
+    let mut wrong = Vec::new();
+    for (path, text) in sources(&root().join("src")) {
+        if is_test(&path) {
+            continue;
+        }
+        for (word, allowed) in homes {
+            let home = allowed.iter().any(|home| path.components().any(|part| part.as_os_str() == *home));
+            for (number, line) in code(&text).filter(|_| !home) {
+                let whole =
+                    line.find(word).is_some_and(|at| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+                if whole {
+                    wrong.push(format!("{}:{}: {word}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_is_longer_than_400_lines_of_code() {
+    let mut wrong = Vec::new();
+    for folder in ["src", "tests"] {
+        for (path, text) in sources(&root().join(folder)) {
+            let length = code(&text).count();
+            if length > 400 {
+                wrong.push(format!("{}: {length}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_to_be_done() {
+    let mut wrong = Vec::new();
+    let words = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["todo", "!("].concat(),
+        ["dbg", "!("].concat(),
+        ["unimplemented", "!("].concat(),
+    ];
+    for folder in ["src", "tests", "stdlib", "playbooks"] {
+        for entry in walkdir::WalkDir::new(root().join(folder)).into_iter().map(Result::unwrap) {
+            let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
+            for (number, line) in text.lines().enumerate() {
+                if words.iter().any(|word| line.contains(word.as_str())) {
+                    wrong.push(format!("{}:{}: {line}", entry.path().display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_top_level_holds_what_was_agreed_and_nothing_else() {
+    let allowed = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "build.rs",
+        "src",
+        "playbooks",
+        "stdlib",
+        "inventories",
+        "tests",
+    ];
+    let tracked = std::process::Command::new("git")
+        .args(["ls-tree", "--name-only", "HEAD"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let names = String::from_utf8(tracked.stdout).unwrap();
+    let other: Vec<&str> = names.lines().filter(|name| !name.starts_with('.') && !allowed.contains(name)).collect();
+    assert!(other.is_empty(), "{other:?}");
+}
+
+#[test]
+fn every_operation_can_be_called_by_its_name() {
+    let wrong: Vec<&str> =
+        mk::ops::OPS.iter().map(|spec| spec.name).filter(|name| mk::script::RESERVED.contains(name)).collect();
+    assert!(wrong.is_empty(), "reserved words of the language: {wrong:?}");
+}

@@ -1,0 +1,73 @@
+//! Running mk as a user would, in a place of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A folder for one test, and mk run in it.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// What a run of mk came to.
+pub struct Ran {
+    /// Its exit code.
+    pub code: i32,
+    /// What it printed, with the test's folder as `DIR` and times as `TIME`.
+    pub stdout: String,
+    /// What it complained, in the same way.
+    pub stderr: String,
+}
+
+impl Place {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into it.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The command that runs mk here, with nothing of the caller's environment but the search path.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
+        command.args(args).current_dir(self.folder.path()).env_clear();
+        command.env("PATH", std::env::var("PATH").unwrap());
+        // Tests run side by side on one machine, and a machine is changed by one run at a time.
+        command.env("MK_LOCK_WAIT", "60s");
+        command.env("HOME", self.folder.path().join("home")).env("XDG_STATE_HOME", self.folder.path().join("state"));
+        if let Some(folder) = std::env::var_os("MK_AGENT_DIR") {
+            command.env("MK_AGENT_DIR", folder);
+        }
+        command
+    }
+
+    /// Runs mk here.
+    pub fn mk(&self, args: &[&str]) -> Ran {
+        self.shown(&self.command(args).output().unwrap())
+    }
+
+    /// An output in a form that is the same in every run.
+    pub fn shown(&self, output: &Output) -> Ran {
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: self.plain(&output.stdout),
+            stderr: self.plain(&output.stderr),
+        }
+    }
+
+    fn plain(&self, bytes: &[u8]) -> String {
+        let text = String::from_utf8_lossy(bytes).replace(&self.folder.path().display().to_string(), "DIR");
+        let times = regex_lite::Regex::new(r"[0-9]+(\.[0-9]+)? (ms|s)\b").unwrap();
+        times.replace_all(&text, "TIME").into_owned()
+    }
+}
