@@ -228,7 +228,7 @@ impl Systemd {
         // Its own lines and systemd's about it; those of this start only, where it can be told apart.
         match Shown::ask(probe, &name).map(|shown| shown.invocation().to_owned()) {
             Ok(id) if !id.is_empty() => {
-                words.extend([format!("_SYSTEMD_INVOCATION_ID={id}"), "+".into(), format!("INVOCATION_ID={id}")])
+                words.extend([format!("_SYSTEMD_INVOCATION_ID={id}"), "+".into(), format!("INVOCATION_ID={id}")]);
             }
             _ => words.extend(["--unit".into(), name]),
         }
