@@ -122,7 +122,7 @@ fn prepare(
     }
     if common.failed.is_some() && (spec.name == "run" || spec.name == "shell") {
         // The closure decides, so no exit status is a fault by itself.
-        args.entry("ok".into()).or_insert_with(|| (0..=255_i64).map(Dynamic::from).collect::<Vec<_>>().into());
+        args.entry("ok".into()).or_insert_with(|| rhai::Array::new().into());
     }
     Ok((common, resolved(host, spec, &args, &base)?))
 }

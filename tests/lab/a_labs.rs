@@ -57,11 +57,11 @@ import "etcd" as etcd;
 let members = hosts("controllers");
 log("leader " + etcd::wait_healthy(members));
 on(members, |host| {
-    let plain = host.run(["curl", "-s", "--max-time", "5", `http://${host.vars.node_ip}:2379/health`], #{ reads: true, ok: (0..=127).to_array() });
+    let plain = host.run(["curl", "-s", "--max-time", "5", `http://${host.vars.node_ip}:2379/health`], #{ reads: true, ok: [] });
     assert(plain.code != 0 || plain.stdout == "", "a client was answered without TLS");
-    let nobody = host.run(["/usr/local/bin/etcdctl", "--command-timeout=3s", "--endpoints", etcd::endpoints([host]), "--cacert", "/etc/etcd/ca.crt", "endpoint", "health"], #{ reads: true, ok: (0..=127).to_array() });
+    let nobody = host.run(["/usr/local/bin/etcdctl", "--command-timeout=3s", "--endpoints", etcd::endpoints([host]), "--cacert", "/etc/etcd/ca.crt", "endpoint", "health"], #{ reads: true, ok: [] });
     assert(nobody.code != 0, "a client without a certificate was answered");
-    let peer = host.run(["/usr/local/bin/etcdctl", "--command-timeout=3s", "--endpoints", `https://${host.vars.node_ip}:2380`, "--cacert", "/etc/etcd/ca.crt", "endpoint", "health"], #{ reads: true, ok: (0..=127).to_array() });
+    let peer = host.run(["/usr/local/bin/etcdctl", "--command-timeout=3s", "--endpoints", `https://${host.vars.node_ip}:2380`, "--cacert", "/etc/etcd/ca.crt", "endpoint", "health"], #{ reads: true, ok: [] });
     assert(peer.code != 0, "a peer without a certificate was answered");
     let mode = host.run(["stat", "-c", "%a %U", "/var/lib/etcd"], #{ reads: true }).stdout.trim();
     assert(mode == "700 etcd", `the data folder is ${mode}`);
