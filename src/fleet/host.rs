@@ -26,6 +26,8 @@ pub struct Call {
     pub args: Value,
     /// Check or apply; a step that only reads may run in a check.
     pub mode: Mode,
+    /// It only reads, so it needs no lock.
+    pub reads: bool,
     /// A step to run at the end when this one changes something.
     pub notify: Option<Value>,
     /// The notification that this step settles.
@@ -92,7 +94,7 @@ impl Slot {
 
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
     async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
-        if call.mode == Mode::Apply && !talk.locked {
+        if call.mode == Mode::Apply && !call.reads && !talk.locked {
             let pending = talk.lock(&fleet.options.holder, fleet.options.lock_wait).await?;
             self.catch_up(fleet, talk, pending).await?;
         }
@@ -159,8 +161,16 @@ impl Slot {
             };
             let args = pending.get("args").cloned().unwrap_or_default();
             let settles = Some(pending.clone());
-            let call =
-                Call { host: self.name.clone(), step, args, mode: Mode::Apply, notify: None, settles, stream: false };
+            let call = Call {
+                host: self.name.clone(),
+                step,
+                args,
+                mode: Mode::Apply,
+                reads: false,
+                notify: None,
+                settles,
+                stream: false,
+            };
             fleet.tell(What::StepStarted { step: call.step.clone() });
             let begun = Instant::now();
             let result = self.step(fleet, talk, &call).await;
