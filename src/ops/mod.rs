@@ -7,6 +7,7 @@ mod block;
 mod cert;
 mod copy;
 mod dir;
+mod download;
 mod facts;
 mod file;
 mod group;
@@ -20,6 +21,7 @@ mod systemd;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod user;
 mod wait;
 
@@ -34,6 +36,7 @@ pub static OPS: &[Spec] = &[
     op::resource::<cert::Cert>(),
     op::resource::<copy::Copy>(),
     op::resource::<dir::Dir>(),
+    op::resource::<download::Download>(),
     op::fact::<facts::Facts>(),
     op::resource::<file::File>(),
     op::resource::<group::Group>(),
@@ -45,6 +48,7 @@ pub static OPS: &[Spec] = &[
     op::resource::<sysctl::Sysctl>(),
     op::resource::<systemd::Systemd>(),
     op::resource::<template::Template>(),
+    op::resource::<unpack::Unpack>(),
     op::resource::<user::User>(),
     op::action::<wait::Wait>(),
 ];
