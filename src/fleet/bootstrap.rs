@@ -14,15 +14,17 @@ const NOISE: usize = 256 * 1024;
 /// What runs on the host until the agent does. It answers with one line, then becomes the agent.
 ///
 /// The agent lies in a folder that only its user can enter, under a name that is its digest, and is hashed
-/// again before every start. Folders on file systems that forbid programs are passed over.
+/// again before every start. Folders on file systems that forbid programs are passed over. The agent, and so
+/// every command it runs, gets the umask of the login.
 const SCRIPT: &str = r#"
-set -u; umask 077; m=@MARK@; a=$(uname -m)
+set -u; u=$(umask); umask 077; m=@MARK@; a=$(uname -m)
 case $a in @CASES@ *) echo "$m arch $a"; exit 3;; esac
 sum() { sha256sum "$1" 2>/dev/null | cut -c 1-64; }
+start() { echo "$m have"; cd /; umask "$u"; exec "$f"; }
 if [ "$(id -u)" = 0 ]; then ds="/var/lib/mk/bin /run/mk/bin /root/.cache/mk"; else ds="$HOME/.cache/mk /var/tmp/mk-$(id -u) /tmp/mk-$(id -u)"; fi
 for d in $ds; do
   f=$d/agent-$s
-  if [ -O "$d" ] && [ ! -L "$f" ] && [ -x "$f" ] && [ "$(sum "$f")" = "$s" ]; then echo "$m have"; cd /; exec "$f"; fi
+  if [ -O "$d" ] && [ ! -L "$f" ] && [ -x "$f" ] && [ "$(sum "$f")" = "$s" ]; then start; fi
 done
 for d in $ds; do
   mkdir -p "$d" 2>/dev/null && chmod 700 "$d" 2>/dev/null && [ -O "$d" ] && [ ! -L "$d" ] || continue
@@ -32,7 +34,7 @@ for d in $ds; do
   head -c "$n" >"$t" && [ "$(sum "$t")" = "$s" ] || { rm -f "$t"; echo "$m broken"; exit 3; }
   chmod 700 "$t" && mv "$t" "$f"
   for o in "$d"/agent-*; do [ "$o" = "$f" ] || rm -f "$o"; done
-  echo "$m have"; cd /; exec "$f"
+  start
 done
 echo "$m noexec $ds"; exit 3
 "#;
@@ -210,5 +212,16 @@ async fn answer(stdout: &mut (impl AsyncRead + Unpin), mark: &str) -> Result<Str
             return Ok(answer.trim().to_owned());
         }
         line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SCRIPT;
+
+    #[test]
+    fn the_agent_never_gets_the_umask_of_its_own_folder() {
+        assert_eq!(SCRIPT.matches("exec ").count(), 1);
+        assert!(SCRIPT.contains(r#"umask "$u"; exec "$f""#));
     }
 }

@@ -68,9 +68,6 @@ pub struct Hello {
     /// Which start of the machine it runs in; every boot has its own. Empty where the kernel does not tell.
     #[serde(default)]
     pub boot: String,
-    /// Steps notified in an earlier run that never ran.
-    #[serde(default)]
-    pub pending: Vec<Value>,
 }
 
 /// Which stream of a command.
@@ -181,6 +178,9 @@ pub enum FromAgent {
     Locked {
         /// `None` when taken; the holder when another run has it.
         holder: Option<String>,
+        /// Steps notified in an earlier run that never ran. Read under the lock, so that they are nobody's else.
+        #[serde(default)]
+        pending: Vec<Value>,
     },
     /// The answer to `Ping`.
     Pong,
