@@ -8,6 +8,7 @@ mod block;
 mod cert;
 mod copy;
 mod dir;
+mod download;
 mod etc_hosts;
 mod facts;
 mod file;
@@ -24,6 +25,7 @@ mod systemd;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod user;
 mod wait;
 
@@ -40,6 +42,7 @@ pub static OPS: &[Spec] = &[
     op::resource::<copy::Copy>(),
     op::resource::<dir::Dir>(),
     op::resource::<etc_hosts::EtcHosts>(),
+    op::resource::<download::Download>(),
     op::fact::<facts::Facts>(),
     op::resource::<file::File>(),
     op::resource::<group::Group>(),
@@ -53,6 +56,7 @@ pub static OPS: &[Spec] = &[
     op::resource::<sysctl::Sysctl>(),
     op::resource::<systemd::Systemd>(),
     op::resource::<template::Template>(),
+    op::resource::<unpack::Unpack>(),
     op::resource::<user::User>(),
     op::action::<wait::Wait>(),
 ];
