@@ -128,19 +128,7 @@ fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) {
     let mut held: Option<Lock> = None;
     while let Ok(work) = work.recv() {
         match work {
-            Work::Lock(_) if held.is_some() => link.outlet.say(&FromAgent::Locked { holder: None }),
-            Work::Lock(holder) => {
-                let taken = lock::take(&run_dir(), &holder);
-                let other = match taken {
-                    Ok(Ok(lock)) => {
-                        held = Some(lock);
-                        None
-                    }
-                    Ok(Err(other)) => Some(other),
-                    Err(e) => Some(e.to_string()),
-                };
-                link.outlet.say(&FromAgent::Locked { holder: other });
-            }
+            Work::Lock(holder) => link.outlet.say(&take_lock(&holder, &mut held)),
             Work::Do(steps) => {
                 let mut failed = false;
                 for step in &steps {
@@ -155,6 +143,25 @@ fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) {
                 session.digests.borrow_mut().save();
             }
         }
+    }
+}
+
+/// Takes the lock, and then looks for what an earlier run left to be run.
+fn take_lock(holder: &str, held: &mut Option<Lock>) -> FromAgent {
+    let refused = |why: String| FromAgent::Locked { holder: Some(why), pending: Vec::new() };
+    if held.is_some() {
+        return FromAgent::Locked { holder: None, pending: Vec::new() };
+    }
+    match lock::take(&run_dir(), holder) {
+        Ok(Ok(lock)) => {
+            *held = Some(lock);
+            match pending::all() {
+                Ok(pending) => FromAgent::Locked { holder: None, pending },
+                Err(e) => refused(e.to_string()),
+            }
+        }
+        Ok(Err(other)) => refused(other),
+        Err(e) => refused(e.to_string()),
     }
 }
 
@@ -182,7 +189,6 @@ fn hello() -> Hello {
         pid: std::process::id(),
         uid: rustix::process::geteuid().as_raw(),
         arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
-        pending: pending::all().unwrap_or_default(),
     }
 }
 

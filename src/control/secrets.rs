@@ -30,12 +30,12 @@ impl Control {
                 let text = self.sources.find(base, Path::new(path))?.text()?;
                 text.trim_end_matches('\n').to_owned()
             }
-            _ => self.from_age(base, from)?,
+            _ => self.age_file(base, from)?,
         };
         self.secrets.add(from, &text)
     }
 
-    fn from_age(&self, base: &Base, from: &str) -> Result<String> {
+    fn age_file(&self, base: &Base, from: &str) -> Result<String> {
         let Some((file, key)) = from.split_once('#') else {
             return Err(Error::playbook(format!("`{from}` does not say where a secret is"))
                 .hint("`secret(\"secrets.age#key\")`, `secret(\"env:NAME\")`, `secret(\"file:PATH\")` or `secret(\"prompt:NAME\")`"));
@@ -86,7 +86,7 @@ fn decrypt(path: &Path) -> Result<String> {
     }
     let keys = identity_file();
     let identities = age::IdentityFile::from_file(keys.display().to_string())
-        .and_then(|file| Ok(file.into_identities().map_err(std::io::Error::other)?));
+        .and_then(|file| file.into_identities().map_err(std::io::Error::other));
     let identities = identities.map_err(|e| {
         Error::playbook(failed())
             .because(format!("no identity can be read from `{}`", keys.display()))

@@ -80,6 +80,11 @@ impl Sources {
         &self.project
     }
 
+    /// The `stdlib` folder beside the project's own, as in a tree with `playbooks` and `stdlib`.
+    fn beside(&self) -> PathBuf {
+        self.project.parent().unwrap_or(Path::new("/")).join("stdlib")
+    }
+
     /// A file or template that a script names. For a script `x.rhai`: in the folder `x` beside it, then
     /// beside it, then in `files` and `templates` beside it.
     ///
@@ -133,9 +138,7 @@ impl Sources {
             Base::File(script) => script.parent().map(|dir| dir.join(&file)),
             Base::BuiltIn(_) => None,
         };
-        let on_disk = beside
-            .into_iter()
-            .chain([self.project.join("stdlib").join(&file), self.project.join("../stdlib").join(&file)]);
+        let on_disk = beside.into_iter().chain([self.project.join("stdlib").join(&file), self.beside().join(&file)]);
         for path in on_disk {
             if path.is_file() {
                 return Ok(Found::Disk(path));

@@ -26,6 +26,8 @@ pub struct Call {
     pub args: Value,
     /// Check or apply; a step that only reads may run in a check.
     pub mode: Mode,
+    /// It only reads, so it needs no lock.
+    pub reads: bool,
     /// A step to run at the end when this one changes something.
     pub notify: Option<Value>,
     /// The notification that this step settles.
@@ -79,7 +81,7 @@ impl Slot {
             State::Lost(error) => return Err(error.clone()),
             State::New => return Err(Error::internal("a host that is neither connected nor lost")),
         };
-        let result = self.step(fleet, talk, call).await;
+        let result = self.locked_step(fleet, talk, call).await;
         if let Err(error) = &result
             && error.kind().is_connection()
             && !fleet.is_stopped()
@@ -90,10 +92,16 @@ impl Slot {
         result
     }
 
-    async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
-        if call.mode == Mode::Apply {
-            talk.lock(&fleet.options.holder, fleet.options.lock_wait).await?;
+    /// Runs a step; before the first one that may change anything, the host's lock is taken.
+    async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+        if call.mode == Mode::Apply && !call.reads && !talk.locked {
+            let pending = talk.lock(&fleet.options.holder, fleet.options.lock_wait).await?;
+            self.catch_up(fleet, talk, pending).await?;
         }
+        self.step(fleet, talk, call).await
+    }
+
+    async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
         let mut args = call.args.clone();
         let secret = fleet.control.secrets.reveal(&mut args);
         let request = Request {
@@ -116,7 +124,7 @@ impl Slot {
         result
     }
 
-    /// Connects, starts the agent, and runs what an earlier run left to be run.
+    /// Connects and starts the agent.
     async fn connect(&self, fleet: &Fleet) -> Result<State> {
         let permit = fleet.handshakes.acquire().await.map_err(|e| Error::internal("the fleet is closed").because(e))?;
         let started = Instant::now();
@@ -127,22 +135,19 @@ impl Slot {
         let mut pipe = pipes.spawn(&command).await?;
         let pushed =
             bootstrap::start(&mut pipe, &fleet.agents, &mark, other.as_ref(), fleet.options.start_limit).await?;
-        let mut talk = tokio::time::timeout(fleet.options.start_limit, Talk::begin(pipe))
+        let talk = tokio::time::timeout(fleet.options.start_limit, Talk::begin(pipe))
             .await
             .map_err(|_| Error::new(Kind::Unreachable, "the agent started but did not speak"))??;
         drop(permit);
         fleet.remember_stopper(talk.stopper());
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         fleet.tell(What::Connected { host: self.name.clone(), way: pipes.way(), pushed, took });
-        if fleet.mode() == Mode::Apply {
-            self.catch_up(fleet, &mut talk).await?;
-        }
         Ok(State::Ready { pipes, talk: Box::new(talk) })
     }
 
     /// Runs the steps that an earlier run notified and did not live to run.
-    async fn catch_up(&self, fleet: &Fleet, talk: &mut Talk) -> Result {
-        for pending in talk.hello.pending.clone() {
+    async fn catch_up(&self, fleet: &Fleet, talk: &mut Talk, pending: Vec<Value>) -> Result {
+        for pending in pending {
             let text = |field: &str| pending.get(field).and_then(Value::as_str).map(str::to_owned);
             let Some(op) = text("op") else { continue };
             let step = Step {
@@ -156,8 +161,16 @@ impl Slot {
             };
             let args = pending.get("args").cloned().unwrap_or_default();
             let settles = Some(pending.clone());
-            let call =
-                Call { host: self.name.clone(), step, args, mode: Mode::Apply, notify: None, settles, stream: false };
+            let call = Call {
+                host: self.name.clone(),
+                step,
+                args,
+                mode: Mode::Apply,
+                reads: false,
+                notify: None,
+                settles,
+                stream: false,
+            };
             fleet.tell(What::StepStarted { step: call.step.clone() });
             let begun = Instant::now();
             let result = self.step(fleet, talk, &call).await;

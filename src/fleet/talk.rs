@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
@@ -69,7 +70,7 @@ impl Talk {
         });
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
-        let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new(), pending: Vec::new() };
+        let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new() };
         let mut talk = Self {
             writer,
             reader: stdout,
@@ -94,20 +95,24 @@ impl Talk {
         Stopper(Arc::clone(&self.writer))
     }
 
-    /// Takes the host's lock, waiting for another run to end for at most `wait`.
-    pub async fn lock(&mut self, holder: &str, wait: Duration) -> Result {
+    /// Takes the host's lock, waiting for another run to end for at most `wait`. Gives the steps that an
+    /// earlier run notified and did not live to run.
+    pub async fn lock(&mut self, holder: &str, wait: Duration) -> Result<Vec<Value>> {
         let until = tokio::time::Instant::now() + wait;
-        while !self.locked {
+        loop {
             self.say(&ToAgent::Lock { holder: holder.to_owned() }).await?;
-            let other = loop {
+            let (other, pending) = loop {
                 match self.message().await? {
-                    FromAgent::Locked { holder } => break holder,
+                    FromAgent::Locked { holder, pending } => break (holder, pending),
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the lock")),
                 }
             };
             match other {
-                None => self.locked = true,
+                None => {
+                    self.locked = true;
+                    return Ok(pending);
+                }
                 Some(_) if tokio::time::Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
                 Some(other) => {
                     return Err(Error::new(Kind::Locked, format!("another run has this host: {other}"))
@@ -115,7 +120,6 @@ impl Talk {
                 }
             }
         }
-        Ok(())
     }
 
     /// Runs one step and gives its outcome.

@@ -71,13 +71,16 @@ impl Host {
             let same_run = Session::fresh();
             let foreseen = [(); 2].map(|()| step(spec, wish.clone(), Mode::Check, &same_run).unwrap().status);
             let done = once(Mode::Apply);
-            let still = [once(Mode::Apply).status, once(Mode::Check).status];
+            let still = [once(Mode::Apply), once(Mode::Check)];
             assert_eq!([predicted.status, again.status], [Status::WouldChange; 2], "{op} {wish}: checks before");
             assert_eq!(foreseen, [Status::WouldChange, Status::Ok], "{op} {wish}: checks of one run");
             assert_eq!(done.status, Status::Changed, "{op} {wish}: the first apply");
-            assert_eq!(still, [Status::Ok; 2], "{op} {wish}: afterwards");
+            assert_eq!(still.each_ref().map(|outcome| outcome.status), [Status::Ok; 2], "{op} {wish}: afterwards");
             assert_eq!(predicted.diff, done.diff, "{op} {wish}: the prediction");
-            assert_eq!(predicted.digest, done.digest, "{op} {wish}: the digest predicted");
+            assert!(
+                still.iter().all(|outcome| outcome.digest == done.digest),
+                "{op} {wish}: a digest that moves restarts units"
+            );
         }
     }
 }

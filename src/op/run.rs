@@ -107,7 +107,9 @@ fn remember<R: Resource>(op: &R, desired: Option<&R::State>, session: &Session, 
         let state = desired.and_then(|state| serde_json::to_value(state).ok()).unwrap_or(Value::Null);
         overlay.remember(R::NAME, &subject::<R>(request), state);
     }
-    effects.into_iter().for_each(|effect| overlay.apply(effect));
+    for effect in effects {
+        overlay.apply(effect);
+    }
 }
 
 fn mend<R: Resource>(
@@ -187,7 +189,9 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
             let effects: Effects = op.effects();
             let mut overlay = session.overlay.borrow_mut();
             overlay.would_run();
-            effects.into_iter().for_each(|effect| overlay.apply(effect));
+            for effect in effects {
+                overlay.apply(effect);
+            }
             Outcome::new(Status::WouldRun)
         }
         (None, None, Mode::Apply) => {

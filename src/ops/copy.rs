@@ -146,6 +146,13 @@ mod tests {
     }
 
     #[test]
+    fn a_check_predicts_the_digest_so_that_restarts_are_foreseen() {
+        let host = Host::new();
+        let wish = json!({ "dest": host.path("f"), "content": "x", "mode": "0600" });
+        assert_eq!(host.check("copy", wish.clone()).digest, host.apply("copy", wish).digest);
+    }
+
+    #[test]
     fn exactly_one_of_src_and_content_is_needed() {
         assert_eq!(refusal("copy", json!({ "dest": "/f" })), "copy: either `src` or `content` is needed");
     }

@@ -33,7 +33,7 @@ pub struct Run {
     /// How long it may run before it is stopped, with its children. Without a limit by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
-    /// The exit codes that mean success. `[0]` by default.
+    /// The exit codes that mean success. `[0]` by default; an empty array accepts all.
     #[serde(default = "success")]
     pub ok: Vec<i32>,
     /// Skip the step when this path exists.

@@ -112,7 +112,7 @@ impl User {
     }
 
     /// The options for what differs; `changed` says of a field whether it does.
-    fn options(&self, desired: &Account, changed: impl Fn(&str) -> bool) -> Vec<String> {
+    fn options(desired: &Account, changed: impl Fn(&str) -> bool) -> Vec<String> {
         let mut words = Vec::new();
         let mut add = |field: &str, option: &str, value: Option<String>| {
             if let Some(value) = value.filter(|_| changed(field)) {
@@ -135,8 +135,8 @@ impl User {
     fn words(&self, change: &Change<Account>, has_group: bool) -> Option<Vec<String>> {
         let (program, mut words) = match (&change.actual, &change.desired) {
             (_, None) => ("userdel", Vec::new()),
-            (None, Some(desired)) => ("useradd", self.options(desired, |_| true)),
-            (Some(_), Some(desired)) => ("usermod", self.options(desired, |field| change.has(field))),
+            (None, Some(desired)) => ("useradd", Self::options(desired, |_| true)),
+            (Some(_), Some(desired)) => ("usermod", Self::options(desired, |field| change.has(field))),
         };
         let mut flag = |on: bool, word: &str| on.then(|| words.push(word.to_owned()));
         match program {
@@ -287,7 +287,7 @@ impl Resource for User {
         let home = desired.home.clone().unwrap_or_else(|| Path::new("/home").join(&self.name));
         let group = desired.group.clone().unwrap_or_else(|| self.name.clone());
         let user = Effect::User(self.name.clone(), group, home.to_string_lossy().into_owned());
-        let made = self.makes_home().then(|| Effect::Path(home, dir));
+        let made = self.makes_home().then_some(Effect::Path(home, dir));
         [user].into_iter().chain(made).collect()
     }
 

@@ -68,7 +68,7 @@ pub const RESERVED: &[&str] = &[
     "type_of",
     "until",
     "use",
-    "var",
+    "get",
     "void",
     "while",
     "with",
@@ -76,7 +76,7 @@ pub const RESERVED: &[&str] = &[
 ];
 
 /// The functions and methods that mk adds beside the operations.
-pub(super) const NAMES: &[&str] = &[
+pub const NAMES: &[&str] = &[
     "always",
     "ca",
     "as_user",
@@ -93,7 +93,7 @@ pub(super) const NAMES: &[&str] = &[
     "secret",
     "sleep",
     "task",
-    "var",
+    "get",
     "vars",
     "warn",
     "host",

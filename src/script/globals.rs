@@ -96,6 +96,9 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
     });
     let shared = Arc::clone(world);
     engine.register_fn("checking", move || shared.fleet.mode() == Mode::Check);
+    engine.register_fn("now", || {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    });
     engine.register_fn("env", |name: &str, otherwise: Dynamic| std::env::var(name).map_or(otherwise, Dynamic::from));
     let shared = Arc::clone(world);
     engine.register_fn("file_text", move |context: NativeCallContext, src: &str| -> Raised<String> {

@@ -76,10 +76,10 @@ pub(super) fn register(engine: &mut Engine) {
         host.get(&context, name).map_err(|e| throw(&context, e))
     });
     engine.register_fn("as_user", |host: &mut Host, user: &str| Host { user: Some(user.to_owned()), ..host.clone() });
-    engine.register_fn("var", |context: NativeCallContext, host: &mut Host, name: &str| -> Raised<Dynamic> {
+    engine.register_fn("get", |context: NativeCallContext, host: &mut Host, name: &str| -> Raised<Dynamic> {
         host.var(name).map_err(|e| throw(&context, e))
     });
-    engine.register_fn("var", |host: &mut Host, name: &str, otherwise: Dynamic| host.var(name).unwrap_or(otherwise));
+    engine.register_fn("get", |host: &mut Host, name: &str, otherwise: Dynamic| host.var(name).unwrap_or(otherwise));
     engine.register_fn("in_group", |host: &mut Host, group: &str| host.groups().iter().any(|name| name == group));
     engine.register_fn("to_string", |host: &mut Host| host.name.clone());
     engine.register_fn("to_debug", |host: &mut Host| format!("host({})", host.name));

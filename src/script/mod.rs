@@ -19,7 +19,7 @@ mod step;
 mod value;
 mod world;
 
-pub use engine::{RESERVED, engine};
+pub use engine::{NAMES, RESERVED, engine};
 pub use fault::from_rhai;
 pub use run::run;
 pub use step::ad_hoc;

@@ -15,7 +15,7 @@ use crate::control::{Base, Place as Resolving};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Step, What};
 use crate::fleet::Call;
-use crate::op::{Span, Spec};
+use crate::op::{Danger, Span, Spec};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -40,7 +40,7 @@ pub(super) struct Later {
 /// Runs a step and gives its outcome to the script.
 pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec, args: RhaiMap) -> Raised<Dynamic> {
     let at = place(context.call_source(), context.call_position());
-    let prepared = prepare(context, host, spec, args, &at);
+    let prepared = prepare(context, host, spec, args);
     let (common, args) = prepared.map_err(|e| throw(context, e.in_step(spec.name)))?;
     let attempt = |left: u32| -> Raised<Outcome> {
         let outcome =
@@ -89,7 +89,6 @@ fn prepare(
     host: &Host,
     spec: &Spec,
     mut args: RhaiMap,
-    at: &Place,
 ) -> Result<(Common, Map<String, Value>)> {
     if let Some(key) = args.keys().find(|key| key.starts_with('@')) {
         return Err(Error::playbook(format!("{}: unknown field `{key}`", spec.name)));
@@ -123,7 +122,7 @@ fn prepare(
     }
     if common.failed.is_some() && (spec.name == "run" || spec.name == "shell") {
         // The closure decides, so no exit status is a fault by itself.
-        args.entry("ok".into()).or_insert_with(|| (0..=255_i64).map(Dynamic::from).collect::<Vec<_>>().into());
+        args.entry("ok".into()).or_insert_with(|| rhai::Array::new().into());
     }
     Ok((common, resolved(host, spec, &args, &base)?))
 }
@@ -185,9 +184,11 @@ fn send(
     };
     world.events.tell(What::StepStarted { step: step.clone() });
     let begun = Instant::now();
+    let reads = spec.danger == Danger::Read || args.get("reads") == Some(&Value::Bool(true));
     let call = Call {
         host: host.name.clone(),
         step: step.clone(),
+        reads,
         args: Value::Object(args),
         mode: world.fleet.mode(),
         notify,
@@ -288,6 +289,7 @@ pub(super) fn flush(host: &Host) -> Result {
             step: step.clone(),
             args: notified.get("args").cloned().unwrap_or_default(),
             mode: world.fleet.mode(),
+            reads: false,
             notify: None,
             settles: Some(notified.clone()),
             stream: world.settings.stream,

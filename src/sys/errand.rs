@@ -80,7 +80,7 @@ impl Errand {
     }
 
     fn judge(&self, ran: &Ran, status: Status) -> Result<Outcome> {
-        let Some(code) = ran.code.filter(|code| self.ok.contains(code)) else {
+        let Some(code) = ran.code.filter(|code| self.ok.is_empty() || self.ok.contains(code)) else {
             return Err(self.command.failure(ran));
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\n').to_owned();

@@ -65,9 +65,6 @@ pub struct Hello {
     pub uid: u32,
     /// The machine's architecture, as `uname -m` says.
     pub arch: String,
-    /// Steps notified in an earlier run that never ran.
-    #[serde(default)]
-    pub pending: Vec<Value>,
 }
 
 /// Which stream of a command.
@@ -173,6 +170,9 @@ pub enum FromAgent {
     Locked {
         /// `None` when taken; the holder when another run has it.
         holder: Option<String>,
+        /// Steps notified in an earlier run that never ran. Read under the lock, so that they are nobody's else.
+        #[serde(default)]
+        pending: Vec<Value>,
     },
     /// The answer to `Ping`.
     Pong,

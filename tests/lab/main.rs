@@ -1,1 +1,8 @@
-//! Tests against the lab's real hosts. They need it to be up: `mk run playbooks/lab/up.rhai -i inventories/lab`.
+//! Tests against the lab's real hosts. They need it to be up, and say so when it is not:
+//! `mk run playbooks/lab/up.rhai -i inventories/lab`. They run one after another, in the order of their names.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod a_labs;
+mod b_operations;
+mod c_faults;
+mod support;

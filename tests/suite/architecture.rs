@@ -191,3 +191,9 @@ fn every_operation_can_be_called_by_its_name() {
         mk::ops::OPS.iter().map(|spec| spec.name).filter(|name| mk::script::RESERVED.contains(name)).collect();
     assert!(wrong.is_empty(), "reserved words of the language: {wrong:?}");
 }
+
+#[test]
+fn every_function_of_scripts_can_be_called_by_its_name() {
+    let wrong: Vec<&&str> = mk::script::NAMES.iter().filter(|name| mk::script::RESERVED.contains(name)).collect();
+    assert!(wrong.is_empty(), "reserved words of the language: {wrong:?}");
+}

@@ -1,6 +1,8 @@
 //! Tests that need neither a network nor the lab.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
 mod command_line;
 mod playbooks;
+mod reference;
 mod support;

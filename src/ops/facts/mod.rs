@@ -206,7 +206,7 @@ impl Operation for Facts {
     const SUBJECT: &'static str = "only";
     const DANGER: Danger = Danger::Read;
     const EXAMPLES: &'static [Example] = &[
-        Example { title: "Everything.", code: r#"let system = host.facts().os.pretty_name;"# },
+        Example { title: "Everything.", code: "let system = host.facts().os.pretty_name;" },
         Example { title: "Only what is needed.", code: r#"let memory = host.facts(["memory_mb"]).memory_mb;"# },
     ];
 }

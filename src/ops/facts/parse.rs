@@ -36,8 +36,8 @@ pub fn fqdn(hosts: &str, name: &str) -> Option<String> {
 }
 
 /// How many numbers are in a list such as `0-3,5`.
-pub fn count(list: &str) -> Option<usize> {
-    list.split(',').try_fold(0, |sum, range| {
+pub fn count(numbers: &str) -> Option<usize> {
+    numbers.split(',').try_fold(0, |sum, range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         Some(sum + last.checked_sub(first)? + 1)

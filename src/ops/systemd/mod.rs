@@ -127,6 +127,10 @@ impl Systemd {
             return Err(Error::step(format!("systemd knows no unit `{name}`"))
                 .hint(format!("write `/etc/systemd/system/{name}` or install its package in an earlier step")));
         }
+        let wants_up = self.state == Some(UnitWish::Started) || self.enabled == Some(true);
+        if wants_up && shown.is_masked() && self.masked != Some(false) {
+            return Err(Error::step(format!("`{name}` is masked")).hint("`masked: false` lifts that"));
+        }
         if self.enabled == Some(true) && shown.is_static() {
             return Err(Error::step(format!("`{name}` cannot be enabled: its unit file has no `[Install]` section")));
         }
@@ -137,7 +141,7 @@ impl Systemd {
         };
         // systemd finds a new unit file by itself when it is asked; one it has not found needs a reload. In a
         // check the file is not there to be found, and a change of one in use is only planned.
-        let stale = shown.is_stale()
+        let outdated = shown.is_stale()
             || (missing && file && !probe.is_check())
             || (!missing && definition_is_planned(probe, &name));
         let record = Record::load(probe, &name);
@@ -156,7 +160,7 @@ impl Systemd {
             state: Some(state.to_owned()),
             enabled: Some(shown.is_enabled(self.enabled.unwrap_or_default())),
             masked: Some(shown.is_masked()),
-            definition: Some(if stale { "changed on disk" } else { "current" }.to_owned()),
+            definition: Some(if outdated { "changed on disk" } else { "current" }.to_owned()),
             restart_on: read(&self.restart_on, |record| &record.restart_on),
             reload_on: read(&self.reload_on, |record| &record.reload_on),
         })
@@ -219,7 +223,16 @@ impl Systemd {
 
     /// The fault with what the unit said last.
     fn with_journal(&self, probe: &Probe, error: Error) -> Error {
-        let command = Command::parsed(["journalctl", "--unit", &self.name(), "-n", "20", "--no-pager", "-o", "cat"]);
+        let name = self.name();
+        let mut words: Vec<String> = ["journalctl", "-n", "20", "--no-pager", "-o", "cat"].map(str::to_owned).to_vec();
+        // Its own lines and systemd's about it; those of this start only, where it can be told apart.
+        match Shown::ask(probe, &name).map(|shown| shown.invocation().to_owned()) {
+            Ok(id) if !id.is_empty() => {
+                words.extend([format!("_SYSTEMD_INVOCATION_ID={id}"), "+".into(), format!("INVOCATION_ID={id}")]);
+            }
+            _ => words.extend(["--unit".into(), name]),
+        }
+        let command = Command::parsed(words);
         let lines = probe.observe(&command.timeout(Duration::from_secs(10))).map(|ran| ran.text()).unwrap_or_default();
         if lines.trim().is_empty() || lines.starts_with("-- No entries") { error } else { error.note(lines) }
     }

@@ -109,6 +109,18 @@ fn a_unit_without_an_install_section_cannot_be_enabled() {
 }
 
 #[test]
+fn a_masked_unit_is_not_started_unless_the_mask_is_to_go() {
+    let masked = "LoadState=masked\nActiveState=inactive\nUnitFileState=masked";
+    let error = differs(unit(json!({ "state": "started" })), masked, &[]).unwrap_err();
+    assert_eq!(error.hints(), ["`masked: false` lifts that"]);
+    assert_eq!(
+        differs(unit(json!({ "state": "started", "masked": false })), masked, &[]).unwrap(),
+        ["state", "masked"]
+    );
+    assert_eq!(differs(unit(json!({ "state": "stopped", "enabled": false })), masked, &[]).unwrap(), [""; 0]);
+}
+
+#[test]
 fn instances_are_defined_by_their_template_too() {
     let paths: Vec<String> = definitions("getty@tty1.service").take(2).collect();
     assert_eq!(paths, ["/etc/systemd/system/getty@tty1.service", "/etc/systemd/system/getty@.service"]);

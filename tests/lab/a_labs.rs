@@ -1,0 +1,118 @@
+//! The labs themselves, from bare hosts to a healthy etcd cluster.
+
+use std::collections::BTreeMap;
+
+use crate::support::{Done, mk, run, script};
+
+const LABS: [&str; 5] =
+    ["01-prerequisites", "02-jumpbox", "03-compute-resources", "04-certificate-authority", "07-etcd"];
+
+fn playbook(lab: &str) -> String {
+    format!("playbooks/{lab}.rhai")
+}
+
+#[test]
+fn a_check_before_the_first_run_predicts_it_and_the_second_run_changes_nothing() {
+    let mut unpredicted = 0;
+    let mut predicted = 0;
+    for lab in LABS {
+        let checked = run(&["--check", &playbook(lab)]);
+        let applied = run(&[&playbook(lab)]);
+        assert_eq!(applied.code, 0, "lab {lab}: {}", applied.all);
+        // Steps of one host come in the order of the script, so they are held against each other in turn.
+        let by_host = |steps: Vec<Done>| {
+            steps.into_iter().fold(BTreeMap::<String, Vec<Done>>::new(), |mut all, step| {
+                all.entry(step.host.clone()).or_default().push(step);
+                all
+            })
+        };
+        let did = by_host(applied.done());
+        for (host, steps) in by_host(checked.done()) {
+            let real = did.get(&host).cloned().unwrap_or_default();
+            for (foretold, came) in steps.iter().zip(&real) {
+                assert_eq!(foretold.call, came.call, "lab {lab} on {host} took another path");
+                let right = match foretold.status.as_str() {
+                    "would_change" | "would_run" => came.status == "changed",
+                    "unknown" => {
+                        unpredicted += 1;
+                        true
+                    }
+                    other => came.status == other,
+                };
+                assert!(right, "lab {lab} on {host}: foretold {foretold:?}, came {came:?}");
+                predicted += 1;
+            }
+            unpredicted += real.len().saturating_sub(steps.len());
+        }
+        let again = run(&[&playbook(lab)]);
+        assert_eq!((again.code, again.changes()), (0, vec![]), "lab {lab} again: {}", again.all);
+    }
+    println!("check mode foretold {predicted} steps rightly and left {unpredicted} open");
+}
+
+#[test]
+fn etcd_is_one_cluster_that_speaks_tls_only() {
+    let text = r#"
+import "etcd" as etcd;
+let members = hosts("controllers");
+log("leader " + etcd::wait_healthy(members));
+on(members, |host| {
+    let plain = host.run(["curl", "-s", "--max-time", "5", `http://${host.vars.node_ip}:2379/health`], #{ reads: true, ok: [] });
+    assert(plain.code != 0 || plain.stdout == "", "a client was answered without TLS");
+    let nobody = host.run(["/usr/local/bin/etcdctl", "--command-timeout=3s", "--endpoints", etcd::endpoints([host]), "--cacert", "/etc/etcd/ca.crt", "endpoint", "health"], #{ reads: true, ok: [] });
+    assert(nobody.code != 0, "a client without a certificate was answered");
+    let peer = host.run(["/usr/local/bin/etcdctl", "--command-timeout=3s", "--endpoints", `https://${host.vars.node_ip}:2380`, "--cacert", "/etc/etcd/ca.crt", "endpoint", "health"], #{ reads: true, ok: [] });
+    assert(peer.code != 0, "a peer without a certificate was answered");
+    let mode = host.run(["stat", "-c", "%a %U", "/var/lib/etcd"], #{ reads: true }).stdout.trim();
+    assert(mode == "700 etcd", `the data folder is ${mode}`);
+    let metrics = host.run(["ss", "-Hltn", "sport = :2381"], #{ reads: true }).stdout;
+    assert(metrics.contains("127.0.0.1:2381"), "metrics are not on loopback only");
+});
+"#;
+    // Without curl on a controller the first assertion would hold for the wrong reason.
+    let installed = script("on(\"controllers\", |host| { host.pkg(\"curl\"); });", &[]);
+    assert_eq!(installed.code, 0, "{}", installed.all);
+    let held = script(text, &[]);
+    assert_eq!(held.code, 0, "{}", held.all);
+}
+
+#[test]
+fn a_key_written_at_one_member_is_read_at_another() {
+    let text = r#"
+import "etcd" as etcd;
+let members = hosts("controllers");
+members[0].run(etcd::ctl(members) + ["put", "greeting", "hello"]);
+let answers = on(members, |host| {
+    let own = etcd::ctl([host]);
+    host.run(own + ["get", "greeting", "--print-value-only"], #{ reads: true }).stdout.trim()
+});
+for host in members { assert(answers[host] == "hello", `${host.name} answers ${answers[host]}`); }
+"#;
+    let held = script(text, &[]);
+    assert_eq!(held.code, 0, "{}", held.all);
+}
+
+#[test]
+fn a_changed_unit_rolls_through_the_members_one_at_a_time() {
+    let roll = run(&["-e", "etcd_heartbeat=120", &playbook("07-etcd")]);
+    assert_eq!(roll.code, 0, "{}", roll.all);
+    let restarts: Vec<_> = roll.changes().into_iter().filter(|done| done.call.starts_with("systemd ")).collect();
+    assert_eq!(restarts.len(), 3, "{restarts:?}");
+    let back = run(&[&playbook("07-etcd")]);
+    assert_eq!(back.code, 0, "{}", back.all);
+    assert_eq!(run(&[&playbook("07-etcd")]).changes(), vec![]);
+}
+
+#[test]
+fn a_data_folder_of_another_cluster_is_refused_and_left_alone() {
+    let refused = run(&["-e", "etcd_token=another", "--limit", "controllers", &playbook("07-etcd")]);
+    assert_eq!(refused.code, 1, "{}", refused.all);
+    assert!(refused.all.contains("holds the data of another cluster"), "{}", refused.all);
+    assert_eq!(run(&[&playbook("07-etcd")]).changes(), vec![], "the cluster must be as it was");
+}
+
+#[test]
+fn a_step_with_nothing_to_do_is_one_frame_there_and_one_back() {
+    let output = mk(&["do", "all", "dir", "/root", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,91 @@
+//! Running mk against the lab and reading its events.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The tree with the playbooks and inventories.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The command that runs mk with the lab's inventory.
+pub fn mk(args: &[&str]) -> Command {
+    let up = std::path::Path::new("/var/lib/mk/lab/known_hosts").exists();
+    assert!(up, "the lab is not up: mk run playbooks/lab/up.rhai -i inventories/lab");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
+    command.args(args).args(["-i", "inventories/lab"]).current_dir(root()).env("MK_LOCK_WAIT", "60s");
+    command
+}
+
+/// A run of mk and its events.
+pub struct Run {
+    /// Its exit code.
+    pub code: i32,
+    /// Its events, in order.
+    pub events: Vec<Value>,
+    /// Everything it printed, for the message of a failed test.
+    pub all: String,
+}
+
+/// Runs a playbook and reads its events.
+pub fn run(args: &[&str]) -> Run {
+    let mut words = vec!["run", "--json"];
+    words.extend(args);
+    events(&mk(&words).output().unwrap())
+}
+
+/// Runs a script against the lab and reads its events.
+pub fn script(text: &str, flags: &[&str]) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.rhai");
+    std::fs::write(&path, text).unwrap();
+    let mut words = vec![path.to_str().unwrap()];
+    words.extend(flags);
+    run(&words)
+}
+
+fn events(output: &Output) -> Run {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let events = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let all = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    Run { code: output.status.code().unwrap_or(-1), events, all }
+}
+
+/// One step that ended well.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// The host.
+    pub host: String,
+    /// The operation and its subject.
+    pub call: String,
+    /// How it ended.
+    pub status: String,
+    /// What differed.
+    pub diff: Value,
+}
+
+impl Run {
+    /// The steps that ended well, in order.
+    pub fn done(&self) -> Vec<Done> {
+        let steps = self.events.iter().filter_map(|event| event["event"].get("step_done"));
+        steps
+            .map(|done| {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let (op, subject) = (text(&done["step"]["op"]), text(&done["step"]["subject"]));
+                Done {
+                    host: text(&done["step"]["host"]),
+                    call: format!("{op} {subject}"),
+                    status: text(&done["outcome"]["status"]),
+                    diff: done["outcome"]["diff"].clone(),
+                }
+            })
+            .collect()
+    }
+
+    /// The steps that changed something, or would.
+    pub fn changes(&self) -> Vec<Done> {
+        self.done().into_iter().filter(|done| !["ok", "read", "skipped"].contains(&done.status.as_str())).collect()
+    }
+}
