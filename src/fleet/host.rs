@@ -13,7 +13,7 @@ use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Step, What};
 use crate::secret::Masked;
-use crate::wire::{Mode, Request};
+use crate::wire::{Hello, Mode, Request};
 
 /// A step to be run on a host.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Call {
     pub args: Value,
     /// Check or apply; a step that only reads may run in a check.
     pub mode: Mode,
+    /// It only reads, so it needs no lock.
+    pub reads: bool,
     /// A step to run at the end when this one changes something.
     pub notify: Option<Value>,
     /// The notification that this step settles.
@@ -60,8 +62,8 @@ impl Slot {
         Self { name: name.to_owned(), state: Mutex::new(State::New) }
     }
 
-    pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
-        let mut state = self.state.lock().await;
+    /// The agent, started first when there is none yet.
+    async fn talk<'a>(&self, fleet: &Fleet, state: &'a mut State) -> Result<&'a mut Talk> {
         if fleet.is_stopped() {
             return Err(Error::new(Kind::Interrupted, "stopped"));
         }
@@ -74,11 +76,21 @@ impl Slot {
                 }
             };
         }
-        let talk = match &mut *state {
-            State::Ready { talk, .. } => talk,
-            State::Lost(error) => return Err(error.clone()),
-            State::New => return Err(Error::internal("a host that is neither connected nor lost")),
-        };
+        match state {
+            State::Ready { talk, .. } => Ok(talk),
+            State::Lost(error) => Err(error.clone()),
+            State::New => Err(Error::internal("a host that is neither connected nor lost")),
+        }
+    }
+
+    pub(super) async fn hello(&self, fleet: &Fleet) -> Result<Hello> {
+        let mut state = self.state.lock().await;
+        self.talk(fleet, &mut state).await.map(|talk| talk.hello.clone())
+    }
+
+    pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
+        let mut state = self.state.lock().await;
+        let talk = self.talk(fleet, &mut state).await?;
         let result = self.locked_step(fleet, talk, call).await;
         if let Err(error) = &result
             && error.kind().is_connection()
@@ -92,7 +104,7 @@ impl Slot {
 
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
     async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
-        if call.mode == Mode::Apply && !talk.locked {
+        if call.mode == Mode::Apply && !call.reads && !talk.locked {
             let pending = talk.lock(&fleet.options.holder, fleet.options.lock_wait).await?;
             self.catch_up(fleet, talk, pending).await?;
         }
@@ -159,8 +171,16 @@ impl Slot {
             };
             let args = pending.get("args").cloned().unwrap_or_default();
             let settles = Some(pending.clone());
-            let call =
-                Call { host: self.name.clone(), step, args, mode: Mode::Apply, notify: None, settles, stream: false };
+            let call = Call {
+                host: self.name.clone(),
+                step,
+                args,
+                mode: Mode::Apply,
+                reads: false,
+                notify: None,
+                settles,
+                stream: false,
+            };
             fleet.tell(What::StepStarted { step: call.step.clone() });
             let begun = Instant::now();
             let result = self.step(fleet, talk, &call).await;

@@ -28,16 +28,23 @@ impl Outcome {
     }
 
     /// What stands for it among the parameters of another step.
-    pub(super) fn stand_in(&self) -> Value {
-        let mut map = serde_json::Map::new();
-        // A step that would run leaves something nobody knows yet: different from all that was before.
-        let digest = self.of.digest.clone().unwrap_or_else(|| format!("{}:{:?}", self.op, self.of.status));
-        map.insert("digest".to_owned(), json!(digest));
+    ///
+    /// # Errors
+    /// For an action, which leaves no state behind that could be compared in a later run.
+    pub(super) fn stand_in(&self) -> Result<Value> {
+        let unknown = self.of.status == Status::Unknown;
+        let Some(digest) = self.of.digest.clone().or_else(|| unknown.then(|| "not known yet".to_owned())) else {
+            return Err(Error::playbook(format!(
+                "the outcome of `{}` leaves no state that a later run could compare",
+                self.op
+            ))
+            .hint("let the step notify instead: `notify: later(\"service\", \"NAME\", #{ action: \"restart\" })`"));
+        };
+        let mut map = serde_json::Map::from_iter([("digest".to_owned(), json!(digest))]);
         if let Some(path) = self.of.values.get("path") {
             map.insert("path".to_owned(), path.clone());
         }
-        map.insert("changed".to_owned(), json!(self.changed()));
-        Value::Object(map)
+        Ok(Value::Object(map))
     }
 
     fn get(&self, name: &str) -> Result<Dynamic> {

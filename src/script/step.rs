@@ -16,7 +16,7 @@ use crate::control::{Base, Place as Resolving};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Step, What};
 use crate::fleet::Call;
-use crate::op::{Span, Spec};
+use crate::op::{Danger, Span, Spec};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -143,7 +143,13 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map
     world.control.resolve(
         spec.name,
         &mut args,
-        &Resolving { base: base.clone(), names: &names, host: &host.name, mode: world.fleet.mode() },
+        &Resolving {
+            base: base.clone(),
+            names: &names,
+            host: &host.name,
+            mode: world.fleet.mode(),
+            arch: &|| Ok(world.fleet.hello(&host.name)?.arch),
+        },
     )?;
     Ok(args)
 }
@@ -188,9 +194,11 @@ fn send(
     };
     world.events.tell(What::StepStarted { step: step.clone() });
     let begun = Instant::now();
+    let reads = spec.danger == Danger::Read || args.get("reads") == Some(&Value::Bool(true));
     let call = Call {
         host: host.name.clone(),
         step: step.clone(),
+        reads,
         args: Value::Object(args),
         mode: world.fleet.mode(),
         notify,
@@ -291,6 +299,7 @@ pub(super) fn flush(host: &Host) -> Result {
             step: step.clone(),
             args: notified.get("args").cloned().unwrap_or_default(),
             mode: world.fleet.mode(),
+            reads: false,
             notify: None,
             settles: Some(notified.clone()),
             stream: world.settings.stream,

@@ -36,7 +36,7 @@ fn convert(value: &Dynamic, path: &str) -> Result<Value> {
         return Ok(Value::from(value.into_immutable_string().unwrap_or_default().to_string()));
     }
     if let Some(outcome) = value.read_lock::<Outcome>() {
-        return Ok(outcome.stand_in());
+        return outcome.stand_in();
     }
     if let Some(host) = value.read_lock::<Host>() {
         return Ok(host.to_json());
