@@ -126,7 +126,7 @@ fn a_finding_is_shown_like_any_fault() {
      hint: did you mean `content`?
      hint: `mk doc copy` lists its parameters
     "#);
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stderr, @r"1 fault in 1 file");
 }
 
 #[test]
