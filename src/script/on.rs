@@ -44,7 +44,8 @@ pub(super) fn option(name: &str, value: serde_json::Value) -> Option<Error> {
         return None;
     }
     let known = !value.is_null();
-    let plan = serde_json::from_value::<Plan>(serde_json::Value::Object([(name.to_owned(), value)].into_iter().collect()));
+    let plan =
+        serde_json::from_value::<Plan>(serde_json::Value::Object([(name.to_owned(), value)].into_iter().collect()));
     let message = plan.err()?.to_string();
     (known || message.contains("unknown field")).then(|| Error::playbook(format!("on: {message}")))
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const INVENTORY: &str =
-    "groups:\n  controllers: { hosts: ['controller-[1..3]'] }\nhosts:\n  'controller-[1..3]': { vars: { node_ip: 10.0.0.1 } }\n";
+const INVENTORY: &str = "groups:\n  controllers: { hosts: ['controller-[1..3]'] }\nhosts:\n  'controller-[1..3]': { vars: { node_ip: 10.0.0.1 } }\n";
 
 const MODULE: &str = "//! A module.\nexport const PORT = 1;\nconst INNER = 2;\nfn url(host) { host + hidden() }\nprivate fn hidden() { 3 }\n";
 
@@ -25,7 +24,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("import \"mine\" as m;\nlog(m::PROT);", "2:8", "there is no variable `m::PROT`"),
     ("import \"mine\" as m;\nlog(m::INNER);", "2:8", "there is no variable `m::INNER`"),
     ("import \"mnie\" as m;", "1:8", "there is no module `mnie`"),
-    ("let h = local();\nh.copy(\"/x\", #{\n  mode: \"0644\",\n  contents: \"hi\",\n});", "4:3", "copy: unknown field `contents`"),
+    (
+        "let h = local();\nh.copy(\"/x\", #{\n  mode: \"0644\",\n  contents: \"hi\",\n});",
+        "4:3",
+        "copy: unknown field `contents`",
+    ),
     ("local().copy(\"/x\", #{ content: file_text(\"f\"), mode: 644 });", "1:48", "copy: `mode`: invalid type"),
     ("local().copy(\"/x\", #{ content: \"a\", mode: \"9\" });", "1:37", "copy: `mode`: invalid value"),
     ("local().file(\"/x\", #{ state: \"lnk\" });", "1:23", "file: `state`: unknown variant `lnk`"),
@@ -80,7 +83,9 @@ fn what_may_be_right_is_not_complained_of() {
     let place = Place::new();
     place.file("mine.rhai", MODULE);
     place.file("t.j2", "{% for m in members %}{{ m }}{{ loop.index }}{% endfor %}{{ anything }}{% if x is defined %}{{ x }}{% endif %}\n");
-    place.file("p.rhai", r#"
+    place.file(
+        "p.rhai",
+        r#"
 import "mine" as m;
 const LIMIT = 3;
 fn Host.greet(word) { this.run(["echo", word]) }
@@ -101,7 +106,8 @@ on("anyone", |host| {
     let f = Fn("twice");
     f.call(2)
 });
-"#);
+"#,
+    );
     let ran = place.mk(&["lint", "p.rhai"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
 }
@@ -120,7 +126,8 @@ fn the_tree_itself_is_clean() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for inventory in ["inventories/lab", "inventories/iximiuz"] {
         let inventory = root.join(inventory).display().to_string();
-        let (playbooks, stdlib) = (root.join("playbooks").display().to_string(), root.join("stdlib").display().to_string());
+        let (playbooks, stdlib) =
+            (root.join("playbooks").display().to_string(), root.join("stdlib").display().to_string());
         let ran = Place::new().mk(&["lint", &playbooks, &stdlib, "-i", &inventory]);
         assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     }

@@ -154,13 +154,7 @@ impl Linter {
     }
 
     /// A file that a script names.
-    pub(super) fn source(
-        &mut self,
-        script: &Script,
-        src: &str,
-        at: Position,
-        around: &Surroundings,
-    ) -> Option<Found> {
+    pub(super) fn source(&mut self, script: &Script, src: &str, at: Position, around: &Surroundings) -> Option<Found> {
         let found = around.sources.find(&Base::of(&script.name), Path::new(src));
         found.map_err(|error| self.report(error, quoted(&script.name, at, src))).ok()
     }

@@ -43,15 +43,20 @@ impl Linter {
             [only] => match literal::fields(only) {
                 Some(fields) => (None, fields),
                 // What is computed may be the subject or the whole map.
-                None if literal::value(only).is_none() && !matches!(only, Expr::InterpolatedString(..) | Expr::Array(..)) => return,
+                None if literal::value(only).is_none()
+                    && !matches!(only, Expr::InterpolatedString(..) | Expr::Array(..)) =>
+                {
+                    return;
+                }
                 None => (Some(only), &[]),
             },
             [subject, rest, ..] => match literal::fields(rest) {
                 Some(fields) => (Some(subject), fields),
                 None => {
                     if literal::value(rest).is_some() {
-                        let error = Error::playbook(format!("{}: parameters after the subject stand in a map", spec.name))
-                            .hint(format!("`mk doc {}` shows how it is called", spec.name));
+                        let error =
+                            Error::playbook(format!("{}: parameters after the subject stand in a map", spec.name))
+                                .hint(format!("`mk doc {}` shows how it is called", spec.name));
                         self.report(error, place(Some(&script.name), rest.position()));
                     }
                     return;
@@ -115,7 +120,10 @@ impl Linter {
         if name == "retry" {
             for (key, _) in literal::fields(value).into_iter().flatten() {
                 if !["attempts", "delay"].contains(&key.name.as_str()) {
-                    let message = format!("{}: unknown field `{}` of `retry`, expected `attempts` or `delay`", spec.name, key.name);
+                    let message = format!(
+                        "{}: unknown field `{}` of `retry`, expected `attempts` or `delay`",
+                        spec.name, key.name
+                    );
                     self.report(Error::playbook(message), word(&script.name, key.pos, &key.name));
                 }
             }

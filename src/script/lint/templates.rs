@@ -18,9 +18,7 @@ impl Linter {
         let Some(used) = self.used(found) else { return };
         let given: Option<Vec<&str>> = match vars {
             None => Some(Vec::new()),
-            Some(vars) => {
-                literal::fields(vars).map(|fields| fields.iter().map(|(key, _)| key.name.as_str()).collect())
-            }
+            Some(vars) => literal::fields(vars).map(|fields| fields.iter().map(|(key, _)| key.name.as_str()).collect()),
         };
         let Some(given) = given else { return };
         for (name, place) in &used.0 {
