@@ -69,7 +69,7 @@ fn every_seeded_mistake_is_found_at_its_place_and_no_other() {
         let lines: Vec<serde_json::Value> = ran.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!((ran.code, lines.len()), (2, 2), "{script}\n{}{}", ran.stdout, ran.stderr);
         let finding = &lines[0]["finding"];
-        let wanted = if at.contains(".") { (*at).to_owned() } else { format!("p.rhai:{at}") };
+        let wanted = if at.contains('.') { (*at).to_owned() } else { format!("p.rhai:{at}") };
         let found = &finding["place"];
         let found = format!("{}:{}:{}", found["file"].as_str().unwrap(), found["line"], found["column"]);
         let fits = if wanted.ends_with(':') { found.starts_with(&wanted) } else { found == wanted };
