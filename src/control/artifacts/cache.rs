@@ -85,7 +85,7 @@ impl Cache {
                 Ok(_) => break,
                 // The file may have been replaced since the first half came.
                 Err(_) if resumed => {
-                    fs::remove_file(&part).or_step(|| format!("cannot remove `{}`", part.display()))?
+                    fs::remove_file(&part).or_step(|| format!("cannot remove `{}`", part.display()))?;
                 }
                 Err(e) => {
                     let _ = fs::remove_file(&part);
