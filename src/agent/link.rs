@@ -75,13 +75,11 @@ impl<'a> Link<'a> {
 
 impl Peer for Link<'_> {
     fn blob(&self, sha256: &str) -> Result<Box<dyn Read + '_>> {
-        self.ask_for(Ask::Blob { sha256: sha256.to_owned() });
-        // A refusal comes as an answer instead of the first piece.
-        match self.reply()? {
-            Reply::Blob(piece) => Ok(Box::new(Incoming { link: self, ended: piece.is_empty(), piece, at: 0 })),
-            Reply::Answer(Err(e)) => Err(e),
-            Reply::Answer(Ok(_)) => Err(out_of_turn()),
-        }
+        self.incoming(Ask::Blob { sha256: sha256.to_owned() })
+    }
+
+    fn blobs(&self, sha256: &[String]) -> Result<Box<dyn Read + '_>> {
+        self.incoming(Ask::Blobs { sha256: sha256.to_vec() })
     }
 
     fn ask(&self, question: Value) -> Result<Value> {
@@ -100,6 +98,18 @@ impl Peer for Link<'_> {
     fn output(&self, stream: Stream, bytes: &[u8]) {
         for piece in bytes.chunks(CHUNK) {
             self.outlet.send(&Frame::Output(self.request.get(), stream.number(), piece.to_vec()));
+        }
+    }
+}
+
+impl Link<'_> {
+    fn incoming(&self, ask: Ask) -> Result<Box<dyn Read + '_>> {
+        self.ask_for(ask);
+        // A refusal comes as an answer instead of the first piece.
+        match self.reply()? {
+            Reply::Blob(piece) => Ok(Box::new(Incoming { link: self, ended: piece.is_empty(), piece, at: 0 })),
+            Reply::Answer(Err(e)) => Err(e),
+            Reply::Answer(Ok(_)) => Err(out_of_turn()),
         }
     }
 }
@@ -124,8 +134,11 @@ impl Read for Incoming<'_> {
                     self.ended = piece.is_empty();
                     (self.piece, self.at) = (piece, 0);
                 }
-                Reply::Answer(Err(e)) => return Err(io::Error::other(e)),
-                Reply::Answer(Ok(_)) => return Err(io::Error::other(out_of_turn())),
+                // An answer in place of a piece is the last that comes.
+                Reply::Answer(answer) => {
+                    self.ended = true;
+                    return Err(io::Error::other(answer.err().unwrap_or_else(out_of_turn)));
+                }
             }
         }
         let count = buffer.len().min(self.piece.len() - self.at);

@@ -189,6 +189,7 @@ fn hello() -> Hello {
         pid: std::process::id(),
         uid: rustix::process::geteuid().as_raw(),
         arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
+        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
     }
 }
 

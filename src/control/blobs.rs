@@ -6,11 +6,35 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::change::Content;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{Digests, Payload};
 
 /// Opens some content once more.
 type Opener = Arc<dyn Fn() -> Result<Box<dyn Read + Send>> + Send + Sync>;
+
+/// Contents one after another. One that fails to open ends the stream with its fault.
+struct Several {
+    waiting: std::vec::IntoIter<Opener>,
+    current: Option<Box<dyn Read + Send>>,
+}
+
+impl Read for Several {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            if let Some(current) = &mut self.current {
+                match current.read(buffer)? {
+                    0 if !buffer.is_empty() => self.current = None,
+                    count => return Ok(count),
+                }
+            }
+            match self.waiting.next() {
+                Some(open) => self.current = Some(open().map_err(std::io::Error::other)?),
+                None => return Ok(0),
+            }
+        }
+    }
+}
 
 /// The content on offer. Nothing of it is held in memory but what was given as bytes.
 #[derive(Default)]
@@ -41,15 +65,32 @@ impl Blobs {
         if size <= Payload::INLINE as u64 {
             return Ok(self.bytes(std::fs::read(path).or_kind(Kind::Playbook, failed)?));
         }
+        let content = self.measure(path)?;
+        self.offer_file(path, &content.sha256, content.size);
+        Ok(Payload { sha256: content.sha256, size: content.size, inline: None })
+    }
+
+    /// The digest and length of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn measure(&self, path: &Path) -> Result<Content> {
         let content = self.digests.lock().unwrap_or_else(PoisonError::into_inner).content(path);
         let content = content.map_err(|e| e.as_kind(Kind::Playbook))?;
-        let content = content.ok_or_else(|| Error::playbook(format!("`{}` does not exist", path.display())))?;
+        content.ok_or_else(|| Error::playbook(format!("`{}` does not exist", path.display())))
+    }
+
+    /// Offers a file under the digest and length it was measured to have; more than that is never sent.
+    pub fn offer_file(&self, path: &Path, sha256: &str, size: u64) {
         let path = path.to_owned();
-        self.offer(&content.sha256, move || {
+        self.offer(sha256, move || {
             let file = File::open(&path).or_kind(Kind::Playbook, || format!("cannot read `{}`", path.display()))?;
-            Ok(Box::new(file))
+            let now = file.metadata().or_kind(Kind::Playbook, || format!("cannot read `{}`", path.display()))?.len();
+            if now != size {
+                return Err(Error::playbook(format!("`{}` was changed during the run", path.display())));
+            }
+            Ok(Box::new(file.take(size)))
         });
-        Ok(Payload { sha256: content.sha256, size: content.size, inline: None })
     }
 
     /// Offers what `open` opens, under its digest.
@@ -66,6 +107,18 @@ impl Blobs {
         let open =
             offer.ok_or_else(|| Error::new(Kind::Protocol, format!("the content `{sha256}` was never offered")))?;
         open()
+    }
+
+    /// Opens several, one after another as they are read.
+    ///
+    /// # Errors
+    /// As for [`Blobs::open`].
+    pub fn open_all(&self, sha256: &[String]) -> Result<Box<dyn Read + Send>> {
+        let offers = self.lock();
+        let missing = |sha256: &String| Error::new(Kind::Protocol, format!("the content `{sha256}` was never offered"));
+        let openers = sha256.iter().map(|sha256| offers.get(sha256).cloned().ok_or_else(|| missing(sha256)));
+        let waiting = openers.collect::<Result<Vec<_>>>()?;
+        Ok(Box::new(Several { waiting: waiting.into_iter(), current: None }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Opener>> {

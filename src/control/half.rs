@@ -17,6 +17,12 @@ pub trait Other: Sync {
     /// When it was never offered, or cannot be read any more.
     fn blob(&self, request: &Request, sha256: &str) -> Result<Box<dyn Read + Send>>;
 
+    /// Several contents that the step named, one after another.
+    ///
+    /// # Errors
+    /// As for [`Other::blob`].
+    fn blobs(&self, request: &Request, sha256: &[String]) -> Result<Box<dyn Read + Send>>;
+
     /// The operation's answer to a question of its half on the host.
     ///
     /// # Errors
@@ -39,6 +45,10 @@ pub struct Half<'a> {
 impl Other for Half<'_> {
     fn blob(&self, _request: &Request, sha256: &str) -> Result<Box<dyn Read + Send>> {
         self.control.blobs.open(sha256)
+    }
+
+    fn blobs(&self, _request: &Request, sha256: &[String]) -> Result<Box<dyn Read + Send>> {
+        self.control.blobs.open_all(sha256)
     }
 
     fn answer(&self, request: &Request, question: &Value) -> Result<Value> {

@@ -1,6 +1,8 @@
 //! What is resolved on this side: sources read, templates rendered, content kept ready for the hosts that
 //! ask for it. It knows the operations that have a half on this side, and nothing of connections.
 
+mod archive;
+mod artifacts;
 mod authority;
 mod blobs;
 mod certificate;
@@ -9,9 +11,13 @@ mod resolve;
 mod secrets;
 mod sources;
 mod template;
+mod unpack;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+pub use archive::{Archives, Choice};
+pub use artifacts::{Artifacts, Cache, FILE as LOCK, MIRROR, Stored, Sums, release_arch};
 pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
 pub use half::{Half, Other};
@@ -34,12 +40,19 @@ pub struct Control {
     pub templates: Templates,
     /// The certificate authorities.
     pub authorities: Authorities,
+    /// The artifacts of the project.
+    pub artifacts: Artifacts,
+    /// The archives that hosts want something of.
+    pub archives: Arc<Archives>,
 }
 
 impl Control {
     /// A control side for the project in a folder.
     pub fn new(project: PathBuf, state: State, secrets: Secrets) -> Self {
+        let cache = Cache::of_user();
         Self {
+            artifacts: Artifacts::new(project.clone(), cache.clone()),
+            archives: Arc::new(Archives::new(cache)),
             secrets,
             blobs: Blobs::default(),
             sources: Sources::new(project),

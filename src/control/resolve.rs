@@ -21,6 +21,8 @@ pub struct Place<'a> {
     pub host: &'a str,
     /// Check or apply: a check leaves nothing behind on this side either.
     pub mode: Mode,
+    /// The architecture of the host, as its kernel names it. Asking connects to the host when nothing has yet.
+    pub arch: &'a dyn Fn() -> Result<String>,
 }
 
 impl Control {
@@ -33,6 +35,8 @@ impl Control {
             "copy" => self.copy(args, &place.base),
             "template" => self.template(args, place),
             "cert" => self.cert(args),
+            "download" => self.download(args, place),
+            "unpack" => self.unpack(args, place),
             _ => Ok(()),
         }
     }
@@ -98,7 +102,7 @@ impl Control {
     }
 }
 
-fn text(args: &Map<String, Value>, name: &str) -> Option<String> {
+pub(super) fn text(args: &Map<String, Value>, name: &str) -> Option<String> {
     args.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 

@@ -13,7 +13,7 @@ use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Step, What};
 use crate::secret::Masked;
-use crate::wire::{Mode, Request};
+use crate::wire::{Hello, Mode, Request};
 
 /// A step to be run on a host.
 #[derive(Debug, Clone)]
@@ -62,8 +62,8 @@ impl Slot {
         Self { name: name.to_owned(), state: Mutex::new(State::New) }
     }
 
-    pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
-        let mut state = self.state.lock().await;
+    /// The agent, started first when there is none yet.
+    async fn talk<'a>(&self, fleet: &Fleet, state: &'a mut State) -> Result<&'a mut Talk> {
         if fleet.is_stopped() {
             return Err(Error::new(Kind::Interrupted, "stopped"));
         }
@@ -76,11 +76,21 @@ impl Slot {
                 }
             };
         }
-        let talk = match &mut *state {
-            State::Ready { talk, .. } => talk,
-            State::Lost(error) => return Err(error.clone()),
-            State::New => return Err(Error::internal("a host that is neither connected nor lost")),
-        };
+        match state {
+            State::Ready { talk, .. } => Ok(talk),
+            State::Lost(error) => Err(error.clone()),
+            State::New => Err(Error::internal("a host that is neither connected nor lost")),
+        }
+    }
+
+    pub(super) async fn hello(&self, fleet: &Fleet) -> Result<Hello> {
+        let mut state = self.state.lock().await;
+        self.talk(fleet, &mut state).await.map(|talk| talk.hello.clone())
+    }
+
+    pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
+        let mut state = self.state.lock().await;
+        let talk = self.talk(fleet, &mut state).await?;
         let result = self.locked_step(fleet, talk, call).await;
         if let Err(error) = &result
             && error.kind().is_connection()

@@ -18,7 +18,7 @@ use crate::change::Outcome;
 use crate::control::Control;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Events, What};
-use crate::wire::Mode;
+use crate::wire::{Hello, Mode};
 
 /// The three streams of a command on a host.
 pub struct Pipe {
@@ -160,6 +160,15 @@ impl Fleet {
         }
         let slot = self.slot(&call.host);
         self.runtime.block_on(slot.call(self, call)).map_err(|e| e.on(&call.host))
+    }
+
+    /// What a host's agent said of itself; connects first when that is not done yet. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// The connection's fault.
+    pub fn hello(&self, host: &str) -> Result<Hello> {
+        let slot = self.slot(host);
+        self.runtime.block_on(slot.hello(self)).map_err(|e| e.on(host))
     }
 
     /// Runs a command on the bare connection, without an agent. Blocks the calling thread.

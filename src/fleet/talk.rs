@@ -39,6 +39,12 @@ pub struct Traffic {
     pub bytes_received: u64,
 }
 
+/// What becomes of the bytes that a host sends.
+enum Taking {
+    Kept(Box<dyn std::io::Write + Send>),
+    Dropped,
+}
+
 /// What the caller of a step hears while it runs.
 pub trait Listener: Send {
     /// A piece of output.
@@ -70,7 +76,7 @@ impl Talk {
         });
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
-        let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new() };
+        let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new(), boot: String::new() };
         let mut talk = Self {
             writer,
             reader: stdout,
@@ -125,7 +131,9 @@ impl Talk {
     /// Runs one step and gives its outcome.
     pub async fn step(&mut self, request: &Request, other: &dyn Other, listener: &mut dyn Listener) -> Result<Outcome> {
         self.say(&ToAgent::Do { steps: vec![request.clone()] }).await?;
-        let mut taking: Option<Box<dyn std::io::Write + Send>> = None;
+        let mut taking: Option<Taking> = None;
+        // What this side could not do is told only when the agent has ended the step: it goes on talking until then.
+        let mut fault = None;
         loop {
             match self.frame().await? {
                 Frame::Output(id, stream, bytes) if id == request.id => listener.output(id, stream == 2, &bytes),
@@ -133,22 +141,35 @@ impl Talk {
                     let Some(sink) = taking.as_mut() else {
                         return Err(protocol("the agent sent bytes nobody asked for"));
                     };
+                    let kept = match sink {
+                        Taking::Dropped => Ok(()),
+                        Taking::Kept(sink) if piece.is_empty() => sink.flush(),
+                        Taking::Kept(sink) => sink.write_all(&piece),
+                    };
+                    if let Err(e) = kept {
+                        fault.get_or_insert(Error::step("cannot keep what the host sent").because(e));
+                        taking = Some(Taking::Dropped);
+                    }
                     if piece.is_empty() {
-                        sink.flush().map_err(|e| Error::step("cannot keep what the host sent").because(e))?;
                         taking = None;
-                    } else {
-                        sink.write_all(&piece).map_err(|e| Error::step("cannot keep what the host sent").because(e))?;
                     }
                 }
                 Frame::Message(body) => match from_body(&body)? {
-                    FromAgent::Done { id, result } if id == request.id => return result,
+                    FromAgent::Done { id, result } if id == request.id => return fault.map_or(result, Err),
                     FromAgent::Ask { id, ask } if id == request.id => match ask {
-                        Ask::Blob { sha256 } => self.send_blob(request, &sha256, other).await?,
+                        Ask::Blob { sha256 } => self.send_bytes(request.id, other.blob(request, &sha256)).await?,
+                        Ask::Blobs { sha256 } => self.send_bytes(request.id, other.blobs(request, &sha256)).await?,
                         Ask::Other { question } => {
                             let answer = other.answer(request, &question);
                             self.say(&ToAgent::Answer { id, answer }).await?;
                         }
-                        Ask::Take { sha256, size } => taking = Some(other.take(request, &sha256, size)?),
+                        Ask::Take { sha256, size } => match other.take(request, &sha256, size) {
+                            Ok(sink) => taking = Some(Taking::Kept(sink)),
+                            Err(e) => {
+                                fault.get_or_insert(e);
+                                taking = Some(Taking::Dropped);
+                            }
+                        },
                     },
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the step")),
@@ -158,10 +179,10 @@ impl Talk {
         }
     }
 
-    async fn send_blob(&mut self, request: &Request, sha256: &str, other: &dyn Other) -> Result {
-        let mut source = match other.blob(request, sha256) {
+    async fn send_bytes(&mut self, id: u64, source: Result<Box<dyn std::io::Read + Send>>) -> Result {
+        let mut source = match source {
             Ok(source) => source,
-            Err(e) => return self.say(&ToAgent::Answer { id: request.id, answer: Err(e) }).await,
+            Err(e) => return self.say(&ToAgent::Answer { id, answer: Err(e) }).await,
         };
         loop {
             let mut piece = vec![0; CHUNK];
@@ -172,13 +193,13 @@ impl Talk {
                     Ok(count) => filled += count,
                     Err(e) => {
                         let error = Error::step("cannot read the content to send").because(e);
-                        return self.say(&ToAgent::Answer { id: request.id, answer: Err(error) }).await;
+                        return self.say(&ToAgent::Answer { id, answer: Err(error) }).await;
                     }
                 }
             }
             piece.truncate(filled);
             let ended = piece.is_empty();
-            self.send(&Frame::Blob(request.id, piece)).await?;
+            self.send(&Frame::Blob(id, piece)).await?;
             if ended {
                 return Ok(());
             }

@@ -89,6 +89,28 @@ impl<'a> Hands<'a> {
         }
     }
 
+    /// Several contents from the control side, one after another.
+    ///
+    /// # Errors
+    /// When the control side does not have one of them, or the connection broke.
+    pub fn blobs(&self, sha256: &[String]) -> Result<Box<dyn Read + '_>> {
+        self.probe.peer.blobs(sha256)
+    }
+
+    /// Writes one of many files, whole or not at all; a link at `path` is replaced, not followed. It lasts
+    /// once [`Hands::settle`] was called.
+    ///
+    /// # Errors
+    /// When other bytes arrive, or the host refuses.
+    pub fn write_one_of_many(&self, path: &Path, source: &mut dyn Read, sha256: &str, place: Placement) -> Result {
+        write::replace_one_of_many(path, source, sha256, place)
+    }
+
+    /// Makes everything written below a directory last.
+    pub fn settle(&self, dir: &Path) {
+        write::sync_all(dir);
+    }
+
     /// Writes a value into a file of the kernel's, which takes it as it comes and has no whole to replace.
     ///
     /// # Errors

@@ -15,6 +15,12 @@ pub trait Peer {
     /// When the control side does not have them, or the connection broke.
     fn blob(&self, sha256: &str) -> Result<Box<dyn Read + '_>>;
 
+    /// The bytes of several digests, one after another.
+    ///
+    /// # Errors
+    /// As for [`Peer::blob`].
+    fn blobs(&self, sha256: &[String]) -> Result<Box<dyn Read + '_>>;
+
     /// Puts a question to the operation's half on the control side.
     ///
     /// # Errors
@@ -38,6 +44,10 @@ pub struct NoPeer;
 impl Peer for NoPeer {
     fn blob(&self, sha256: &str) -> Result<Box<dyn Read + '_>> {
         Err(Error::internal(format!("nobody here has the content `{sha256}`")))
+    }
+
+    fn blobs(&self, sha256: &[String]) -> Result<Box<dyn Read + '_>> {
+        Err(Error::internal(format!("nobody here has {} contents", sha256.len())))
     }
 
     fn ask(&self, question: Value) -> Result<Value> {

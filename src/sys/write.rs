@@ -53,13 +53,32 @@ pub(super) fn replace(
     place: Placement,
     inspect: &dyn Fn(&Path) -> Result,
 ) -> Result {
+    sweep(path);
+    put(path, source, sha256, place, inspect, true)?;
+    sync_dir(path.parent().unwrap_or(path));
+    Ok(())
+}
+
+/// As [`replace`], for one of many files: sweeping and waiting for the disk are left to the caller, who does
+/// both once for all of them.
+pub(super) fn replace_one_of_many(path: &Path, source: &mut dyn Read, sha256: &str, place: Placement) -> Result {
+    put(path, source, Some(sha256), place, &|_| Ok(()), false)
+}
+
+fn put(
+    path: &Path,
+    source: &mut dyn Read,
+    sha256: Option<&str>,
+    place: Placement,
+    inspect: &dyn Fn(&Path) -> Result,
+    sync: bool,
+) -> Result {
     let failed = || format!("cannot write `{}`", path.display());
     let parent = path.parent().ok_or_else(|| Error::step(failed()).because("it has no directory"))?;
     let old = fs::symlink_metadata(path).ok();
     if old.as_ref().is_some_and(fs::Metadata::is_dir) {
         return Err(Error::step(failed()).because("a directory is there"));
     }
-    sweep(path);
     let temporary = parent.join(format!("{}{:016x}", prefix(path), random()));
     let mut file = Unnamed::create(parent, &temporary).or_step(failed)?;
     let old = old.filter(fs::Metadata::is_file);
@@ -72,13 +91,21 @@ pub(super) fn replace(
     if sha256.is_some_and(|wanted| wanted != written) {
         return Err(Error::step(failed()).because(format!("what arrived has the digest {written}")));
     }
-    file.file.sync_all().or_step(failed)?;
+    if sync {
+        file.file.sync_all().or_step(failed)?;
+    }
     file.name(&temporary).or_step(failed)?;
     inspect(&temporary)?;
     fs::rename(&temporary, path).or_step(failed)?;
     file.done();
-    sync_dir(parent);
     Ok(())
+}
+
+/// Writes everything of the file system that `path` is on to disk.
+pub(super) fn sync_all(path: &Path) {
+    if let Ok(file) = File::open(path) {
+        let _ = rustix::fs::syncfs(&file);
+    }
 }
 
 fn fill(file: &mut File, source: &mut dyn Read, path: &Path) -> Result<String> {

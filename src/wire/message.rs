@@ -65,6 +65,9 @@ pub struct Hello {
     pub uid: u32,
     /// The machine's architecture, as `uname -m` says.
     pub arch: String,
+    /// Which start of the machine it runs in; every boot has its own. Empty where the kernel does not tell.
+    #[serde(default)]
+    pub boot: String,
 }
 
 /// Which stream of a command.
@@ -94,6 +97,11 @@ pub enum Ask {
     Blob {
         /// Hex SHA-256.
         sha256: String,
+    },
+    /// The bytes of several digests that the request named, one after another. Answered as one blob.
+    Blobs {
+        /// Hex SHA-256 of each.
+        sha256: Vec<String>,
     },
     /// The operation's other half, for two-sided operations.
     Other {

@@ -1,0 +1,1 @@
+//! Archives built here, good and hostile.
