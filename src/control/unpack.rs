@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::Control;
 use super::archive::Choice;
 use super::artifacts::{MIRROR, Stored, Sums, release_arch};
 use super::resolve::{Place, text};
 use super::sources::Found;
-use super::Control;
 use crate::error::{Error, Result};
 use crate::sys::Payload;
 
@@ -44,8 +44,8 @@ impl Control {
             let (wanted, own) = (Arc::clone(&wanted), sha256.clone());
             self.blobs.offer(sha256, move || Ok(Box::new(archives.open(&stored, &index, &wanted, &own)?)));
         }
-        let members = serde_json::to_value(&members)
-            .map_err(|e| Error::internal("members that do not serialise").because(e))?;
+        let members =
+            serde_json::to_value(&members).map_err(|e| Error::internal("members that do not serialise").because(e))?;
         args.insert("@members".to_owned(), members);
         Ok(())
     }

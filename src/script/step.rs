@@ -142,7 +142,13 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map
     world.control.resolve(
         spec.name,
         &mut args,
-        &Resolving { base: base.clone(), names: &names, host: &host.name, mode: world.fleet.mode(), arch: &|| Ok(world.fleet.hello(&host.name)?.arch) },
+        &Resolving {
+            base: base.clone(),
+            names: &names,
+            host: &host.name,
+            mode: world.fleet.mode(),
+            arch: &|| Ok(world.fleet.hello(&host.name)?.arch),
+        },
     )?;
     Ok(args)
 }

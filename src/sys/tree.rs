@@ -190,9 +190,7 @@ impl Tree<'_> {
 
     /// What the change means to later steps of a check.
     pub fn effects(&self, desired: Option<&Paths>) -> Vec<Effect> {
-        let dir = |path: &Path| {
-            Effect::Path(path.to_owned(), Planned { kind: Some(Kind::Dir), ..Planned::default() })
-        };
+        let dir = |path: &Path| Effect::Path(path.to_owned(), Planned { kind: Some(Kind::Dir), ..Planned::default() });
         let mut effects: Vec<Effect> = self.dest.ancestors().filter(|path| !path.exists()).map(dir).collect();
         let mut parents = BTreeSet::new();
         for member in self.members {
@@ -204,10 +202,8 @@ impl Tree<'_> {
                 }
             }
             let kind = member.kind();
-            let content = member
-                .sha256
-                .as_ref()
-                .map(|sha256| Content { sha256: sha256.clone(), size: member.size, text: None });
+            let content =
+                member.sha256.as_ref().map(|sha256| Content { sha256: sha256.clone(), size: member.size, text: None });
             let mode = if kind == Kind::Dir { self.owner.mode } else { member.mode };
             effects.push(Effect::Path(
                 path,
@@ -309,9 +305,7 @@ impl Tree<'_> {
                 let mode = self.owner.mode.filter(|_| managed);
                 words("directory", mode, owner.filter(|_| managed), group.filter(|_| managed))
             }
-            Kind::Link => {
-                words(&format!("link to {}", member.link.as_deref().unwrap_or_default()), None, owner, group)
-            }
+            Kind::Link => words(&format!("link to {}", member.link.as_deref().unwrap_or_default()), None, owner, group),
             _ => {
                 let sha256 = member.sha256.as_deref().unwrap_or_default();
                 words(&bytes(member.size, sha256), member.mode, owner, group)
@@ -349,7 +343,10 @@ fn words(what: &str, mode: Option<u32>, owner: Option<&str>, group: Option<&str>
         words += &format!(", {mode:04o}");
     }
     if owner.is_some() || group.is_some() {
-        words += &format!(", {}:{}", owner.unwrap_or_default(), group.unwrap_or_default());
+        words += &format!(", {}", owner.unwrap_or_default());
+    }
+    if let Some(group) = group {
+        words += &format!(":{group}");
     }
     words
 }
