@@ -24,6 +24,8 @@ pub enum Command {
     Run(Run),
     /// Run one operation on hosts, without a playbook.
     Do(Do),
+    /// Find what is wrong with playbooks and templates, without connecting.
+    Lint(Lint),
     /// Show the operations, or one with its parameters and examples.
     Doc {
         /// The operation.
@@ -136,6 +138,18 @@ pub struct Run {
     /// Only these tasks.
     #[arg(short, long, value_delimiter = ',', value_name = "TASK")]
     pub tags: Vec<String>,
+}
+
+/// `mk lint`.
+#[derive(Debug, ClapArgs)]
+pub struct Lint {
+    /// Playbooks, or folders of them. The project's by default.
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+    /// One finding a line, in JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `mk do`.

@@ -6,6 +6,7 @@ mod artifacts;
 mod connect;
 mod doc;
 mod exit;
+mod lint;
 mod project;
 mod prompt;
 mod run;
@@ -27,6 +28,7 @@ pub fn main() -> ExitCode {
     let outcome = match args.command {
         args::Command::Run(run) => run::run(&run),
         args::Command::Do(ad_hoc) => ad_hoc::run(&ad_hoc),
+        args::Command::Lint(args) => lint::run(&args),
         args::Command::Doc { op } => doc::run(op.as_deref()),
         args::Command::Inventory { common, json } => show::inventory(&common, json),
         args::Command::Vars { common, host, why } => show::vars(&common, &host, why.as_deref()),
@@ -37,10 +39,7 @@ pub fn main() -> ExitCode {
         }
     };
     outcome.unwrap_or_else(|error| {
-        let look = Look::coloured(
-            std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none(),
-        );
-        eprintln!("{}", render_fault(&error, look));
+        eprintln!("{}", render_fault(&error, Look::of(&std::io::stderr())));
         ExitCode::from(code(error.kind()))
     })
 }

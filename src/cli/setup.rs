@@ -145,12 +145,11 @@ pub(super) fn world(
 }
 
 fn report(events: Receiver<Event>, connecting: &Connecting, recap: Arc<Mutex<Recap>>) -> std::thread::JoinHandle<()> {
-    use std::io::IsTerminal as _;
     let shown: Box<dyn Reporter + Send> = if connecting.json {
         Box::new(Json(std::io::stdout()))
     } else {
-        let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Box::new(Human::new(std::io::stdout(), Look::coloured(coloured), connecting.verbose, connecting.diff))
+        let look = Look::of(&std::io::stdout());
+        Box::new(Human::new(std::io::stdout(), look, connecting.verbose, connecting.diff))
     };
     std::thread::spawn(move || {
         let mut reporters: Vec<Box<dyn Reporter + Send>> = vec![Box::new(Counting(recap)), shown];

@@ -57,6 +57,7 @@ impl Templates {
         let template =
             self.environment.template_from_named_str(file, text).map_err(|e| fault(&e, file, text, &Map::new()))?;
         let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+        names.retain(|name| !self.environment.globals().any(|(global, _)| global == name));
         names.sort();
         Ok(names)
     }

@@ -51,6 +51,9 @@ pub struct Spec {
     pub run: Run,
     /// Decodes and validates parameters, and gives them back complete.
     pub check: fn(Value) -> Result<Value>,
+    /// Decodes those parameters that are given, and finds nothing wrong with what is not.
+    #[cfg(feature = "control")]
+    pub shape: fn(Value) -> Result,
     /// Describes the parameters.
     #[cfg(feature = "control")]
     pub schema: fn() -> schemars::Schema,
@@ -84,12 +87,27 @@ const fn spec<O: Operation>(class: Class, run: Run) -> Spec {
             serde_json::to_value(operation).map_err(|e| Error::internal("parameters that do not serialise").because(e))
         },
         #[cfg(feature = "control")]
+        shape: |args| match parse::<O>(args) {
+            Err(e) if !e.message().contains("missing field `") => Err(e),
+            _ => Ok(()),
+        },
+        #[cfg(feature = "control")]
         schema: || schemars::schema_for!(O),
     }
 }
 
 /// Parameters as the operation's type, validated.
 pub(super) fn decode<O: Operation>(args: Value) -> Result<O> {
+    let operation = parse::<O>(args)?;
+    operation.validate().map_err(|e| {
+        let message = format!("{}: {}", O::NAME, e.message());
+        e.hints().iter().fold(Error::playbook(message), |error, hint| error.hint(hint.clone()))
+    })?;
+    Ok(operation)
+}
+
+/// Parameters as the operation's type.
+fn parse<O: Operation>(args: Value) -> Result<O> {
     #[cfg(feature = "control")]
     let decoded = serde_path_to_error::deserialize::<_, O>(args).map_err(|e| {
         let path = e.path().to_string();
@@ -99,10 +117,5 @@ pub(super) fn decode<O: Operation>(args: Value) -> Result<O> {
     });
     #[cfg(not(feature = "control"))]
     let decoded = serde_json::from_value::<O>(args).map_err(|e| e.to_string());
-    let operation = decoded.map_err(|message| Error::playbook(format!("{}: {message}", O::NAME)))?;
-    operation.validate().map_err(|e| {
-        let message = format!("{}: {}", O::NAME, e.message());
-        e.hints().iter().fold(Error::playbook(message), |error, hint| error.hint(hint.clone()))
-    })?;
-    Ok(operation)
+    decoded.map_err(|message| Error::playbook(format!("{}: {message}", O::NAME)))
 }

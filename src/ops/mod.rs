@@ -3,18 +3,22 @@
 //! Adding one is a file here and a line in [`OPS`]. From the list come the method in scripts, the checking of
 //! arguments, check mode, the diff, the documentation and the contract test. Operations do not know each other.
 
+mod authorized_key;
 mod block;
 mod cert;
 mod copy;
 mod dir;
 mod download;
+mod etc_hosts;
 mod facts;
 mod file;
 mod group;
 mod hostname;
 mod line;
 mod pkg;
+mod raw;
 mod run;
+mod service;
 mod shell;
 mod sysctl;
 mod systemd;
@@ -32,10 +36,12 @@ pub use cert::{Cert, KEY_FITS, LONG_ENOUGH, Usage};
 
 /// Every operation, by name.
 pub static OPS: &[Spec] = &[
+    op::resource::<authorized_key::AuthorizedKey>(),
     op::resource::<block::Block>(),
     op::resource::<cert::Cert>(),
     op::resource::<copy::Copy>(),
     op::resource::<dir::Dir>(),
+    op::resource::<etc_hosts::EtcHosts>(),
     op::resource::<download::Download>(),
     op::fact::<facts::Facts>(),
     op::resource::<file::File>(),
@@ -43,7 +49,9 @@ pub static OPS: &[Spec] = &[
     op::resource::<hostname::Hostname>(),
     op::resource::<line::Line>(),
     op::resource::<pkg::Pkg>(),
+    op::action::<raw::Raw>(),
     op::action::<run::Run>(),
+    op::action::<service::Service>(),
     op::action::<shell::Shell>(),
     op::resource::<sysctl::Sysctl>(),
     op::resource::<systemd::Systemd>(),

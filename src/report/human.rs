@@ -25,6 +25,12 @@ impl Look {
         Self { colour }
     }
 
+    /// Colours where the stream is a terminal, unless `NO_COLOR` is set.
+    pub fn of(stream: &impl std::io::IsTerminal) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { colour: wanted && stream.is_terminal() }
+    }
+
     fn code(self, code: &'static str) -> &'static str {
         if self.colour { code } else { "" }
     }

@@ -68,44 +68,11 @@ pub const RESERVED: &[&str] = &[
     "type_of",
     "until",
     "use",
-    "get",
+    "var",
     "void",
     "while",
     "with",
     "yield",
-];
-
-/// The functions and methods that mk adds beside the operations.
-pub const NAMES: &[&str] = &[
-    "always",
-    "ca",
-    "as_user",
-    "assert",
-    "fail",
-    "hosts",
-    "in_group",
-    "later",
-    "local",
-    "log",
-    "on",
-    "play",
-    "run_once",
-    "secret",
-    "sleep",
-    "task",
-    "get",
-    "vars",
-    "warn",
-    "host",
-    "env",
-    "file_text",
-    "checking",
-    "now",
-    "print",
-    "debug",
-    "len",
-    "keys",
-    "push",
 ];
 
 /// An engine for a run.
@@ -133,7 +100,8 @@ pub fn engine(world: &Arc<World>) -> Engine {
     engine
 }
 
-fn limits(engine: &mut Engine) {
+/// The settings that decide what a script may say.
+pub(super) fn limits(engine: &mut Engine) {
     engine.set_optimization_level(OptimizationLevel::None);
     engine.set_max_strings_interned(0);
     engine.set_max_call_levels(64);

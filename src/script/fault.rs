@@ -110,13 +110,13 @@ fn parsing(what: &ParseErrorType) -> Error {
 fn not_found(signature: &str) -> Error {
     let name = signature.split([' ', '(']).next().unwrap_or(signature);
     let base = name.rsplit("::").next().unwrap_or(name);
-    let known = super::engine::NAMES.iter().copied().chain(crate::ops::OPS.iter().map(|spec| spec.name));
-    if known.clone().any(|known| known == base) {
-        return Error::playbook(format!("`{name}` does not take these: `{signature}`"))
-            .hint(format!("`mk doc {base}` tells what it takes"));
+    if super::functions::names().any(|known| known == base) {
+        let error = Error::playbook(format!("`{name}` does not take these: `{signature}`"));
+        let documented = super::functions::function_named(base).is_some() || crate::ops::find(base).is_ok();
+        return if documented { error.hint(format!("`mk doc {base}` tells what it takes")) } else { error };
     }
     let error = Error::playbook(format!("there is no function `{name}`"));
-    match nearest(base, known) {
+    match nearest(base, super::functions::names()) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error,
     }

@@ -31,6 +31,15 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     });
 }
 
+/// What is wrong with one field of a wish for an authority.
+pub(super) fn wish(name: &str, value: Value) -> Option<Error> {
+    let known = !value.is_null();
+    let wish = serde_json::from_value::<Wish>(Value::Object([(name.to_owned(), value)].into_iter().collect()));
+    let message = wish.err()?.to_string();
+    let wrong = message.contains("unknown field") || known && !message.contains("missing field");
+    wrong.then(|| Error::playbook(format!("ca: {message}")))
+}
+
 fn ca(world: &Arc<World>, name: &str, wish: Map) -> Result<Dynamic> {
     let wish: Wish =
         serde_json::from_value(to_json(&Dynamic::from(wish))?).map_err(|e| Error::playbook(format!("ca: {e}")))?;

@@ -6,21 +6,26 @@
 mod closure;
 mod engine;
 mod fault;
+mod functions;
 mod globals;
 mod here;
 mod host;
 mod keep;
+mod lint;
 mod modules;
 mod on;
 mod outcome;
+mod parameters;
 mod results;
 mod run;
 mod step;
 mod value;
 mod world;
 
-pub use engine::{NAMES, RESERVED, engine};
+pub use engine::{RESERVED, engine};
 pub use fault::from_rhai;
+pub use functions::{FUNCTIONS, Function, function_named};
+pub use lint::{Linter, Surroundings};
 pub use run::run;
 pub use step::ad_hoc;
 pub use world::{Settings, World};

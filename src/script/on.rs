@@ -38,6 +38,18 @@ struct Plan {
     pause: Option<Span>,
 }
 
+/// What is wrong with one option of `on`, by its name and, where that is known before the run, its value.
+pub(super) fn option(name: &str, value: serde_json::Value) -> Option<Error> {
+    if name == "health" {
+        return None;
+    }
+    let known = !value.is_null();
+    let plan =
+        serde_json::from_value::<Plan>(serde_json::Value::Object([(name.to_owned(), value)].into_iter().collect()));
+    let message = plan.err()?.to_string();
+    (known || message.contains("unknown field")).then(|| Error::playbook(format!("on: {message}")))
+}
+
 /// What came of one host.
 enum Came {
     Value(Dynamic),

@@ -9,6 +9,7 @@ use super::fault::{place, throw};
 use super::here::here;
 use super::host::Host;
 use super::outcome::Outcome;
+use super::parameters;
 use super::value::to_json;
 use crate::change::Status;
 use crate::control::{Base, Place as Resolving};
@@ -41,7 +42,7 @@ pub(super) struct Later {
 pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec, args: RhaiMap) -> Raised<Dynamic> {
     let at = place(context.call_source(), context.call_position());
     let prepared = prepare(context, host, spec, args);
-    let (common, args) = prepared.map_err(|e| throw(context, e.in_step(spec.name)))?;
+    let (common, args) = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))))?;
     let attempt = |left: u32| -> Raised<Outcome> {
         let outcome =
             send(host, spec, args.clone(), &at, common.notify.clone(), left).map_err(|e| throw(context, e))?;
@@ -153,20 +154,23 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map
     Ok(args)
 }
 
-/// Adds the nearest parameter to an error about an unknown one.
+/// An error about parameters, with the nearest right name where a name is wrong.
 fn did_you_mean(error: Error, spec: &Spec) -> Error {
-    let message = error.message().to_owned();
-    let Some(unknown) = message.split("unknown field `").nth(1).and_then(|rest| rest.split('`').next()) else {
-        return error;
-    };
-    let known: Vec<String> = crate::ops::parameters(spec).into_iter().map(|p| p.name).collect();
-    let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
-    let error = match crate::error::nearest(unknown, known.iter().map(String::as_str)) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    };
-    error.hint(format!("`mk doc {}` lists its parameters", spec.name))
+    match parameters::field(&error) {
+        Some(field) if error.message().contains("unknown field `") => parameters::unknown_field(spec, field),
+        _ => parameters::explained(error, spec.name),
+    }
+}
+
+/// An error about a parameter at the place of its name, where the call's map is written out.
+fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
+    let source = context.call_source().unwrap_or_default();
+    let key = parameters::field(&error)
+        .and_then(|field| super::lint::key_place(context.engine(), source, context.call_position(), field));
+    match key {
+        Some(place) if error.kind() == Kind::Playbook => error.at(place),
+        _ => error,
+    }
 }
 
 /// Sends a step and tells what came of it.

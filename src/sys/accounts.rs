@@ -70,6 +70,11 @@ pub(super) fn group(key: &str) -> Option<Group> {
     find("/etc/group", "group", key, parse_group, fits)
 }
 
+/// The home of a user that is there now.
+pub fn home_of(name: &str) -> Option<std::path::PathBuf> {
+    user(name).map(|user| user.home.into())
+}
+
 /// Every group of the host's file.
 pub(super) fn groups() -> Vec<Group> {
     let text = fs::read("/etc/group").unwrap_or_default();

@@ -19,7 +19,7 @@ mod probe;
 mod tree;
 mod write;
 
-pub use accounts::{Group, User};
+pub use accounts::{Group, User, home_of};
 pub use command::{Command, OUTPUT_LIMIT, Ran, shell};
 pub use digests::Digests;
 pub use edit::{Edited, Editing, Lines};

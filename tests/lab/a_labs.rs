@@ -63,7 +63,7 @@ on(members, |host| {
     assert(nobody.code != 0, "a client without a certificate was answered");
     let peer = host.run(["/usr/local/bin/etcdctl", "--command-timeout=3s", "--endpoints", `https://${host.vars.node_ip}:2380`, "--cacert", "/etc/etcd/ca.crt", "endpoint", "health"], #{ reads: true, ok: [] });
     assert(peer.code != 0, "a peer without a certificate was answered");
-    let mode = host.run(["stat", "-c", "%a %U", "/var/lib/etcd"], #{ reads: true }).stdout.trim();
+    let mode = host.run(["stat", "-c", "%a %U", "/var/lib/etcd"], #{ reads: true }).stdout;
     assert(mode == "700 etcd", `the data folder is ${mode}`);
     let metrics = host.run(["ss", "-Hltn", "sport = :2381"], #{ reads: true }).stdout;
     assert(metrics.contains("127.0.0.1:2381"), "metrics are not on loopback only");
@@ -84,7 +84,7 @@ let members = hosts("controllers");
 members[0].run(etcd::ctl(members) + ["put", "greeting", "hello"]);
 let answers = on(members, |host| {
     let own = etcd::ctl([host]);
-    host.run(own + ["get", "greeting", "--print-value-only"], #{ reads: true }).stdout.trim()
+    host.run(own + ["get", "greeting", "--print-value-only"], #{ reads: true }).stdout
 });
 for host in members { assert(answers[host] == "hello", `${host.name} answers ${answers[host]}`); }
 "#;

@@ -49,7 +49,7 @@ fn mk_killed_between_a_changed_unit_and_its_restart_restarts_it_once_in_the_next
     assert_eq!(script(&unit("2", ""), &[]).changes(), vec![]);
     // What ran when mk was killed was stopped with its agent.
     let left = script(
-        "on(\"worker-2\", |host| { log(host.shell(\"pgrep -fc '^sleep 60' || true\", #{ reads: true }).stdout.trim()); });",
+        "on(\"worker-2\", |host| { log(host.shell(\"pgrep -fc '^sleep 60' || true\", #{ reads: true }).stdout); });",
         &[],
     );
     assert!(left.all.contains("\"text\":\"0\""), "{}", left.all);
@@ -91,7 +91,7 @@ on("worker-2", |host| {
     for i in 0..13 { big += big; }
     try { host.copy("/mnt/small/f", #{ content: big }); } catch (e) { log("full: " + e.message); }
     assert(host.run(["cat", "/mnt/small/f"], #{ reads: true }).stdout == "old", "the old content is gone");
-    assert(host.run(["ls", "-A", "/mnt/small"], #{ reads: true }).stdout.trim() == "f", "something was left behind");
+    assert(host.run(["ls", "-A", "/mnt/small"], #{ reads: true }).stdout == "f", "something was left behind");
     host.shell("mount -o remount,ro /mnt/small");
     try { host.copy("/mnt/small/f", #{ content: "new" }); } catch (e) { log("read-only: " + e.message); }
     host.shell("umount /mnt/small");

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod command_line;
+mod lint;
 mod playbooks;
 mod reference;
 mod support;

@@ -1,0 +1,82 @@
+//! `mk lint`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::args::Lint;
+use super::project::Project;
+use super::setup;
+use crate::control::Sources;
+use crate::error::{Error, Result};
+use crate::report::{Look, render_fault};
+use crate::script::{Linter, Surroundings};
+
+/// The version of what `--json` prints.
+const VERSION: u32 = 1;
+
+/// Prints everything that is wrong, and gives 2 when something is.
+pub(super) fn run(args: &Lint) -> Result<ExitCode> {
+    let mut scripts = Vec::new();
+    let here = std::env::current_dir().unwrap_or_default();
+    let paths = if args.paths.is_empty() { vec![Project::of(&here)?.folder] } else { args.paths.clone() };
+    for path in &paths {
+        collect(path, &mut scripts)?;
+    }
+    let mut linter = Linter::new();
+    let mut projects: BTreeMap<PathBuf, Surroundings> = BTreeMap::new();
+    for script in &scripts {
+        let project = Project::of(script)?;
+        if !projects.contains_key(&project.folder) {
+            projects.insert(project.folder.clone(), surroundings(args, &project)?);
+        }
+        linter.read(script, &projects[&project.folder])?;
+    }
+    let files = linter.files();
+    let findings = linter.findings();
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    if args.json {
+        for finding in &findings {
+            println!("{}", json!({ "v": VERSION, "finding": finding }));
+        }
+        println!("{}", json!({ "v": VERSION, "done": { "files": files, "findings": findings.len() } }));
+    } else {
+        let look = Look::of(&std::io::stdout());
+        for finding in &findings {
+            println!("{}\n", render_fault(finding, look));
+        }
+        match findings.len() {
+            0 => eprintln!("nothing wrong in {}", count(files, "file")),
+            wrong => eprintln!("{} in {}", count(wrong, "fault"), count(files, "file")),
+        }
+    }
+    Ok(ExitCode::from(if findings.is_empty() { 0 } else { 2 }))
+}
+
+fn surroundings(args: &Lint, project: &Project) -> Result<Surroundings> {
+    let named = args.common.inventory.is_some() || project.settings.inventory.is_some();
+    let inventory = if named { Some(Rc::new(setup::inventory(&args.common, project)?)) } else { None };
+    Ok(Surroundings { sources: Sources::new(project.folder.clone()), inventory })
+}
+
+/// The scripts in a folder and those below it, in the order of their names; or the one that is named.
+fn collect(path: &Path, scripts: &mut Vec<PathBuf>) -> Result {
+    if !path.is_dir() {
+        if path.is_file() {
+            scripts.push(path.to_owned());
+            return Ok(());
+        }
+        return Err(Error::usage(format!("there is no `{}`", path.display())));
+    }
+    let hidden = |name: &str| name.starts_with('.') || name == "target";
+    let entries = walkdir::WalkDir::new(path).sort_by_file_name().into_iter();
+    let wanted =
+        entries.filter_entry(|entry| entry.depth() == 0 || !hidden(&entry.file_name().to_string_lossy())).flatten();
+    scripts.extend(
+        wanted.filter(|entry| entry.path().extension().is_some_and(|x| x == "rhai")).map(walkdir::DirEntry::into_path),
+    );
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The functions of scripts beside the operations: the one list that `mk doc`, hints, lint and the README are
+//! made from. A test holds it to what the engine really has.
+
+use std::sync::LazyLock;
+
+/// A function that mk adds to the language.
+#[derive(Debug, Clone, Copy)]
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// Every way to call it. A method's begins with what it belongs to: `host.get(name)`.
+    pub calls: &'static [&'static str],
+    /// What it does, in Markdown; the first sentence stands in the list.
+    pub doc: &'static str,
+}
+
+impl Function {
+    /// How many values each way to call it takes, a method's own host included.
+    pub fn arities(&self) -> impl Iterator<Item = usize> + '_ {
+        self.calls.iter().map(|call| {
+            let inside = call.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
+            let given = inside.split(", ").filter(|parameter| !parameter.is_empty()).count();
+            given + usize::from(call.starts_with("host."))
+        })
+    }
+}
+
+const fn function(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
+    Function { name, calls, doc }
+}
+
+/// All of them, by name.
+pub static FUNCTIONS: &[Function] = &[
+    function(
+        "always",
+        &["always(body, finally)"],
+        "Runs the first closure and then, whatever came of it, the second.\n\n\
+         What the first returns or raises comes back. The language has no `finally`.",
+    ),
+    function(
+        "as_user",
+        &["host.as_user(name)"],
+        "The same host, whose steps act as another user: `host.as_user(\"etcd\").run([\"id\"])`.",
+    ),
+    function("assert", &["assert(holds, message)"], "Ends the script with this message unless the condition holds."),
+    function(
+        "ca",
+        &["ca(name)", "ca(name, wish)"],
+        "One of mk's own certificate authorities, made the first time with what `wish` says.\n\n\
+         `wish` holds `cn`, the common name, and `valid`, ten years by default. The result has `name`, `cert` (PEM) \
+         and `fingerprint`; the key never leaves mk's state. Without `wish` the authority must exist.",
+    ),
+    function("checking", &["checking()"], "Whether this run is a check that changes nothing."),
+    function(
+        "env",
+        &["env(name, otherwise)"],
+        "A variable of mk's own environment, or another value where it is not set.",
+    ),
+    function(
+        "fail",
+        &["fail(message)"],
+        "Ends the script with this message; inside of `on`, the host leaves the run and the others go on.",
+    ),
+    function(
+        "file_text",
+        &["file_text(src)"],
+        "The text of a file on the control side, found like the `src` of `copy`.",
+    ),
+    function(
+        "get",
+        &["host.get(name)", "host.get(name, otherwise)"],
+        "A variable of the host; without `otherwise`, one that is not there is an error.",
+    ),
+    function("host", &["host(name)"], "The host of that name in the inventory."),
+    function(
+        "hosts",
+        &["hosts(pattern)"],
+        "The hosts that a pattern means, in the inventory's order, whatever `--limit` says.\n\n\
+         Patterns are names of hosts and groups, globs and ranges: `controllers`, `workers:!worker-3`, \
+         `worker-[1..3]`, `a:&b`, `controllers[0]`.",
+    ),
+    function("in_group", &["host.in_group(group)"], "Whether the host is in a group, or in one below it."),
+    function(
+        "later",
+        &["later(op, subject)", "later(op, subject, parameters)"],
+        "A step that is not run yet, for `notify`: it runs once, at the end of its `on`, when something changed.",
+    ),
+    function("local", &["local()"], "The machine that mk runs on, as a host."),
+    function("log", &["log(value)"], "Says something to whoever watches the run."),
+    function("now", &["now()"], "The time on the control side, in seconds since 1970, with fractions."),
+    function(
+        "on",
+        &["on(hosts, closure)", "on(hosts, options, closure)"],
+        "Runs the closure for every host at once, and waits until all are done.\n\n\
+         `hosts` is a pattern, a host, or a list of them. Hosts outside of `--limit` and those that failed before are \
+         passed over. The result has `ok` and `failed` (hosts), `values` and `errors` (by host name), and \
+         `result[host]`. `options` may hold `batch` and `max_fail` (a count or a share such as `\"25%\"`), \
+         `keep_going` (hosts that fail stay in the run), `order` (`\"inventory\"`, `\"reverse\"`, `\"sorted\"`), \
+         `pause` (a time between batches) and `health` (a closure run after each batch).",
+    ),
+    function("play", &["play(path)"], "Runs another playbook, found beside this one, to its end."),
+    function(
+        "run_once",
+        &["run_once(hosts, closure)"],
+        "Runs the closure for the first of the hosts that still takes part, and gives what it returned.",
+    ),
+    function(
+        "secret",
+        &["secret(from)"],
+        "A handle on a secret: a token that is replaced when a step leaves for its host, and masked in everything \
+         shown.\n\n\
+         `from` is `file.age#key`, `file:PATH`, `env:NAME` or `prompt:TEXT`.",
+    ),
+    function("sleep", &["sleep(time)"], "Waits: a number of seconds, or a text such as `\"500ms\"`."),
+    function(
+        "task",
+        &["task(name, closure)"],
+        "Names a group of steps, for the recap, JUnit and `--tags`. What the closure returns comes back.",
+    ),
+    function(
+        "vars",
+        &["vars()", "vars(name, otherwise)"],
+        "The variables that hold for every host: all as a map, or one with a value in its place.",
+    ),
+    function("warn", &["warn(value)"], "Says something that should not be overlooked."),
+];
+
+/// The function of that name.
+pub fn function_named(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+/// What the language itself has, by name and number of values.
+static STANDARD: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
+    let of = |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
+    rhai::Engine::new().collect_fn_metadata(None, of, true)
+});
+
+/// Every function and method that a script can call without an import, with the number of values it takes, a
+/// method's own object included.
+pub(super) fn callable() -> impl Iterator<Item = (&'static str, usize)> {
+    let added = FUNCTIONS.iter().flat_map(|function| function.arities().map(|count| (function.name, count)));
+    let operations = crate::ops::OPS.iter().flat_map(|spec| (1..=3).map(|count| (spec.name, count)));
+    STANDARD.iter().map(|(name, count)| (name.as_str(), *count)).chain(added).chain(operations)
+}
+
+/// The names among them that can be meant by a word.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    callable().map(|(name, _)| name).filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_operation_hides_a_function_of_the_language() {
+        let wrong: Vec<&str> = crate::ops::OPS
+            .iter()
+            .map(|spec| spec.name)
+            .filter(|name| STANDARD.iter().any(|(standard, _)| standard == name))
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_method_takes_its_host_too() {
+        let counts = |name: &str| function_named(name).map(|function| function.arities().collect::<Vec<_>>());
+        assert_eq!(counts("get"), Some(vec![2, 3]));
+        assert_eq!(counts("vars"), Some(vec![0, 2]));
+        assert_eq!(counts("on"), Some(vec![2, 3]));
+    }
+}

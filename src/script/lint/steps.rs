@@ -1,0 +1,132 @@
+//! Calls of operations: their fields, and the values that are written out.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use rhai::{Expr, Position};
+use serde_json::{Map, Value};
+
+use super::literal::{self, Fields};
+use super::{Linter, Script, Surroundings, word};
+use crate::error::{Error, Place};
+use crate::op::Spec;
+use crate::ops::Parameter;
+use crate::script::fault::place;
+use crate::script::parameters::{COMMON, explained, unknown_field};
+
+/// The operations whose `src` lies on the control side.
+const WITH_SOURCE: [&str; 3] = ["copy", "template", "tree"];
+
+/// Each operation's parameters, asked for once.
+#[derive(Default)]
+pub(super) struct Parameters(BTreeMap<&'static str, Rc<[Parameter]>>);
+
+impl Parameters {
+    fn of(&mut self, spec: &'static Spec) -> Rc<[Parameter]> {
+        Rc::clone(self.0.entry(spec.name).or_insert_with(|| crate::ops::parameters(spec).into()))
+    }
+}
+
+impl Linter {
+    /// A call of an operation, or of `later` without the operation's name.
+    pub(super) fn step(
+        &mut self,
+        script: &Script,
+        spec: &'static Spec,
+        args: &[Expr],
+        at: Position,
+        around: &Surroundings,
+    ) {
+        let before = self.findings.len();
+        let (subject, fields): (Option<&Expr>, Fields<'_>) = match args {
+            [] => (None, &[]),
+            [only] => match literal::fields(only) {
+                Some(fields) => (None, fields),
+                // What is computed may be the subject or the whole map.
+                None if literal::value(only).is_none()
+                    && !matches!(only, Expr::InterpolatedString(..) | Expr::Array(..)) =>
+                {
+                    return;
+                }
+                None => (Some(only), &[]),
+            },
+            [subject, rest, ..] => match literal::fields(rest) {
+                Some(fields) => (Some(subject), fields),
+                None => {
+                    if literal::value(rest).is_some() {
+                        let error =
+                            Error::playbook(format!("{}: parameters after the subject stand in a map", spec.name))
+                                .hint(format!("`mk doc {}` shows how it is called", spec.name));
+                        self.report(error, place(Some(&script.name), rest.position()));
+                    }
+                    return;
+                }
+            },
+        };
+        let parameters = self.parameters.of(spec);
+        let mut given = Map::new();
+        let mut certain = true;
+        let mut one = |linter: &mut Self, name: &str, value: &Expr, at: Place| match literal::value(value) {
+            None => certain = false,
+            Some(Value::Null) => {}
+            Some(value) => {
+                if let Err(error) = (spec.shape)(Value::Object(Map::from_iter([(name.to_owned(), value.clone())]))) {
+                    linter.report(explained(error, spec.name), at);
+                }
+                given.insert(name.to_owned(), value);
+            }
+        };
+        for (key, value) in fields {
+            let name = key.name.as_str();
+            let at = word(&script.name, key.pos, name);
+            if parameters.iter().any(|p| p.name == name) {
+                one(self, name, value, at);
+            } else if COMMON.contains(&name) {
+                self.common(script, spec, name, value);
+            } else {
+                self.report(unknown_field(spec, name), at);
+            }
+        }
+        if let Some(subject) = subject {
+            let at = place(Some(&script.name), subject.start_position());
+            one(self, spec.subject, subject, at);
+        }
+        let is_given =
+            |name: &str| subject.is_some() && name == spec.subject || fields.iter().any(|(key, _)| key.name == name);
+        for parameter in parameters.iter().filter(|p| p.required && !is_given(&p.name)) {
+            let error = Error::playbook(format!("{}: missing field `{}`", spec.name, parameter.name))
+                .hint(format!("`mk doc {}` lists its parameters", spec.name));
+            self.report(error, place(Some(&script.name), at));
+        }
+        // Whether the values go together can only be told when all of them are known.
+        if certain
+            && self.findings.len() == before
+            && let Err(error) = (spec.check)(Value::Object(given))
+        {
+            self.report(explained(error, spec.name), place(Some(&script.name), at));
+        }
+        if WITH_SOURCE.contains(&spec.name)
+            && let Some(Expr::StringConstant(src, at)) = literal::field(fields, "src")
+        {
+            let found = self.source(script, src, *at, around);
+            if let (Some(found), "template") = (found, spec.name) {
+                self.template(&found, literal::field(fields, "vars"), around);
+            }
+        }
+    }
+
+    /// A parameter that every operation takes.
+    fn common(&mut self, script: &Script, spec: &Spec, name: &str, value: &Expr) {
+        if name == "retry" {
+            for (key, _) in literal::fields(value).into_iter().flatten() {
+                if !["attempts", "delay"].contains(&key.name.as_str()) {
+                    let message = format!(
+                        "{}: unknown field `{}` of `retry`, expected `attempts` or `delay`",
+                        spec.name, key.name
+                    );
+                    self.report(Error::playbook(message), word(&script.name, key.pos, &key.name));
+                }
+            }
+        }
+    }
+}

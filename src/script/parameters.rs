@@ -1,0 +1,41 @@
+//! What is said about the parameters of a call that are wrong.
+
+use crate::error::{Error, nearest};
+use crate::op::Spec;
+
+/// Parameters that every operation takes, and that the host never sees.
+pub(super) const COMMON: [&str; 4] = ["retry", "notify", "changed", "failed"];
+
+/// The error for a field that an operation does not have.
+pub(super) fn unknown_field(spec: &Spec, unknown: &str) -> Error {
+    let known: Vec<String> = crate::ops::parameters(spec).into_iter().map(|p| p.name).collect();
+    let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
+    let error = match nearest(unknown, known.iter().map(String::as_str).chain(COMMON)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    };
+    error.hint(format!("`mk doc {}` lists its parameters", spec.name))
+}
+
+/// Adds to an error about a wrong name the nearest right one, and where the names are listed.
+pub(super) fn explained(error: Error, of: &str) -> Error {
+    let message = error.message().to_owned();
+    let unknown = ["unknown field `", "unknown variant `"].iter().find_map(|begin| message.split_once(begin));
+    let Some((_, rest)) = unknown else { return error };
+    let mut names = rest.split('`').step_by(2);
+    let wrong = names.next().unwrap_or_default();
+    let error = match nearest(wrong, names) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    };
+    error.hint(format!("`mk doc {of}` lists its parameters"))
+}
+
+/// The field that an error about a call's parameters is about.
+pub(super) fn field(error: &Error) -> Option<&str> {
+    let message = error.message();
+    let begin = message.split_once("unknown field `").or_else(|| message.split_once(": `"));
+    let name = begin?.1.split(['`', '.', '[']).next()?;
+    Some(name)
+}

@@ -1,0 +1,134 @@
+//! `mk lint`: seeded mistakes, each found at its place; and nothing found in the tree itself.
+
+use std::path::Path;
+
+use crate::support::Place;
+
+const INVENTORY: &str = "groups:\n  controllers: { hosts: ['controller-[1..3]'] }\nhosts:\n  'controller-[1..3]': { vars: { node_ip: 10.0.0.1 } }\n";
+
+const MODULE: &str = "//! A module.\nexport const PORT = 1;\nconst INNER = 2;\nfn url(host) { host + hidden() }\nprivate fn hidden() { 3 }\n";
+
+/// A script with one mistake, the place of it, and what is said.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("let x = 1;\nlet y = ;", "2:9", "unexpected ';'"),
+    ("log(nowhere);", "1:5", "there is no variable `nowhere`"),
+    ("let match = 1;", "1:5", "`match` is a reserved word"),
+    ("fn f(h) {\n    lgo(h);\n}", "2:5", "there is no function `lgo`"),
+    ("on(\"all\", |h| h.coyp(\"/x\"));", "1:17", "there is no function `coyp`"),
+    ("assert(true);", "1:1", "`assert` takes 2 values, not 1"),
+    ("fn f(a, b) { a + b }\nf(1);", "2:1", "`f` takes 2 values, not 1"),
+    ("[1].map(1, 2, 3);", "1:5", "`map` takes"),
+    ("import \"mine\" as m;\nm::ulr(1);", "2:4", "there is no function `m::ulr`"),
+    ("import \"mine\" as m;\nm::url();", "2:4", "`m::url` takes 1 value, not 0"),
+    ("import \"mine\" as m;\nm::hidden();", "2:4", "`m::hidden` is private to its module"),
+    ("import \"mine\" as m;\nlog(m::PROT);", "2:8", "there is no variable `m::PROT`"),
+    ("import \"mine\" as m;\nlog(m::INNER);", "2:8", "there is no variable `m::INNER`"),
+    ("import \"mnie\" as m;", "1:8", "there is no module `mnie`"),
+    (
+        "let h = local();\nh.copy(\"/x\", #{\n  mode: \"0644\",\n  contents: \"hi\",\n});",
+        "4:3",
+        "copy: unknown field `contents`",
+    ),
+    ("local().copy(\"/x\", #{ content: file_text(\"f\"), mode: 644 });", "1:48", "copy: `mode`: invalid type"),
+    ("local().copy(\"/x\", #{ content: \"a\", mode: \"9\" });", "1:37", "copy: `mode`: invalid value"),
+    ("local().file(\"/x\", #{ state: \"lnk\" });", "1:23", "file: `state`: unknown variant `lnk`"),
+    ("local().run(\"ls -l\");", "1:13", "run: `argv`: a list of words"),
+    ("local().run([\"true\"], 3);", "1:23", "run: parameters after the subject stand in a map"),
+    ("local().template(\"/x\");", "1:9", "template: missing field `src`"),
+    ("local().copy(\"/x\", #{ src: \"f\", content: \"g\" });", "1:9", "copy: "),
+    ("local().copy(\"/x\", #{ src: \"ff\" });", "1:28", "there is no file `ff`"),
+    ("local().run([\"true\"], #{ retry: #{ attemps: 3 } });", "1:36", "run: unknown field `attemps` of `retry`"),
+    ("let n = later(\"systmd\", \"x\");", "1:15", "there is no operation `systmd`"),
+    ("let n = later(\"systemd\", \"x\", #{ stat: \"started\" });", "1:34", "systemd: unknown field `stat`"),
+    ("on(\"controlers\", |h| h.name);", "1:4", "no host or group is called `controlers`"),
+    ("log(hosts(\"all:!contoller-1\"));", "1:11", "no host or group is called `contoller-1`"),
+    ("run_once([\"controllers\", \"nobody\"], |h| h.name);", "1:26", "no host or group is called `nobody`"),
+    ("log(host(\"controller-4\"));", "1:10", "no host is called `controller-4`"),
+    ("on(\"all\", #{ bacth: 1 }, |h| h.name);", "1:14", "on: unknown field `bacth`"),
+    ("on(\"all\", #{ keep_going: 3 }, |h| h.name);", "1:14", "on: invalid type"),
+    ("ca(\"x\", #{ cnn: \"x\" });", "1:12", "ca: unknown field `cnn`"),
+    ("play(\"other.rhai\");", "1:6", "there is no file `other.rhai`"),
+    ("play(\"played.rhai\");", "played.rhai:1:1", "there is no function `lgo`"),
+    ("local().template(\"/x\", #{ src: \"broken.j2\" });", "broken.j2:2:", "unexpected end of block"),
+    ("local().template(\"/x\", #{ src: \"t.j2\", vars: #{ member: 1 } });", "t.j2:2:4", "`members` is not defined"),
+    ("let s = `text\n`;\nlog(s, 2);", "3:1", "`log` takes 1 value, not 2"),
+];
+
+#[test]
+fn every_seeded_mistake_is_found_at_its_place_and_no_other() {
+    for (script, at, says) in MISTAKES {
+        let place = Place::new();
+        place.file("inventory.yml", INVENTORY);
+        place.file("mine.rhai", MODULE);
+        place.file("played.rhai", "lgo(1);\n");
+        place.file("f", "text\n");
+        place.file("t.j2", "{# members #}\n{{ members }} {{ node_ip }} {{ host.name }} {{ other | default(1) }}\n");
+        place.file("broken.j2", "ok\n{% if %}\n");
+        place.file("p.rhai", script);
+        let ran = place.mk(&["lint", "p.rhai", "-i", "inventory.yml", "--json"]);
+        let lines: Vec<serde_json::Value> = ran.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert_eq!((ran.code, lines.len()), (2, 2), "{script}\n{}{}", ran.stdout, ran.stderr);
+        let finding = &lines[0]["finding"];
+        let wanted = if at.contains('.') { (*at).to_owned() } else { format!("p.rhai:{at}") };
+        let found = &finding["place"];
+        let found = format!("{}:{}:{}", found["file"].as_str().unwrap(), found["line"], found["column"]);
+        let fits = if wanted.ends_with(':') { found.starts_with(&wanted) } else { found == wanted };
+        assert!(fits, "{script}\nfound at {found}, wanted {wanted}");
+        assert!(finding["message"].as_str().unwrap().starts_with(says), "{script}\n{finding}");
+    }
+}
+
+#[test]
+fn what_may_be_right_is_not_complained_of() {
+    let place = Place::new();
+    place.file("mine.rhai", MODULE);
+    place.file("t.j2", "{% for m in members %}{{ m }}{{ loop.index }}{% endfor %}{{ anything }}{% if x is defined %}{{ x }}{% endif %}\n");
+    place.file(
+        "p.rhai",
+        r#"
+import "mine" as m;
+const LIMIT = 3;
+fn Host.greet(word) { this.run(["echo", word]) }
+fn twice(x) { x * 2 }
+let tools = #{ check: |n| n + 1, name: "x" };
+log(tools.check(1) + twice(LIMIT) + m::PORT);
+let name = "copy";
+on("anyone", |host| {
+    let args = #{ content: "x" };
+    host.copy("/x", args);
+    host.copy(args);
+    host.run(["a"] + [name], #{ ok: [0, -1], changed: |o| o.code == 0, retry: #{ attempts: 2, delay: "1s" } });
+    host.as_user("root").run(["id"]).stdout.split('\n').map(|line| line.to_upper()).filter(|line| line.len() > 0);
+    host.template("/y", #{ src: "t.j2", vars: #{ members: [1] } });
+    for (item, index) in [1, 2] { host.dir(`/z/${item}/${index}`, #{ mode: () }); }
+    try { fail("x"); } catch (e) { log(e.message); }
+    switch host.name { "a" => log("a"), _ => warn("b") }
+    let f = Fn("twice");
+    f.call(2)
+});
+"#,
+    );
+    let ran = place.mk(&["lint", "p.rhai"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn a_finding_is_shown_like_any_fault() {
+    let place = Place::new();
+    place.file("p.rhai", "local().copy(\"/x\", #{ contents: \"hi\" });\n");
+    let ran = place.mk(&["lint", "p.rhai"]);
+    insta::assert_snapshot!(ran.stdout, @"");
+    insta::assert_snapshot!(ran.stderr, @"");
+}
+
+#[test]
+fn the_tree_itself_is_clean() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for inventory in ["inventories/lab", "inventories/iximiuz"] {
+        let inventory = root.join(inventory).display().to_string();
+        let (playbooks, stdlib) =
+            (root.join("playbooks").display().to_string(), root.join("stdlib").display().to_string());
+        let ran = Place::new().mk(&["lint", &playbooks, &stdlib, "-i", &inventory]);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    }
+}
