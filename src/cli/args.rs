@@ -66,6 +66,8 @@ pub enum Command {
         #[command(subcommand)]
         command: AgentCommand,
     },
+    /// The released files that playbooks use: list, fetch and verify them, complete their lock.
+    Artifacts(super::artifacts::Args),
     /// Print completions for a shell.
     Completions {
         /// The shell.

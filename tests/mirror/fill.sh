@@ -2,23 +2,26 @@
 # Fills the artifact mirror: builds COMPONENTs from their published Go modules and packs them
 # under upstream's file names, with upstream's inner layout.
 #
-#   tests/mirror/fill.sh [-o DIR] [-a ARCH] COMPONENT...      (COMPONENT: a directory beside this file)
+#   tests/mirror/fill.sh [-n] [-o DIR] [-a ARCH] COMPONENT...      (COMPONENT: a directory beside this file)
 #
-# Run it again at any time: what is there and built from the same inputs is kept.
+# Run it again at any time: what is there and built from the same inputs is kept. -n only looks: exit 1 when
+# something is to be built.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 out=/var/cache/mk/mirror
 arch=amd64
-while getopts o:a: flag; do
+look=
+while getopts no:a: flag; do
     case $flag in
+        n) look=1 ;;
         o) out=$OPTARG ;;
         a) arch=$OPTARG ;;
         *) exit 2 ;;
     esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || { echo "usage: fill.sh [-o DIR] [-a ARCH] COMPONENT..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: fill.sh [-n] [-o DIR] [-a ARCH] COMPONENT..." >&2; exit 2; }
 command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
 mkdir -p "$out/.entries"
 exec 9>"$out/.lock"
@@ -151,6 +154,7 @@ for component; do
         echo "ok $component"
         continue
     fi
+    [ -z "$look" ] || exit 1
     work=$(mktemp -d "$out/.work.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     made=$work/.made
@@ -161,5 +165,6 @@ for component; do
     echo "changed $component"
 done
 
+[ -z "$look" ] || exit 0
 cat "$out"/.entries/[a-z]* >"$out/artifacts.lock.yaml.new"
 mv "$out/artifacts.lock.yaml.new" "$out/artifacts.lock.yaml"

@@ -3,6 +3,7 @@
 use crate::support::Place;
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "help is long")]
 fn the_help_of_every_command() {
     let place = Place::new();
     let all = [
@@ -15,6 +16,7 @@ fn the_help_of_every_command() {
         &["facts"],
         &["hostkeys", "scan"],
         &["agent", "remove"],
+        &["artifacts"],
         &["completions"],
     ];
     let help = |command: &&[&str]| {
@@ -222,6 +224,25 @@ fn the_help_of_every_command() {
                                  [possible values: strict, accept-new]
       -h, --help                 Print help (see more with '--help')
       -V, --version              Print version
+
+    ---
+    The released files that playbooks use: list, fetch and verify them, complete their lock
+
+    Usage: mk artifacts [OPTIONS] <ACTION> [NAMES]...
+
+    Arguments:
+      <ACTION>    What to do [possible values: list, fetch, verify, lock]
+      [NAMES]...  Only these artifacts
+
+    Options:
+      -i, --inventory <PATH>   The inventory: a folder with inventory.yml, or a file. Default:
+                               `inventory` of mk.toml [env: MK_INVENTORY=]
+      -e, --extra <KEY=VALUE>  A variable that beats all others: KEY=VALUE, or @FILE with a map in YAML
+          --project <DIR>      The folder with `artifacts.lock.yaml`. Default: the project of this
+                               folder, else `playbooks` in it
+          --arch <ARCH>        Only for this architecture
+      -h, --help               Print help (see more with '--help')
+      -V, --version            Print version
 
     ---
     Print completions for a shell

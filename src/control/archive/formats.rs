@@ -30,7 +30,7 @@ pub(super) struct Budget(Rc<Cell<u64>>);
 
 impl Budget {
     fn of(compressed: u64) -> Self {
-        Self(Rc::new(Cell::new(compressed.saturating_mul(GROWTH).max(ALWAYS).min(MOST))))
+        Self(Rc::new(Cell::new(compressed.saturating_mul(GROWTH).clamp(ALWAYS, MOST))))
     }
 
     /// A reader whose bytes count.

@@ -55,8 +55,8 @@ fn agent() -> Agent {
 /// The authorities this system trusts; those of `SSL_CERT_FILE` where it is set.
 fn trusted() -> Vec<Certificate<'static>> {
     let named = std::env::var("SSL_CERT_FILE").ok();
-    let files = named.iter().map(String::as_str).chain(BUNDLES.iter().copied().filter(|_| named.is_none()));
-    let pem = files.filter_map(|file| std::fs::read(file).ok()).next().unwrap_or_default();
+    let mut files = named.iter().map(String::as_str).chain(BUNDLES.iter().copied().filter(|_| named.is_none()));
+    let pem = files.find_map(|file| std::fs::read(file).ok()).unwrap_or_default();
     let certificate = |item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(certificate),
         _ => None,
