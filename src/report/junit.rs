@@ -122,7 +122,7 @@ fn report(suites: &[(String, Vec<Case>)]) -> String {
                 }
                 End::Failed(error) => format!(
                     ">\n      <failure message=\"{}\">{}</failure>\n    </testcase>\n",
-                    escaped(&error.to_string()),
+                    escaped(&error.to_string().replace('\n', " ")),
                     escaped(&fault::render(error, Look::plain()))
                 ),
             };
@@ -178,6 +178,19 @@ mod tests {
         tell(What::StepFailed { step: step(None, "h2"), error: Error::step("x\u{1b}[31m\ny").in_step("run"), took: 2 });
         tell(What::HostFailed { host: "h2".to_owned(), error: Error::step("x").in_step("run") });
         report.finish();
-        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="mk">
+          <testsuite name="one" tests="1" failures="0" skipped="0" time="1.500">
+            <testcase classname="h1" name="run a &lt;b&gt; &amp; &quot;c&quot; at p.rhai:3:4" time="1.500"/>
+          </testsuite>
+          <testsuite name="playbook" tests="1" failures="1" skipped="0" time="0.002">
+            <testcase classname="h2" name="run a &lt;b&gt; &amp; &quot;c&quot; at p.rhai:3:4" time="0.002">
+              <failure message="x�[31m y">error: x�[31m
+        y</failure>
+            </testcase>
+          </testsuite>
+        </testsuites>
+        "#);
     }
 }
