@@ -49,6 +49,8 @@ pub enum Command {
         #[arg(long, value_name = "KEY")]
         why: Option<String>,
     },
+    /// The released files that playbooks use: list, fetch and verify them, complete their lock.
+    Artifacts(super::artifacts::Args),
     /// Print completions for a shell.
     Completions {
         /// The shell.

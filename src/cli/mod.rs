@@ -2,6 +2,7 @@
 
 mod ad_hoc;
 mod args;
+mod artifacts;
 mod connect;
 mod doc;
 mod exit;
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
         args::Command::Doc { op } => doc::run(op.as_deref()),
         args::Command::Inventory { common, json } => show::inventory(&common, json),
         args::Command::Vars { common, host, why } => show::vars(&common, &host, why.as_deref()),
+        args::Command::Artifacts(artifacts) => artifacts::run(&artifacts),
         args::Command::Completions { shell } => {
             args::completions(shell);
             Ok(ExitCode::SUCCESS)

@@ -17,7 +17,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use archive::{Archives, Choice};
-pub use artifacts::{Artifacts, Cache, FILE as LOCK, MIRROR, Stored, Sums, release_arch};
+pub use artifacts::{
+    Artifacts, Cache, Completed, Entry, FILE as LOCK, Found as Artifact, MIRROR, Stored, Sums, complete, release_arch,
+};
 pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
 pub use half::{Half, Other};

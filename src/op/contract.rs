@@ -1,25 +1,93 @@
 //! What every operation must hold, and a small host to try it on. Only in tests.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use serde_json::Value;
 
 use super::{Session, Spec};
 use crate::change::{Outcome, Status};
-use crate::error::Result;
-use crate::sys::NoPeer;
-use crate::wire::{Mode, Request};
+use crate::error::{Error, Result};
+use crate::sys::Peer;
+use crate::wire::{Mode, Request, Stream};
 
 /// This machine as a host, with a scratch directory and the memory of one run.
 pub struct Host {
     session: Session,
     scratch: tempfile::TempDir,
+    /// The control side, as the test plays it.
+    pub side: Side,
+}
+
+/// How a test's control side answers questions.
+type Answers = Box<dyn Fn(&Value) -> Result<Value>>;
+
+/// The control side, as a test plays it: it has what it was told to have, and refuses everything else.
+#[derive(Default)]
+pub struct Side {
+    /// The content on offer.
+    pub blobs: BTreeMap<String, Vec<u8>>,
+    /// Answers questions.
+    pub answers: Option<Answers>,
+    /// What hosts gave.
+    pub taken: Rc<RefCell<Vec<u8>>>,
+}
+
+impl Side {
+    /// Offers content; gives its digest.
+    pub fn offer(&mut self, bytes: &[u8]) -> String {
+        let sha256 = crate::change::digest(bytes);
+        self.blobs.insert(sha256.clone(), bytes.to_vec());
+        sha256
+    }
+}
+
+/// What is written is there for the test to see.
+struct Taken(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Taken {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Peer for Side {
+    fn blob(&self, sha256: &str) -> Result<Box<dyn Read + '_>> {
+        self.blobs(&[sha256.to_owned()])
+    }
+
+    fn blobs(&self, sha256: &[String]) -> Result<Box<dyn Read + '_>> {
+        let missing = |sha256| Error::internal(format!("the test offers no `{sha256}`"));
+        let parts = sha256.iter().map(|sha256| self.blobs.get(sha256).ok_or_else(|| missing(sha256)));
+        let parts: Vec<&[u8]> = parts.map(|part| part.map(Vec::as_slice)).collect::<Result<_>>()?;
+        Ok(Box::new(std::io::Cursor::new(parts.concat())))
+    }
+
+    fn ask(&self, question: Value) -> Result<Value> {
+        let answers = self.answers.as_ref().ok_or_else(|| Error::internal(format!("nobody answers `{question}`")))?;
+        answers(&question)
+    }
+
+    fn give(&self, _sha256: &str, _size: u64) -> Result<Box<dyn Write + '_>> {
+        self.taken.borrow_mut().clear();
+        Ok(Box::new(Taken(Rc::clone(&self.taken))))
+    }
+
+    fn output(&self, _stream: Stream, _bytes: &[u8]) {}
 }
 
 impl Host {
     /// A host with an empty scratch directory.
     pub fn new() -> Self {
-        Self { session: Session::fresh(), scratch: tempfile::tempdir().unwrap() }
+        Self { session: Session::fresh(), scratch: tempfile::tempdir().unwrap(), side: Side::default() }
     }
 
     /// A path in the scratch directory.
@@ -45,7 +113,7 @@ impl Host {
 
     /// Applies a step.
     pub fn try_apply(&self, op: &str, args: Value) -> Result<Outcome> {
-        step(find(op), args, Mode::Apply, &self.session)
+        step(find(op), args, Mode::Apply, &self.session, &self.side)
     }
 
     /// Checks a step, as one of the same run as those checked before it.
@@ -55,7 +123,7 @@ impl Host {
 
     /// As [`Host::check`], for a step that may fail.
     pub fn try_check(&self, op: &str, args: Value) -> Result<Outcome> {
-        step(find(op), args, Mode::Check, &self.session)
+        step(find(op), args, Mode::Check, &self.session, &self.side)
     }
 
     /// Holds an operation to its contract for each of these wishes, one after the other on this host:
@@ -64,12 +132,15 @@ impl Host {
     pub fn contract(&self, op: &str, wishes: &[Value]) {
         let spec = find(op);
         for wish in wishes {
-            let once =
-                |mode| step(spec, wish.clone(), mode, &Session::fresh()).unwrap_or_else(|e| panic!("{op} {wish}: {e}"));
+            let once = |mode| {
+                step(spec, wish.clone(), mode, &Session::fresh(), &self.side)
+                    .unwrap_or_else(|e| panic!("{op} {wish}: {e}"))
+            };
             let predicted = once(Mode::Check);
             let again = once(Mode::Check);
             let same_run = Session::fresh();
-            let foreseen = [(); 2].map(|()| step(spec, wish.clone(), Mode::Check, &same_run).unwrap().status);
+            let foreseen =
+                [(); 2].map(|()| step(spec, wish.clone(), Mode::Check, &same_run, &self.side).unwrap().status);
             let done = once(Mode::Apply);
             let still = [once(Mode::Apply), once(Mode::Check)];
             assert_eq!([predicted.status, again.status], [Status::WouldChange; 2], "{op} {wish}: checks before");
@@ -95,7 +166,7 @@ fn find(op: &str) -> &'static Spec {
     crate::ops::find(op).unwrap()
 }
 
-fn step(spec: &Spec, args: Value, mode: Mode, session: &Session) -> Result<Outcome> {
+fn step(spec: &Spec, args: Value, mode: Mode, session: &Session, side: &Side) -> Result<Outcome> {
     // As on its way to a host: decoded and completed by one side, decoded again by the other.
     let args = (spec.check)(args)?;
     let request = Request {
@@ -110,5 +181,5 @@ fn step(spec: &Spec, args: Value, mode: Mode, session: &Session) -> Result<Outco
         notify: None,
         settles: None,
     };
-    (spec.run)(&request, session, &NoPeer)
+    (spec.run)(&request, session, side)
 }

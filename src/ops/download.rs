@@ -137,3 +137,29 @@ impl Resource for Download {
         Map::from_iter([("path".to_owned(), Value::from(self.dest.to_string_lossy()))])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::op::contract::{Host, refusal};
+
+    #[test]
+    fn content_that_is_offered_by_digest_holds_the_contract() {
+        let mut host = Host::new();
+        let sha256 = host.side.offer(&vec![7; 100_000]);
+        let payload = json!({ "sha256": sha256, "size": 100_000 });
+        let wish = |mode: &str| json!({ "dest": host.path("f"), "url": "https://x/f", "sha256": sha256, "mode": mode, "@payload": payload });
+        host.contract("download", &[wish("0644"), wish("0755")]);
+    }
+
+    #[test]
+    fn a_sum_is_needed_unless_the_danger_is_meant() {
+        let message = |args| refusal("download", args);
+        assert_eq!(message(json!({ "dest": "/f", "url": "https://x" })), "download: `sha256` or `sha512` is needed");
+        assert!(message(json!({ "dest": "/f", "url": "https://x", "sha256": "ab" })).contains("64 hexadecimal digits"));
+        assert!(message(json!({ "dest": "/f", "url": "ftp://x", "insecure": true })).contains("must begin with"));
+        assert!(message(json!({ "dest": "/f", "artifact": "x", "insecure": true })).contains("in its lock"));
+        assert!(message(json!({ "dest": "/f" })).contains("either `url` or `artifact`"));
+    }
+}

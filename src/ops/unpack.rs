@@ -132,3 +132,95 @@ impl Resource for Unpack {
         Map::from_iter([("path".to_owned(), path), ("paths".to_owned(), Value::Array(paths))])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::{Value, json};
+
+    use crate::op::contract::{Host, refusal};
+    use crate::sys::Member;
+
+    fn wish(host: &Host, members: &[Member], more: &Value) -> Value {
+        let mut wish = json!({ "dest": host.path("d"), "src": "a.tgz", "@members": members });
+        wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        wish
+    }
+
+    #[test]
+    fn files_links_and_folders_hold_the_contract() {
+        let mut host = Host::new();
+        let one = host.side.offer(b"one");
+        let two = host.side.offer(b"two!");
+        let empty = host.side.offer(b"");
+        let first = [
+            Member::dir("lib", Some(0o755)),
+            Member::file("lib/one", &one, 3, 0o755),
+            Member::file("lib/empty", &empty, 0, 0o644),
+            Member::link("bin", "lib/one"),
+        ];
+        let second = [Member::file("lib/one", &two, 4, 0o755), Member::link("bin", "lib")];
+        let none = json!({});
+        let wishes = [
+            wish(&host, &first, &none),
+            wish(&host, &second, &none),
+            wish(&host, &second, &json!({ "mode": "0700", "owner": "0", "group": "65534" })),
+            wish(&host, &[Member::file("a/b/c", &one, 3, 0o600)], &none),
+        ];
+        host.contract("unpack", &wishes);
+        assert_eq!((host.get("d/lib/one"), host.get("d/a/b/c")), ("two!".to_owned(), "one".to_owned()));
+        assert_eq!(std::fs::metadata(host.path("d/lib/one")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_program_that_runs_is_replaced() {
+        let mut host = Host::new();
+        std::fs::create_dir(host.path("d")).unwrap();
+        std::fs::copy("/bin/sleep", host.path("d/prog")).unwrap();
+        let mut child = std::process::Command::new(host.path("d/prog")).arg("60").spawn().unwrap();
+        let new = host.side.offer(b"new");
+        let wish = wish(&host, &[Member::file("prog", &new, 3, 0o755)], &json!({}));
+        host.apply("unpack", wish);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(host.get("d/prog"), "new");
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_that_the_host_has() {
+        let mut host = Host::new();
+        let new = host.side.offer(b"new");
+        std::fs::create_dir_all(host.path("elsewhere")).unwrap();
+        std::fs::create_dir_all(host.path("d")).unwrap();
+        std::os::unix::fs::symlink("../elsewhere", host.path("d/lib")).unwrap();
+        host.put("precious", "old");
+        std::os::unix::fs::symlink("../precious", host.path("d/file")).unwrap();
+        let wished = wish(&host, &[Member::file("lib/x", &new, 3, 0o644)], &json!({}));
+        let error = host.try_apply("unpack", wished).unwrap_err();
+        assert!(error.message().ends_with("is a link or a file, so nothing is written below it"), "{error}");
+        let wished = wish(&host, &[Member::file("file", &new, 3, 0o644)], &json!({}));
+        host.apply("unpack", wished);
+        assert_eq!((host.get("precious"), host.get("d/file")), ("old".to_owned(), "new".to_owned()));
+    }
+
+    #[test]
+    fn other_bytes_than_those_of_the_index_change_nothing() {
+        let mut host = Host::new();
+        let sha256 = host.side.offer(b"right");
+        host.side.blobs.insert(sha256.clone(), b"wrong".to_vec());
+        let wish = wish(&host, &[Member::file("x", &sha256, 5, 0o644)], &json!({}));
+        let error = host.try_apply("unpack", wish).unwrap_err();
+        assert!(error.to_string().contains("what arrived has the digest"), "{error}");
+        assert_eq!(std::fs::read_dir(host.path("d")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn wishes_that_make_no_sense_are_refused() {
+        let message = |args| refusal("unpack", args);
+        assert_eq!(message(json!({ "dest": "/x" })), "unpack: either `artifact` or `src` is needed");
+        assert!(message(json!({ "dest": "/x", "src": "a", "version": "1" })).contains("only for an `artifact`"));
+        assert!(message(json!({ "dest": "/x", "src": "a", "only": [] })).contains("must name something"));
+        assert!(message(json!({ "dest": "x", "src": "a" })).contains("must be absolute"));
+    }
+}

@@ -343,7 +343,10 @@ fn words(what: &str, mode: Option<u32>, owner: Option<&str>, group: Option<&str>
         words += &format!(", {mode:04o}");
     }
     if owner.is_some() || group.is_some() {
-        words += &format!(", {}:{}", owner.unwrap_or_default(), group.unwrap_or_default());
+        words += &format!(", {}", owner.unwrap_or_default());
+    }
+    if let Some(group) = group {
+        words += &format!(":{group}");
     }
     words
 }

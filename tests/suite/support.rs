@@ -45,6 +45,7 @@ impl Place {
         // Tests run side by side on one machine, and a machine is changed by one run at a time.
         command.env("MK_LOCK_WAIT", "60s");
         command.env("HOME", self.folder.path().join("home")).env("XDG_STATE_HOME", self.folder.path().join("state"));
+        command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
         if let Some(folder) = std::env::var_os("MK_AGENT_DIR") {
             command.env("MK_AGENT_DIR", folder);
         }

@@ -51,7 +51,7 @@ impl Choice {
 
     /// The members wanted, and where each goes below the target.
     fn placed<'a>(&self, index: &'a Index) -> Result<Vec<(&'a Member, String)>> {
-        let stripped = |member: &Member| strip(plain(&member.path), self.strip.unwrap_or(0));
+        let stripped = |member: &Member| strip(&plain(&member.path), self.strip.unwrap_or(0));
         let Some(only) = &self.only else {
             let all = index.members.iter().filter_map(|member| Some((member, stripped(member)?)));
             return Ok(all.collect());
@@ -66,13 +66,13 @@ impl Choice {
                     continue;
                 }
                 if glob.is_for_names() {
-                    if !glob.fits(path) || member.what == What::Dir {
+                    if !glob.fits(&path) || member.what == What::Dir {
                         continue;
                     }
-                    let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+                    let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
                     let to = if self.strip.is_some() { stripped(member) } else { Some(name) };
                     placed.extend(to.map(|to| (member, to)));
-                } else if glob.covers(path) {
+                } else if glob.covers(&path) {
                     placed.extend(stripped(member).map(|to| (member, to)));
                 }
             }
@@ -87,12 +87,10 @@ impl Choice {
 fn nothing(wanted: &str, glob: &Glob, index: &Index) -> Error {
     let error = Error::step(format!("nothing in the archive fits `{wanted}`"));
     let files = index.members.iter().filter(|member| member.what != What::Dir).map(|member| plain(&member.path));
-    let whole: Vec<&str> = files.collect();
-    let name = |path: &'_ &str| -> String { path.rsplit('/').next().unwrap_or(path).to_owned() };
-    let names: Vec<String> = whole.iter().map(name).collect();
+    let whole: Vec<String> = files.collect();
     let near = match glob.is_for_names() {
-        true => nearest(wanted, names.iter().map(String::as_str)),
-        false => nearest(wanted, whole.iter().copied()),
+        true => nearest(wanted, whole.iter().map(|path| path.rsplit('/').next().unwrap_or(path))),
+        false => nearest(wanted, whole.iter().map(String::as_str)),
     };
     match near {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -106,14 +104,8 @@ fn nothing(wanted: &str, glob: &Glob, index: &Index) -> Error {
 
 /// A path without its first folders; `None` when nothing is left of it.
 fn strip(path: &str, folders: usize) -> Option<String> {
-    let rest = path.split('/').filter(|part| !part.is_empty() && *part != ".").skip(folders);
-    // What must be refused must still be seen after this.
-    let absolute = path.starts_with('/') && folders == 0;
-    let rest: Vec<&str> = rest.collect();
-    match rest.is_empty() {
-        true => None,
-        false => Some(format!("{}{}", if absolute { "/" } else { "" }, rest.join("/"))),
-    }
+    let rest: Vec<&str> = path.split('/').skip(folders).collect();
+    Some(rest.join("/")).filter(|rest| !rest.is_empty())
 }
 
 fn refused(member: &Member, why: &str) -> Error {

@@ -155,13 +155,13 @@ fn read(path: &Path) -> Result<Index> {
         let (mode, what) = match head.what {
             Raw::File => {
                 let (sha256, size) = copy(bytes, &mut std::io::sink(), &head.path)?;
-                files.insert(plain(&head.path).to_owned(), members.len());
+                files.insert(plain(&head.path), members.len());
                 (head.mode, What::File { sha256, size })
             }
             Raw::Dir => (head.mode, What::Dir),
             Raw::Link(target) => (head.mode, What::Link(target)),
             Raw::Refused(why) => (head.mode, What::Refused(why)),
-            Raw::Same(other) => match files.get(plain(&other)).and_then(|at| members.get(*at)) {
+            Raw::Same(other) => match files.get(&plain(&other)).and_then(|at| members.get(*at)) {
                 Some(first) => (first.mode, first.what.clone()),
                 None => (head.mode, What::Refused(format!("a hard link to `{other}`, which is not in the archive"))),
             },
@@ -216,12 +216,9 @@ fn copy(bytes: &mut dyn Read, to: &mut dyn Write, path: &str) -> Result<(String,
     }
 }
 
-/// A member's path without what says nothing: `./` before it and `/` behind it.
-fn plain(path: &str) -> &str {
-    let mut path = path;
-    while let Some(rest) = path.strip_prefix("./") {
-        path = rest.trim_start_matches('/');
-    }
-    let path = path.trim_end_matches('/');
-    if path == "." { "" } else { path }
+/// A member's path without what says nothing: `.`, and slashes that are one too many.
+fn plain(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let absolute = if path.starts_with('/') { "/" } else { "" };
+    format!("{absolute}{}", parts.join("/"))
 }

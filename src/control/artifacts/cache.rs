@@ -194,7 +194,7 @@ fn private_dir(path: &Path) -> Result {
 }
 
 /// Reads a whole file and holds it against its sums.
-fn checked(path: &Path, sums: &Sums) -> Result<Stored> {
+pub(super) fn checked(path: &Path, sums: &Sums) -> Result<Stored> {
     let failed = || format!("cannot read `{}`", path.display());
     let mut file = File::open(path).or_step(failed)?;
     let (mut short, mut long) = (Sha256::new(), sums.sha512.as_ref().map(|_| Sha512::new()));

@@ -230,7 +230,10 @@ mod tests {
     fn what_is_wrong_is_told_at_its_place() {
         let entry = |rest: &str| format!("- {{name: a, version: 1.0.0, arch: amd64, {rest}}}\n");
         assert_eq!(complaint(&entry("url: x.tgz")), "a 1.0.0 amd64 has neither `sha256` nor `sha512` @ l.yaml:1:3");
-        assert!(complaint(&entry("url: x.tgz, sha256: abc")).ends_with("not `abc` @ l.yaml:1:64"));
+        assert_eq!(
+            complaint(&entry("url: x.tgz, sha256: abc")),
+            "`sha256` must be 64 hexadecimal digits, not `abc` @ l.yaml:1:62"
+        );
         assert!(complaint(&entry("url: ../x.tgz")).contains("`../x.tgz` is neither an address nor"));
         assert!(complaint(&entry("url: ftp://x")).contains("is neither an address nor"));
         assert!(complaint(&entry("urll: x")).contains("urll"));
@@ -252,7 +255,7 @@ mod tests {
         }
 
         #[test]
-        fn a_path_that_climbs_is_never_beside(before in "[a-z/]{0,6}", after in "[a-z/]{0,6}") {
+        fn a_path_that_climbs_is_never_beside(before in "([a-z]{0,3}/)?", after in "[a-z/]{0,6}") {
             let climbing = format!("{before}../{after}");
             prop_assert!(!is_beside(&climbing));
         }

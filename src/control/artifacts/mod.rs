@@ -5,6 +5,7 @@
 
 mod cache;
 mod lock;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cache::{Cache, Stored};
 pub use lock::{Entry, FILE, Sums};
+pub use sums::{Completed, complete};
 
 use crate::error::{Error, Place, Result, nearest};
 
@@ -128,6 +130,33 @@ impl Artifacts {
         })
     }
 
+    /// The file of an artifact if it is here, read through whatever was known of it; `None` when it is not here.
+    ///
+    /// # Errors
+    /// When it is not what its lock says.
+    pub fn verify(&self, found: &Found) -> Result<Option<Stored>> {
+        let path = self.path(found);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let wrong = |e| Error::step(format!("`{}` is not what was expected", path.display())).because(e);
+        cache::checked(&path, &found.entry.sums).map(Some).map_err(wrong)
+    }
+
+    /// Whether the file of an artifact is on this machine.
+    pub fn is_here(&self, found: &Found) -> bool {
+        self.path(found).exists()
+    }
+
+    /// Where the file of an artifact is, or would be.
+    fn path(&self, found: &Found) -> PathBuf {
+        let Found { entry, beside } = found;
+        match entry.is_remote() || lock::is_remote(beside) {
+            true => self.cache.folder().join("files").join(entry.sums.name()),
+            false => Path::new(beside).join(&entry.url),
+        }
+    }
+
     /// The file at an address whose sum nobody knows, fetched once a run.
     ///
     /// # Errors
@@ -184,7 +213,8 @@ fn pin(mirror: &str) -> Result<Option<&str>> {
     }
     let rest = mirror.strip_prefix("http://").unwrap_or_default();
     let host = rest.split(['/', ':']).next().unwrap_or_default();
-    if rest.is_empty() || host == "localhost" || host.starts_with("127.") || rest.starts_with("[::1]") {
+    let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    if rest.is_empty() || host == "localhost" || loopback || rest.starts_with("[::1]") {
         return Ok(None);
     }
     Err(Error::playbook(format!(
