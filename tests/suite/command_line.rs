@@ -10,10 +10,10 @@ fn an_unknown_field_is_shown_at_its_place_with_the_nearest_name() {
     assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
     insta::assert_snapshot!(ran.stderr, @r#"
     error: copy: unknown field `contents`, expected one of `dest`, `src`, `content`, `mode`, `owner`, `group`, `validate`, `backup`
-     --> p.rhai:2:6
+     --> p.rhai:2:24
       |
     2 | here.copy("/tmp/x", #{ contents: "hi" });
-      |      ^^^^
+      |                        ^^^^^^^^
      hint: did you mean `content`?
      hint: `mk doc copy` lists its parameters
     "#);
