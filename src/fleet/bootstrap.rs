@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_agent_never_gets_the_umask_of_its_own_folder() {
-        assert_eq!(SCRIPT.matches("exec ").count(), 1);
+        assert_eq!(SCRIPT.matches("exec \"").count(), 1);
         assert!(SCRIPT.contains(r#"umask "$u"; exec "$f""#));
     }
 }
