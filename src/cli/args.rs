@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use crate::op::Span;
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
+/// How many hosts work at a time when nobody says otherwise.
+pub const FORKS: usize = 20;
+
 /// An automation engine whose playbooks are Rhai scripts.
 ///
 /// Exit codes: 0 converged, 1 a step failed, 2 usage, playbook or inventory error, 3 a check found changes
@@ -26,10 +29,10 @@ pub enum Command {
     Do(Do),
     /// Find what is wrong with playbooks and templates, without connecting.
     Lint(Lint),
-    /// Show the operations, or one with its parameters and examples.
+    /// Show what scripts can call, or one operation, function or module (std/NAME).
     Doc {
-        /// The operation.
-        op: Option<String>,
+        /// The operation, function or module.
+        name: Option<String>,
     },
     /// Show the inventory: groups, hosts, ways in.
     Inventory {
@@ -48,6 +51,20 @@ pub enum Command {
         /// Show everything that gave this variable a value, the winner first.
         #[arg(long, value_name = "KEY")]
         why: Option<String>,
+    },
+    /// Print the facts of hosts, as JSON.
+    Facts(Facts),
+    /// Look at the keys of hosts before they are trusted.
+    Hostkeys {
+        /// What to do.
+        #[command(subcommand)]
+        command: HostkeysCommand,
+    },
+    /// Look after the agents that mk leaves on hosts.
+    Agent {
+        /// What to do.
+        #[command(subcommand)]
+        command: AgentCommand,
     },
     /// The released files that playbooks use: list, fetch and verify them, complete their lock.
     Artifacts(super::artifacts::Args),
@@ -69,11 +86,11 @@ pub struct Common {
     pub extra: Vec<String>,
 }
 
-/// What every command that connects takes.
+/// How hosts are reached.
 #[derive(Debug, Clone, Default, ClapArgs)]
-pub struct Connecting {
+pub struct Reach {
     /// How many hosts connect and work at a time.
-    #[arg(short, long, default_value_t = 20, value_name = "N")]
+    #[arg(short, long, default_value_t = FORKS, value_name = "N")]
     pub forks: usize,
     /// The user to log in as, where the inventory names none.
     #[arg(short, long, value_name = "NAME")]
@@ -93,6 +110,13 @@ pub struct Connecting {
     /// What to do about a host key that is not known.
     #[arg(long, value_enum, default_value_t = HostKeys::Strict)]
     pub hostkeys: HostKeys,
+}
+
+/// What every command that runs steps takes.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Connecting {
+    #[command(flatten)]
+    pub reach: Reach,
     /// Change nothing; say what would change.
     #[arg(short = 'C', long)]
     pub check: bool,
@@ -102,6 +126,9 @@ pub struct Connecting {
     /// One event a line, in JSON, on standard output.
     #[arg(long)]
     pub json: bool,
+    /// Show only what failed.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
     /// Show also what did not change; twice: what commands print.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -135,6 +162,9 @@ pub struct Run {
     /// Only these hosts, as a pattern.
     #[arg(short, long, value_name = "PATTERN")]
     pub limit: Option<String>,
+    /// Write a JUnit report to this file: a suite a task, a case a step.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// Only these tasks.
     #[arg(short, long, value_delimiter = ',', value_name = "TASK")]
     pub tags: Vec<String>,
@@ -152,6 +182,51 @@ pub struct Lint {
     pub json: bool,
 }
 
+/// `mk facts`.
+#[derive(Debug, ClapArgs)]
+pub struct Facts {
+    /// The hosts, as a pattern.
+    pub pattern: String,
+    /// Only these facts.
+    #[arg(long, value_delimiter = ',', value_name = "FACT")]
+    pub only: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `mk hostkeys`.
+#[derive(Debug, Subcommand)]
+pub enum HostkeysCommand {
+    /// Show the keys of hosts of which nothing is known, ask once, and record them.
+    Scan {
+        /// The hosts, as a pattern.
+        pattern: String,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        reach: Reach,
+        /// Record them without asking.
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// `mk agent`.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Remove the agent and all it keeps from hosts, over the bare connection.
+    Remove {
+        /// The hosts, as a pattern.
+        pattern: String,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
 /// `mk do`.
 #[derive(Debug, ClapArgs)]
 pub struct Do {
@@ -159,8 +234,11 @@ pub struct Do {
     pub pattern: String,
     /// The operation.
     pub op: String,
-    /// Its subject, then parameters as KEY=VALUE (VALUE in YAML), or after `--` the words of a command.
+    /// Its subject, and parameters as KEY=VALUE with VALUE in YAML.
     pub args: Vec<String>,
+    /// After `--`: words that are the subject as they stand, such as those of a command.
+    #[arg(last = true, value_name = "WORD")]
+    pub words: Vec<String>,
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]

@@ -1,34 +1,76 @@
-//! `mk doc`: the operations, from their own types.
+//! `mk doc`: operations, from their own types; functions of scripts; modules of the standard library.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::error::Result;
+use crate::error::{Error, Result, nearest};
 use crate::op::{Class, Spec};
 use crate::ops;
+use crate::script::{self, Function};
 
-/// Prints the list of operations, or one operation's page.
+/// Prints the list, or one page.
 pub(super) fn run(op: Option<&str>) -> Result<ExitCode> {
     let text = match op {
-        Some(name) => page(ops::find(name).map_err(|e| e.as_kind(crate::error::Kind::Usage))?),
-        None => list(),
+        Some(name) => match name.strip_prefix("std/") {
+            Some(module) => script::module_doc(module)?.page(module),
+            None => named(name)?,
+        },
+        None => list()?,
     };
     print!("{text}");
     Ok(ExitCode::SUCCESS)
 }
 
-/// One line an operation.
-pub fn list() -> String {
-    ops::OPS.iter().fold(String::new(), |mut out, spec| {
-        let _ = writeln!(out, "{:<16} {}", spec.name, summary(spec));
-        out
+/// The page of what is called so: an operation, a function, or both.
+fn named(name: &str) -> Result<String> {
+    let operation = ops::OPS.iter().find(|spec| spec.name == name).map(page);
+    let function = script::function_named(name).map(function_page);
+    let pages: Vec<String> = operation.into_iter().chain(function).collect();
+    if !pages.is_empty() {
+        return Ok(pages.join("\n"));
+    }
+    let modules = script::modules();
+    let known = ops::OPS.iter().map(|spec| spec.name).chain(script::FUNCTIONS.iter().map(|function| function.name));
+    let error = Error::usage(format!("there is no operation or function `{name}`"));
+    Err(match nearest(name, known) {
+        _ if modules.iter().any(|module| module == name) => error.hint(format!("the module is `std/{name}`")),
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("`mk doc` lists all"),
     })
 }
 
-/// The first sentence of an operation's documentation.
-fn summary(spec: &Spec) -> String {
-    let text = description(spec);
+/// Everything that has a page, one line each.
+fn list() -> Result<String> {
+    let mut out = "Operations, as methods of a host:\n".to_owned();
+    for spec in ops::OPS {
+        let _ = writeln!(out, "  {:<16} {}", spec.name, summary(spec));
+    }
+    out += "\nFunctions:\n";
+    for function in script::FUNCTIONS {
+        let _ = writeln!(out, "  {:<16} {}", function.name, paragraph(function.doc));
+    }
+    out += "\nModules:\n";
+    for module in script::modules() {
+        let about = script::module_doc(&module)?.about;
+        let _ = writeln!(out, "  {:<16} {}", format!("std/{module}"), paragraph(&about));
+    }
+    Ok(out)
+}
+
+/// A function's page, in Markdown.
+fn function_page(function: &Function) -> String {
+    let calls = function.calls.join("\n    ");
+    format!("# {}\n\n    {calls}\n\n{}\n", function.name, function.doc)
+}
+
+/// The first paragraph of a text, in one line.
+fn paragraph(text: &str) -> String {
     text.split("\n\n").next().unwrap_or_default().replace('\n', " ")
+}
+
+/// The first paragraph of an operation's documentation.
+fn summary(spec: &Spec) -> String {
+    paragraph(&description(spec))
 }
 
 fn description(spec: &Spec) -> String {
@@ -36,7 +78,7 @@ fn description(spec: &Spec) -> String {
 }
 
 /// An operation's page, in Markdown.
-pub fn page(spec: &Spec) -> String {
+fn page(spec: &Spec) -> String {
     let class = match spec.class {
         Class::Resource => "a resource: has a state that is compared",
         Class::Action => "an action: is done, and in check mode said to be done",

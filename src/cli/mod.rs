@@ -6,6 +6,8 @@ mod artifacts;
 mod connect;
 mod doc;
 mod exit;
+mod hostkeys;
+mod hosts;
 mod lint;
 mod project;
 mod prompt;
@@ -29,7 +31,14 @@ pub fn main() -> ExitCode {
         args::Command::Run(run) => run::run(&run),
         args::Command::Do(ad_hoc) => ad_hoc::run(&ad_hoc),
         args::Command::Lint(args) => lint::run(&args),
-        args::Command::Doc { op } => doc::run(op.as_deref()),
+        args::Command::Doc { name } => doc::run(name.as_deref()),
+        args::Command::Facts(args) => hosts::facts(&args),
+        args::Command::Agent { command: args::AgentCommand::Remove { pattern, common, reach } } => {
+            hosts::remove_agent(&pattern, &common, &reach)
+        }
+        args::Command::Hostkeys { command: args::HostkeysCommand::Scan { pattern, common, reach, yes } } => {
+            hostkeys::scan(&pattern, &common, &reach, yes)
+        }
         args::Command::Inventory { common, json } => show::inventory(&common, json),
         args::Command::Vars { common, host, why } => show::vars(&common, &host, why.as_deref()),
         args::Command::Artifacts(artifacts) => artifacts::run(&artifacts),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::args::Run;
 use super::exit::of_run;
-use super::setup;
+use super::setup::{self, Telling};
 use crate::error::{Error, Result};
 use crate::event::What;
 use crate::script::{self, Settings};
@@ -15,7 +15,8 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         return Err(missing(args));
     }
     let settings = Settings { tags: args.tags.clone(), ..Settings::default() };
-    let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref())?;
+    let telling = Telling { junit: args.junit.clone(), ..Telling::default() };
+    let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;
     let world = std::sync::Arc::clone(&ready.world);
     world.events.tell(What::RunStarted {
         playbook: args.playbook.display().to_string(),
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     drop(world);
     let recap = ready.end();
     if let Some(error) = told.filter(|error| !already_shown(error, &recap)) {
-        eprintln!("{}", crate::report::render_fault(&error, crate::report::Look::plain()));
+        eprintln!("{}", crate::report::render_fault(&error, crate::report::Look::of(&std::io::stderr())));
     }
     let total = recap.total();
     Ok(ExitCode::from(of_run(faults.iter(), checked && total.changed + total.unknown > 0)))

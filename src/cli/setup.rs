@@ -1,13 +1,14 @@
 //! From arguments to a run that can begin.
 
-use std::path::Path;
+use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::args::{Common, Connecting, HostKeys};
+use super::args::{Common, Connecting, FORKS, HostKeys, Reach};
 use super::connect::Connections;
 use super::project::Project;
 use super::prompt::Terminal;
@@ -16,7 +17,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, parse_extra};
-use crate::report::{Human, Json, Look, Recap, Reporter, feed};
+use crate::report::{Human, JUnit, Json, Live, Look, Recap, Reporter, feed};
 use crate::script::{Settings, World};
 use crate::secret::Secrets;
 use crate::state::State;
@@ -69,6 +70,15 @@ impl Ready {
     }
 }
 
+/// Where a run is told of.
+#[derive(Default)]
+pub(super) struct Telling {
+    /// Standard output belongs to what the command prints itself.
+    pub(super) aside: bool,
+    /// The JUnit report.
+    pub(super) junit: Option<PathBuf>,
+}
+
 /// Puts everything together.
 pub(super) fn world(
     base: &Path,
@@ -76,7 +86,9 @@ pub(super) fn world(
     connecting: &Connecting,
     settings: Settings,
     limit: Option<&str>,
+    telling: Telling,
 ) -> Result<Ready> {
+    let shown = reporters(connecting, telling)?;
     let project = Project::of(base)?;
     let inventory = Arc::new(inventory(common, &project)?);
     let mut settings = settings;
@@ -98,30 +110,18 @@ pub(super) fn world(
         .enable_all()
         .build()
         .or_kind(Kind::Internal, || "cannot start the runtime".to_owned())?;
-    let become_password = match connecting.ask_become_pass {
+    let reach = &connecting.reach;
+    let become_password = match reach.ask_become_pass {
         true => Some(
             rpassword::prompt_password("password for sudo: ")
                 .or_kind(Kind::Usage, || "cannot ask for the password".to_owned())?,
         ),
         false => None,
     };
-    let terminal = || Terminal { passwords: connecting.ask_pass, become_password: become_password.clone() };
-    let dialing = Dialing {
-        user: connecting.user.clone(),
-        keys: connecting.private_key.clone(),
-        host_keys: match connecting.hostkeys {
-            HostKeys::Strict => HostKeyPolicy::Strict,
-            HostKeys::AcceptNew => HostKeyPolicy::AcceptNew,
-        },
-        ..Dialing::default()
-    };
-    let connector = Connections {
-        dialer: Dialer::new(dialing, Arc::new(terminal())),
-        inventory: Arc::clone(&inventory),
-        become_root: connecting.become_root,
-    };
+    let connector =
+        Connections { dialer: dialer(reach), inventory: Arc::clone(&inventory), become_root: reach.become_root };
     let options = Options {
-        forks: project.settings.forks.filter(|_| connecting.forks == 20).unwrap_or(connecting.forks),
+        forks: project.settings.forks.filter(|_| reach.forks == FORKS).unwrap_or(reach.forks),
         mode: if connecting.check { Mode::Check } else { Mode::Apply },
         start_limit: START_LIMIT,
         holder: holder(),
@@ -135,24 +135,66 @@ pub(super) fn world(
         Arc::clone(&control),
         Agents::load()?,
         Box::new(connector),
-        Box::new(terminal()),
+        Box::new(Terminal { passwords: reach.ask_pass, become_password }),
     );
     let world = Arc::new(World::new(fleet, control, inventory, events, settings));
     stop_on_signal(&runtime, &world);
     let recap = Arc::new(Mutex::new(Recap::default()));
-    let reporting = report(receiver, connecting, Arc::clone(&recap));
+    let reporting = report(receiver, shown, Arc::clone(&recap));
     Ok(Ready { world, runtime, reporting, recap })
 }
 
-fn report(events: Receiver<Event>, connecting: &Connecting, recap: Arc<Mutex<Recap>>) -> std::thread::JoinHandle<()> {
-    let shown: Box<dyn Reporter + Send> = if connecting.json {
-        Box::new(Json(std::io::stdout()))
-    } else {
-        let look = Look::of(&std::io::stdout());
-        Box::new(Human::new(std::io::stdout(), look, connecting.verbose, connecting.diff))
+/// What makes connections as the arguments say.
+pub(super) fn dialer(reach: &Reach) -> Dialer {
+    let dialing = Dialing {
+        user: reach.user.clone(),
+        keys: reach.private_key.clone(),
+        host_keys: match reach.hostkeys {
+            HostKeys::Strict => HostKeyPolicy::Strict,
+            HostKeys::AcceptNew => HostKeyPolicy::AcceptNew,
+        },
+        ..Dialing::default()
     };
+    Dialer::new(dialing, Arc::new(Terminal { passwords: reach.ask_pass, become_password: None }))
+}
+
+/// What shows a run, as the arguments say.
+fn reporters(connecting: &Connecting, telling: Telling) -> Result<Vec<Box<dyn Reporter + Send>>> {
+    let mut all: Vec<Box<dyn Reporter + Send>> = Vec::new();
+    let moves = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+    let (verbose, diffs) = (connecting.verbose, connecting.diff);
+    let human = |out: Box<dyn Write + Send>, look| Human::new(out, look, verbose, diffs).quiet(connecting.quiet);
+    if connecting.json {
+        all.push(Box::new(Json(std::io::stdout())));
+    } else if telling.aside {
+        let err = std::io::stderr();
+        all.push(Box::new(human(Box::new(std::io::stderr()), Look::of(&err))));
+    } else {
+        let out = std::io::stdout();
+        if out.is_terminal() && moves && !connecting.quiet {
+            let rows = Live::new();
+            all.push(Box::new(human(Box::new(rows.above(Box::new(std::io::stdout()))), Look::of(&out))));
+            all.push(Box::new(rows));
+        } else {
+            all.push(Box::new(human(Box::new(std::io::stdout()), Look::of(&out))));
+        }
+    }
+    if let Some(path) = telling.junit {
+        let file =
+            std::fs::File::create(&path).or_kind(Kind::Usage, || format!("cannot write `{}`", path.display()))?;
+        all.push(Box::new(JUnit::new(file)));
+    }
+    Ok(all)
+}
+
+fn report(
+    events: Receiver<Event>,
+    shown: Vec<Box<dyn Reporter + Send>>,
+    recap: Arc<Mutex<Recap>>,
+) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
-        let mut reporters: Vec<Box<dyn Reporter + Send>> = vec![Box::new(Counting(recap)), shown];
+        let mut reporters: Vec<Box<dyn Reporter + Send>> = vec![Box::new(Counting(recap))];
+        reporters.extend(shown);
         feed(&events, &mut reporters);
     })
 }

@@ -50,23 +50,31 @@ pub struct Become {
 
 /// The command that starts the agent, and the mark its answers carry.
 pub fn command(agents: &Agents, other: Option<&Become>) -> (String, String) {
-    let mut random = [0; 8];
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    let mark = format!("mk-{}", crate::change::hex(&random));
+    let mark = mark();
     let case = |(arch, agent): (&str, &Agent)| format!("{arch}) s={} n={};;", agent.sha256, agent.bytes.len());
     let cases = agents.all().map(case).collect::<Vec<_>>().join(" ");
     let script = SCRIPT.replace("@MARK@", &mark).replace("@CASES@", &cases);
-    let quoted = format!("'{}'", script.trim().replace('\'', r"'\''"));
-    let start = format!("exec /bin/sh -c {quoted}");
-    let command = match other {
-        None => start,
+    (read_by(&script, &mark, other), mark)
+}
+
+/// The command that has a shell of that user read a script.
+pub(super) fn read_by(script: &str, mark: &str, other: Option<&Become>) -> String {
+    let quoted = word(script.trim());
+    match other {
+        None => format!("exec /bin/sh -c {quoted}"),
         Some(Become { user, password: None }) => format!("exec sudo -n -H -u {} -- /bin/sh -c {quoted}", word(user)),
         // The prompt carries the mark, so that nothing else on stderr can be taken for it.
         Some(Become { user, .. }) => {
             format!("exec sudo -S -k -H -p {mark}-password: -u {} -- /bin/sh -c {quoted}", word(user))
         }
-    };
-    (command, mark)
+    }
+}
+
+/// A word that no host prints by chance.
+pub(super) fn mark() -> String {
+    let mut random = [0; 8];
+    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    format!("mk-{}", crate::change::hex(&random))
 }
 
 fn word(text: &str) -> String {

@@ -7,6 +7,7 @@ mod agents;
 mod bootstrap;
 mod host;
 mod pool;
+mod removal;
 mod talk;
 
 pub use agents::{Agent, Agents};

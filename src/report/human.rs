@@ -68,7 +68,6 @@ pub struct Human<W> {
     diffs: bool,
     recap: Recap,
     mode: Mode,
-    /// Colour codes, made by our own hand, may pass; those of a host may not.
     quiet: bool,
 }
 
@@ -76,6 +75,12 @@ impl<W: Write> Human<W> {
     /// Writes to `out`; `verbose` 1 adds steps that changed nothing, 2 adds what commands print.
     pub fn new(out: W, look: Look, verbose: u8, diffs: bool) -> Self {
         Self { out, look, verbose, diffs, recap: Recap::default(), mode: Mode::Apply, quiet: false }
+    }
+
+    /// Shows only what failed.
+    pub fn quiet(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
+        self
     }
 
     fn say(&mut self, text: &str) {
@@ -138,6 +143,10 @@ impl<W: Write> Reporter for Human<W> {
     fn event(&mut self, event: &Event) {
         self.recap.add(event);
         let look = self.look;
+        let failure = matches!(&event.what, What::StepFailed { .. } | What::Said { warning: true, .. });
+        if self.quiet && !failure {
+            return;
+        }
         match &event.what {
             What::RunStarted { mode, .. } => self.mode = *mode,
             What::PlayStarted { playbook } => self.say(&format!("{}play {playbook}{}", look.bold(), look.reset())),
@@ -212,7 +221,7 @@ impl<W: Write> Reporter for Human<W> {
 }
 
 /// A step as the call that made it.
-fn call(step: &Step) -> String {
+pub(super) fn call(step: &Step) -> String {
     let user = step.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
     let task = step
         .task
@@ -224,7 +233,7 @@ fn call(step: &Step) -> String {
 }
 
 /// A length of time in milliseconds as people read it.
-fn seconds(ms: u64) -> String {
+pub(super) fn seconds(ms: u64) -> String {
     if ms < 1000 {
         return format!("{ms} ms");
     }
@@ -233,6 +242,6 @@ fn seconds(ms: u64) -> String {
 }
 
 /// Text of a host's, without anything that a terminal would obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

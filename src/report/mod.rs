@@ -4,22 +4,33 @@ mod diff;
 mod fault;
 mod human;
 mod json;
+mod junit;
+mod live;
 mod recap;
 
 use std::io::Write;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 pub use fault::render as render_fault;
 pub use human::{Human, Look};
 pub use json::Json;
+pub use junit::JUnit;
+pub use live::Live;
 pub use recap::{Counts, Recap};
 
 use crate::event::Event;
+
+/// How often reporters are told that time goes by.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Takes events one by one.
 pub trait Reporter {
     /// Takes one.
     fn event(&mut self, event: &Event);
+
+    /// Told a few times a second, whether anything happened or not.
+    fn tick(&mut self) {}
 
     /// Told that there are no more.
     fn finish(&mut self) {}
@@ -27,9 +38,16 @@ pub trait Reporter {
 
 /// Feeds events to all reporters until the run is over.
 pub fn feed(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter + Send>]) {
-    for event in events {
-        for reporter in reporters.iter_mut() {
-            reporter.event(&event);
+    let mut ticked = Instant::now();
+    loop {
+        match events.recv_timeout(TICK.saturating_sub(ticked.elapsed())) {
+            Ok(event) => reporters.iter_mut().for_each(|reporter| reporter.event(&event)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if ticked.elapsed() >= TICK {
+            reporters.iter_mut().for_each(|reporter| reporter.tick());
+            ticked = Instant::now();
         }
     }
     for reporter in reporters.iter_mut() {

@@ -4,6 +4,7 @@
 //! outcome becomes a value, a fault is thrown at its place.
 
 mod closure;
+mod docs;
 mod engine;
 mod fault;
 mod functions;
@@ -22,10 +23,11 @@ mod step;
 mod value;
 mod world;
 
+pub use docs::{ModuleDoc, module_doc, modules};
 pub use engine::{RESERVED, engine};
 pub use fault::from_rhai;
 pub use functions::{FUNCTIONS, Function, function_named};
 pub use lint::{Linter, Surroundings};
 pub use run::run;
-pub use step::ad_hoc;
+pub use step::{ad_hoc, checked};
 pub use world::{Settings, World};

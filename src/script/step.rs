@@ -357,6 +357,15 @@ pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<Stri
     })
 }
 
+/// Whether an operation takes these parameters.
+///
+/// # Errors
+/// Says what is wrong with them.
+pub fn checked(op: &str, args: &Map<String, Value>) -> Result {
+    let spec = crate::ops::find(op)?;
+    (spec.check)(Value::Object(args.clone())).map(drop).map_err(|e| did_you_mean(e, spec))
+}
+
 /// Runs one operation on a host outside any script: what `mk do` does.
 ///
 /// # Errors

@@ -25,6 +25,18 @@ pub(super) enum Remembered {
 ///
 /// A file that may not be written is left alone: it is appended to, never replaced.
 pub(super) fn remember(path: &Path, name: &str, key: &PublicKey, hash: bool) -> Result<Remembered> {
+    let first = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { authority: None });
+    add(path, name, key, hash, first)
+}
+
+/// Adds a line for one of a host's keys that a person has looked at, also beside keys of other types. Says
+/// whether it did.
+pub(super) fn remember_type(path: &Path, name: &str, key: &PublicKey, hash: bool) -> Result<bool> {
+    let other = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. } | Verdict::NewType(_));
+    Ok(matches!(add(path, name, key, hash, other)?, Remembered::Added))
+}
+
+fn add(path: &Path, name: &str, key: &PublicKey, hash: bool, may: fn(&Verdict) -> bool) -> Result<Remembered> {
     let doing = || format!("cannot record the host key in `{}`", path.display());
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
         DirBuilder::new().recursive(true).mode(0o700).create(parent).or_kind(Kind::HostKey, doing)?;
@@ -36,9 +48,9 @@ pub(super) fn remember(path: &Path, name: &str, key: &PublicKey, hash: bool) -> 
     file.read_to_end(&mut text).or_kind(Kind::HostKey, doing)?;
     let mut known = KnownHosts::default();
     known.add(&path.display().to_string(), &text);
-    match known.verdict(&[name.to_owned()], key) {
-        Verdict::Unknown { authority: None } => {}
-        verdict => return Ok(Remembered::Known(verdict)),
+    let verdict = known.verdict(&[name.to_owned()], key);
+    if !may(&verdict) {
+        return Ok(Remembered::Known(verdict));
     }
     let line = line(name, key, hash).or_kind(Kind::HostKey, doing)?;
     append(&mut file, &text, &line).or_kind(Kind::HostKey, doing)?;

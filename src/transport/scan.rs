@@ -1,5 +1,6 @@
 //! Looking at a host's keys without trusting or logging in: what `mk hostkeys scan` shows.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client;
@@ -8,10 +9,10 @@ use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertific
 use super::dialer::{Dialer, Hops};
 use super::jumps::stream_to;
 use super::known_hosts::{Verdict, fingerprint};
-use super::remember::bare;
+use super::remember::{bare, remember_type};
 use super::session::{Broken, config, shake};
 use super::trust::Trust;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::inventory::SshWay;
 
 /// One of a host's keys, as it presented it. Nothing vouches for it.
@@ -25,9 +26,24 @@ pub struct ScannedKey {
     pub fingerprint: String,
     /// What the `known_hosts` files say of it. Absent where the inventory names the host's keys.
     pub verdict: Option<Verdict>,
+    /// The `known_hosts` file that it would be recorded in, if any.
+    pub file: Option<PathBuf>,
+    hash: bool,
 }
 
 impl ScannedKey {
+    /// Adds it to its file, where that knows no other key of this type of the host. Says whether it did.
+    ///
+    /// # Errors
+    /// When there is no such file, or it cannot be written.
+    pub fn record(&self) -> Result<bool> {
+        let Some(file) = &self.file else {
+            return Err(Error::usage(format!("no `known_hosts` file is named for `{}`", self.name)));
+        };
+        let key = PublicKey::from_openssh(&self.key).or_kind(Kind::Internal, || "a key that is none".to_owned())?;
+        remember_type(file, &self.name, &key, self.hash)
+    }
+
     /// The line for a `known_hosts` file.
     pub fn line(&self) -> String {
         format!("{} {}", self.name, self.key)
@@ -58,6 +74,8 @@ impl Dialer {
                     key: bare(&key),
                     fingerprint: fingerprint(&key),
                     verdict: trust.opinion(&key),
+                    file: trust.records_in().map(Path::to_owned),
+                    hash: trust.hashes(),
                 }),
                 // A host without a key of this type.
                 (None, Err(e)) => fault = fault.or(Some(e)),

@@ -1,6 +1,6 @@
 //! Whether the key a host presents is the right one. Strict unless told otherwise.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -265,6 +265,16 @@ impl Trust {
     /// What the files know of a key, for a scan that trusts nothing.
     pub fn opinion(&self, key: &PublicKey) -> Option<Verdict> {
         self.pins.is_empty().then(|| self.verdict(key))
+    }
+
+    /// The file that new keys are recorded in.
+    pub fn records_in(&self) -> Option<&Path> {
+        self.remember_in.as_deref()
+    }
+
+    /// Whether names are recorded as hashes.
+    pub fn hashes(&self) -> bool {
+        self.hash
     }
 
     /// How `known_hosts` calls the host.

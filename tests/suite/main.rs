@@ -3,6 +3,8 @@
 
 mod architecture;
 mod command_line;
+mod commands;
+mod faults;
 mod lint;
 mod playbooks;
 mod reference;

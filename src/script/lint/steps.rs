@@ -15,7 +15,7 @@ use crate::script::fault::place;
 use crate::script::parameters::{COMMON, explained, unknown_field};
 
 /// The operations whose `src` lies on the control side.
-const WITH_SOURCE: [&str; 3] = ["copy", "template", "tree"];
+const WITH_SOURCE: [&str; 4] = ["copy", "template", "tree", "unpack"];
 
 /// Each operation's parameters, asked for once.
 #[derive(Default)]

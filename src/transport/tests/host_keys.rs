@@ -270,3 +270,26 @@ async fn a_bare_key_is_no_new_host_where_an_authority_is_known() {
     let fault = refusal(&sshd, lenient(&sshd)).await;
     assert_eq!(fault.message(), "the host key of `target` is not signed by the authority for it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scanned_keys_are_recorded_beside_each_other_and_a_changed_one_is_not() {
+    let sshd = Sshd::prepared("HostKey DIR/host_ecdsa", |dir| keygen(&dir.join("host_ecdsa"), "ecdsa", ""));
+    let file = sshd.path("scanned");
+    let way = SshWay { known_hosts: Some(file.clone()), host_keys: Vec::new(), ..sshd.way() };
+    let keys = dialer(sshd.options()).scan("target", &way, &|_| None).await.unwrap();
+    assert!(keys.len() > 1, "{keys:?}");
+    for key in &keys {
+        assert!(key.record().unwrap(), "{key:?}");
+        assert!(!key.record().unwrap(), "a key is recorded once");
+    }
+    let again = dialer(sshd.options()).scan("target", &way, &|_| None).await.unwrap();
+    assert!(again.iter().all(|key| matches!(key.verdict, Some(Verdict::Match(_)))), "{again:?}");
+    let other = std::fs::read_to_string(&file).unwrap().lines().next().unwrap().to_owned();
+    keygen(&sshd.path("stranger"), "ed25519", "");
+    let stranger = sshd.public("stranger.pub");
+    std::fs::write(&file, format!("{} {stranger}\n", other.split(' ').next().unwrap())).unwrap();
+    let changed = dialer(sshd.options()).scan("target", &way, &|_| None).await.unwrap();
+    let ed25519 = changed.iter().find(|key| key.key.starts_with("ssh-ed25519")).unwrap();
+    assert!(matches!(ed25519.verdict, Some(Verdict::Changed(_))), "{ed25519:?}");
+    assert!(!ed25519.record().unwrap());
+}
