@@ -14,8 +14,6 @@ pub struct Outcome {
     pub(super) of: crate::change::Outcome,
     pub(super) op: String,
     pub(super) place: Place,
-    /// What a script's own predicate said, when it gave one.
-    pub(super) changed: Option<bool>,
 }
 
 /// What every outcome has.
@@ -24,7 +22,7 @@ const FIELDS: [&str; 5] = ["changed", "status", "diff", "reason", "digest"];
 impl Outcome {
     /// Whether the step changed something, or would.
     pub(super) fn changed(&self) -> bool {
-        self.changed.unwrap_or_else(|| self.of.status.changed())
+        self.of.status.changed()
     }
 
     /// What stands for it among the parameters of another step.

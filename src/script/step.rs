@@ -44,9 +44,13 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let prepared = prepare(context, host, spec, args);
     let (common, args) = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))))?;
     let attempt = |left: u32| -> Raised<Outcome> {
-        let outcome =
-            send(host, spec, args.clone(), &at, common.notify.clone(), left).map_err(|e| throw(context, e))?;
-        judge(context, outcome, spec, &at, &common)
+        let sent = send(host, spec, args.clone(), &at, common.notify.clone(), left).map_err(|e| throw(context, e))?;
+        let judged = judge(context, sent.outcome.clone(), spec, &at, &common);
+        match &judged {
+            Ok(outcome) => sent.tell_done(host, &outcome.of),
+            Err(error) => sent.tell_failed(host, error, left),
+        }
+        judged
     };
     let mut left = common.attempts.max(1);
     loop {
@@ -173,6 +177,29 @@ fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
     }
 }
 
+/// A step that its host has run, not yet told: the script may have a say in what came of it.
+struct Sent {
+    step: Step,
+    outcome: Outcome,
+    took: u64,
+}
+
+impl Sent {
+    fn tell_done(&self, host: &Host, outcome: &crate::change::Outcome) {
+        let (step, outcome) = (self.step.clone(), outcome.clone());
+        host.world.events.tell(What::StepDone { step, outcome, took: self.took });
+    }
+
+    fn tell_failed(&self, host: &Host, error: &EvalAltResult, left: u32) {
+        let super::fault::Payload(Some(error)) = super::fault::payload(error) else { return };
+        let step = self.step.clone();
+        host.world.events.tell(match left {
+            0 => What::StepFailed { step, error, took: self.took },
+            left => What::Retry { step, error, left },
+        });
+    }
+}
+
 /// Sends a step and tells what came of it.
 fn send(
     host: &Host,
@@ -181,7 +208,7 @@ fn send(
     at: &Place,
     notify: Option<Value>,
     left: u32,
-) -> Result<Outcome> {
+) -> Result<Sent> {
     let world = &host.world;
     let step = Step {
         id: world.fleet.next_id(),
@@ -210,9 +237,8 @@ fn send(
     match result {
         Ok(mut outcome) => {
             world.control.kept(&call.args, &mut outcome)?;
-            let op = step.op.clone();
-            world.events.tell(What::StepDone { step, outcome: outcome.clone(), took });
-            Ok(Outcome { of: outcome, op, place: at.clone(), changed: None })
+            let outcome = Outcome { of: outcome, op: step.op.clone(), place: at.clone() };
+            Ok(Sent { step, outcome, took })
         }
         Err(error) => {
             let error = error.in_step(spec.name).at(at.clone());
@@ -257,7 +283,7 @@ fn judge(
         return Err(throw(context, if said.is_empty() { error } else { error.note(said) }));
     }
     if let Some(closure) = common.changed.as_ref().filter(|_| ran) {
-        outcome.changed = Some(ask(closure, "changed")?);
+        outcome.of.status = if ask(closure, "changed")? { Status::Changed } else { Status::Ok };
     }
     Ok(outcome)
 }
@@ -325,7 +351,9 @@ pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<Stri
     let at = place(context.call_source(), context.call_position());
     host.world.facts(&host.name, || {
         let spec = crate::ops::find("facts")?;
-        Ok(send(host, spec, Map::new(), &at, None, 0)?.of.values)
+        let sent = send(host, spec, Map::new(), &at, None, 0)?;
+        sent.tell_done(host, &sent.outcome.of);
+        Ok(sent.outcome.of.values)
     })
 }
 
@@ -355,5 +383,7 @@ pub fn ad_hoc(
     let base = Base::File(base.join("command-line"));
     let args = resolved(&host, spec, &args, &base)?;
     let at = Place::new("command line", 0, 0);
-    Ok(send(&host, spec, args, &at, None, 0)?.of)
+    let sent = send(&host, spec, args, &at, None, 0)?;
+    sent.tell_done(&host, &sent.outcome.of);
+    Ok(sent.outcome.of)
 }

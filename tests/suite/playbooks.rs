@@ -137,3 +137,13 @@ fn a_notified_step_runs_once_at_the_end_also_after_a_failure() {
     assert_eq!(place.mk(&["run", "p.rhai"]).code, 1);
     assert_eq!(std::fs::read_to_string(place.path().join("log")).unwrap(), "ran\n");
 }
+
+#[test]
+fn what_a_script_says_of_a_step_is_what_the_report_says() {
+    let ran = run("local().run([\"echo\", \"as it was\"], #{ changed: |outcome| outcome.stdout != \"as it was\" });");
+    assert!(ran.stdout.starts_with("nothing changed on 1 host"), "{}", ran.stdout);
+    let ran = run("local().run([\"echo\", \"broken\"], #{ failed: |outcome| outcome.stdout == \"broken\" });");
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.contains("failed       local          run echo broken"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("local          ok 0  failed 1"), "{}", ran.stdout);
+}
