@@ -41,6 +41,8 @@ pub fn script(text: &str, flags: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.rhai");
     std::fs::write(&path, text).unwrap();
+    // The file that the example of `template` expects beside its playbook.
+    std::fs::write(folder.path().join("motd.j2"), "{% for member in members %}\n{{ member }}\n{% endfor %}\n").unwrap();
     let mut words = vec![path.to_str().unwrap()];
     words.extend(flags);
     run(&words)
