@@ -29,6 +29,9 @@ fn examples_do_what_they_say_and_are_foretold() {
                 continue;
             }
             let second = script(&text, &[]);
+            if second.code != 0 {
+                tell("the second run fails", &second);
+            }
             let last = script(&text, &["--check"]);
             let statuses =
                 [own(&checked, spec.name), own(&first, spec.name), own(&second, spec.name), own(&last, spec.name)];

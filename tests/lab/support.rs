@@ -38,11 +38,13 @@ pub fn run(args: &[&str]) -> Run {
 
 /// Runs a script against the lab and reads its events.
 pub fn script(text: &str, flags: &[&str]) -> Run {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("p.rhai");
+    // One folder for all, because mk keeps authorities by project.
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("project");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("p.rhai");
     std::fs::write(&path, text).unwrap();
     // The file that the example of `template` expects beside its playbook.
-    std::fs::write(folder.path().join("motd.j2"), "{% for member in members %}\n{{ member }}\n{% endfor %}\n").unwrap();
+    std::fs::write(folder.join("motd.j2"), "{% for member in members %}\n{{ member }}\n{% endfor %}\n").unwrap();
     let mut words = vec![path.to_str().unwrap()];
     words.extend(flags);
     run(&words)
