@@ -251,5 +251,7 @@ fn span(text: &str) -> Result<Span, String> {
 
 /// Prints completions.
 pub(super) fn completions(shell: clap_complete::Shell) {
-    clap_complete::generate(shell, &mut Args::command(), "mk", &mut std::io::stdout());
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "mk", &mut text);
+    super::out::put(&mut std::io::stdout(), &String::from_utf8_lossy(&text));
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::args::Lint;
+use super::out::{complain, say};
 use super::project::Project;
 use super::setup;
 use crate::control::Sources;
@@ -40,17 +41,17 @@ pub(super) fn run(args: &Lint) -> Result<ExitCode> {
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     if args.json {
         for finding in &findings {
-            println!("{}", json!({ "v": VERSION, "finding": finding }));
+            say!("{}", json!({ "v": VERSION, "finding": finding }));
         }
-        println!("{}", json!({ "v": VERSION, "done": { "files": files, "findings": findings.len() } }));
+        say!("{}", json!({ "v": VERSION, "done": { "files": files, "findings": findings.len() } }));
     } else {
         let look = Look::of(&std::io::stdout());
         for finding in &findings {
-            println!("{}\n", render_fault(finding, look));
+            say!("{}\n", render_fault(finding, look));
         }
         match findings.len() {
-            0 => eprintln!("nothing wrong in {}", count(files, "file")),
-            wrong => eprintln!("{} in {}", count(wrong, "fault"), count(files, "file")),
+            0 => complain!("nothing wrong in {}", count(files, "file")),
+            wrong => complain!("{} in {}", count(wrong, "fault"), count(files, "file")),
         }
     }
     Ok(ExitCode::from(if findings.is_empty() { 0 } else { 2 }))

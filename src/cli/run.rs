@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::args::Run;
 use super::exit::of_run;
+use super::out::complain;
 use super::setup::{self, Telling};
 use crate::error::{Error, Result};
 use crate::event::What;
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     drop(world);
     let recap = ready.end();
     if let Some(error) = told.filter(|error| !already_shown(error, &recap)) {
-        eprintln!("{}", crate::report::render_fault(&error, crate::report::Look::of(&std::io::stderr())));
+        complain!("{}", crate::report::render_fault(&error, crate::report::Look::of(&std::io::stderr())));
     }
     let total = recap.total();
     Ok(ExitCode::from(of_run(faults.iter(), checked && total.changed + total.unknown > 0)))

@@ -173,8 +173,10 @@ fn reporters(connecting: &Connecting, telling: Telling) -> Result<Vec<Box<dyn Re
         let out = std::io::stdout();
         if out.is_terminal() && moves && !connecting.quiet {
             let rows = Live::new();
-            all.push(Box::new(human(Box::new(rows.above(Box::new(std::io::stdout()))), Look::of(&out))));
+            let above = rows.above(Box::new(std::io::stdout()));
+            // The rows hear of an end first, so that they are right when the line about it goes above them.
             all.push(Box::new(rows));
+            all.push(Box::new(human(Box::new(above), Look::of(&out))));
         } else {
             all.push(Box::new(human(Box::new(std::io::stdout()), Look::of(&out))));
         }

@@ -8,4 +8,5 @@ mod faults;
 mod lint;
 mod playbooks;
 mod reference;
+mod streams;
 mod support;
