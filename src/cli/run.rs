@@ -6,9 +6,10 @@ use super::args::Run;
 use super::exit::of_run;
 use super::out::complain;
 use super::setup::{self, Telling};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::What;
 use crate::script::{self, Settings};
+use crate::wire::Mode;
 
 /// Runs a playbook to its end and gives the exit code.
 pub(super) fn run(args: &Run) -> Result<ExitCode> {
@@ -24,7 +25,15 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         inventory: world.inventory.file().display().to_string(),
         mode: world.fleet.mode(),
     });
-    let result = script::run(&world, &args.playbook);
+    let result = match script::run(&world, &args.playbook) {
+        // A check that cannot know more has done what it can.
+        Err(error) if error.kind() == Kind::Unknown && world.fleet.mode() == Mode::Check => {
+            let (reason, place) = (error.to_string(), error.place().cloned());
+            world.events.tell(What::PredictionEnded { reason, place });
+            Ok(())
+        }
+        result => result,
+    };
     let ended = result.as_ref().err().cloned();
     // A step that failed was shown when it did; what is wrong with the script is shown now.
     let told = ended.clone().map(|error| error.map_text(|text| world.control.secrets.mask(text)));
@@ -37,8 +46,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     if let Some(error) = told.filter(|error| !already_shown(error, &recap)) {
         complain!("{}", crate::report::render_fault(&error, crate::report::Look::of(&std::io::stderr())));
     }
-    let total = recap.total();
-    Ok(ExitCode::from(of_run(faults.iter(), checked && total.changed + total.unknown > 0)))
+    Ok(ExitCode::from(of_run(faults.iter(), checked && recap.would_change())))
 }
 
 /// Whether a step's failure, which is shown when it happens, is what ended the run.

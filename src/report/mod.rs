@@ -2,6 +2,7 @@
 
 mod diff;
 mod fault;
+mod folded;
 mod human;
 mod json;
 mod junit;
@@ -12,7 +13,7 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-pub use fault::render as render_fault;
+pub use fault::{render as render_fault, warning as render_warning};
 pub use human::{Human, Look};
 pub use json::Json;
 pub use junit::JUnit;
