@@ -40,6 +40,8 @@ pub struct Control {
     pub sources: Sources,
     /// Renders templates.
     pub templates: Templates,
+    /// What is kept between runs.
+    pub state: State,
     /// The certificate authorities.
     pub authorities: Authorities,
     /// The artifacts of the project.
@@ -59,7 +61,8 @@ impl Control {
             blobs: Blobs::default(),
             sources: Sources::new(project),
             templates: Templates::new(),
-            authorities: Authorities::new(state),
+            authorities: Authorities::new(state.clone()),
+            state,
         }
     }
 
