@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 pub use archive::{Archives, Choice};
 pub use artifacts::{
-    Artifacts, Cache, Completed, Entry, FILE as LOCK, Found as Artifact, MIRROR, Stored, Sums, complete, release_arch,
+    Artifacts, Cache, Completed, Entry, FILE as LOCK, Found as Artifact, MIRROR, Stored, Sums, complete, parse_lock,
+    release_arch,
 };
 pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
@@ -40,6 +41,8 @@ pub struct Control {
     pub sources: Sources,
     /// Renders templates.
     pub templates: Templates,
+    /// What is kept between runs.
+    pub state: State,
     /// The certificate authorities.
     pub authorities: Authorities,
     /// The artifacts of the project.
@@ -59,7 +62,8 @@ impl Control {
             blobs: Blobs::default(),
             sources: Sources::new(project),
             templates: Templates::new(),
-            authorities: Authorities::new(state),
+            authorities: Authorities::new(state.clone()),
+            state,
         }
     }
 

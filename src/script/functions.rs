@@ -92,6 +92,13 @@ pub static FUNCTIONS: &[Function] = &[
         "A step that is not run yet, for `notify`: it runs once, at the end of its `on`, when something changed.",
     ),
     function(
+        "learn",
+        &["host.learn(name, value)"],
+        "Gives the host's variable a value found out by this run, for the rest of it and for later runs: an address \
+         that a network gave out. It beats the inventory's, and only the command line beats it; `mk vars HOST --why \
+         NAME` tells which playbook it came from. In a check nothing is kept for later.",
+    ),
+    function(
         "lines",
         &["lines(text)"],
         "The lines of a text as a list, without their ends: `outcome.stdout.lines()`. An empty text has none.",
@@ -134,8 +141,9 @@ pub static FUNCTIONS: &[Function] = &[
     ),
     function(
         "vars",
-        &["vars()", "vars(name, otherwise)"],
-        "The variables that hold for every host: all as a map, or one with a value in its place.",
+        &["vars()", "vars(name)", "vars(name, otherwise)"],
+        "The variables that hold for every host: all as a map, or one. One that is not there is an error, or the \
+         value given in its place.",
     ),
     function(
         "warn",
@@ -222,7 +230,7 @@ mod tests {
     fn a_method_takes_its_host_too() {
         let counts = |name: &str| function_named(name).map(|function| function.arities().collect::<Vec<_>>());
         assert_eq!(counts("get"), Some(vec![2, 3]));
-        assert_eq!(counts("vars"), Some(vec![0, 2]));
+        assert_eq!(counts("vars"), Some(vec![0, 1, 2]));
         assert_eq!(counts("on"), Some(vec![2, 3]));
     }
 }
