@@ -23,7 +23,7 @@ pub(super) fn run(args: &Do) -> Result<ExitCode> {
     let spec = ops::find(&args.op).map_err(|e| e.as_kind(crate::error::Kind::Usage))?;
     let parameters = parameters(spec, &args.args, &args.words)?;
     let folder = std::env::current_dir().unwrap_or_default();
-    let telling = Telling { aside: true, junit: None };
+    let telling = Telling { aside: true, ..Telling::default() };
     let ready = setup::world(&folder, &args.common, &args.connecting, Settings::default(), None, telling)?;
     let world = Arc::clone(&ready.world);
     let names = hosts::named(&world, &args.pattern)?;

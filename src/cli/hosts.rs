@@ -45,7 +45,7 @@ pub(super) fn each(world: &Arc<World>, names: Vec<String>, work: impl Fn(&str) -
 fn silent(common: &Common, reach: &Reach) -> Result<Ready> {
     let folder = std::env::current_dir().unwrap_or_default();
     let connecting = Connecting { reach: reach.clone(), quiet: true, ..Connecting::default() };
-    setup::world(&folder, common, &connecting, Settings::default(), None, Telling { aside: true, junit: None })
+    setup::world(&folder, common, &connecting, Settings::default(), None, Telling { aside: true, ..Telling::default() })
 }
 
 /// Prints faults that no reporter has shown, and gives the exit code.

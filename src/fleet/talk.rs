@@ -227,6 +227,7 @@ impl Talk {
 
     async fn send(&mut self, frame: &Frame) -> Result {
         let bytes = encode(frame);
+        tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes = bytes.len(), "frame sent");
         self.traffic.sent += 1;
         self.traffic.bytes_sent += bytes.len() as u64;
         let mut writer = self.writer.lock().await;
@@ -251,6 +252,7 @@ impl Talk {
         let mut piece = vec![0; 64 * 1024];
         loop {
             if let Some(frame) = decode(&mut self.buffer)? {
+                tracing::trace!(target: "mk::wire", agent = self.hello.pid, "frame received");
                 self.traffic.received += 1;
                 return Ok(frame);
             }

@@ -50,11 +50,15 @@ fn the_help_of_every_command() {
           --json                 One event a line, in JSON, on standard output
       -q, --quiet                Show only what failed
       -v, --verbose...           Show also what did not change; twice: what commands print
+          --log <FILE>           Write what happens on this side to this file. `MK_LOG` says what of it,
+                                 such as `mk=trace,russh=debug`
           --lock-wait <TIME>     How long to wait for a host that another run has, such as 30s or 5m
                                  [env: MK_LOCK_WAIT=60s] [default: 0s]
           --exit-code            End with status 3 when a check finds changes
       -l, --limit <PATTERN>      Only these hosts, as a pattern
           --junit <FILE>         Write a JUnit report to this file: a suite a task, a case a step
+          --report <FILE>        Write a report to this file, as one HTML page: the timeline, and every
+                                 step with its diff
       -t, --tags <TASK>          Only these tasks
       -h, --help                 Print help (see more with '--help')
       -V, --version              Print version
@@ -88,6 +92,8 @@ fn the_help_of_every_command() {
           --json                 One event a line, in JSON, on standard output
       -q, --quiet                Show only what failed
       -v, --verbose...           Show also what did not change; twice: what commands print
+          --log <FILE>           Write what happens on this side to this file. `MK_LOG` says what of it,
+                                 such as `mk=trace,russh=debug`
           --lock-wait <TIME>     How long to wait for a host that another run has, such as 30s or 5m
                                  [env: MK_LOCK_WAIT=60s] [default: 0s]
           --exit-code            End with status 3 when a check finds changes

@@ -5,6 +5,7 @@ mod architecture;
 mod command_line;
 mod commands;
 mod faults;
+mod frames;
 mod lint;
 mod playbooks;
 mod reference;

@@ -158,3 +158,55 @@ fn what_ran_is_gone_from_the_screen_when_the_run_is_over() {
     ];
     assert_eq!(left, wanted, "{written:?}");
 }
+
+#[test]
+fn a_report_is_one_page_with_steps_diffs_and_faults_and_no_secret() {
+    let place = Place::new();
+    let canary = "canary-9c1e-in-the-mine";
+    place.file("pw", canary);
+    let folder = place.path().display();
+    place.file("p.rhai", &format!(
+        "let s = secret(\"file:pw\");\nlet here = local();\ntask(\"files\", || {{\nhere.copy(\"{folder}/out\", #{{ content: \"<b>&\\n\" }});\nhere.copy(\"{folder}/pw2\", #{{ content: s + \"\\n\", mode: \"0600\" }});\n}});\nwarn(\"mind \" + s);\nhere.run([\"cat\", \"{folder}/pw2\"]);\nhere.shell(\"cat {folder}/pw2 >&2; exit 3\");\n"
+    ));
+    let output = place
+        .command(&["run", "p.rhai", "--report", "r.html", "--log", "mk.log"])
+        .env("MK_LOG", "trace")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| std::fs::read_to_string(place.path().join(name)).unwrap();
+    let page = read("r.html");
+    assert!(page.starts_with("<!doctype html>") && page.contains("<title>mk run p.rhai</title>"), "{page}");
+    assert!(page.contains(&format!("copy {folder}/out")) && page.contains("+&lt;b&gt;&amp;"), "{page}");
+    assert!(page.contains("content differs (secret)"), "{page}");
+    assert!(page.contains("<td>files<td>") && page.contains("<i class=\"failed\""), "{page}");
+    assert!(page.contains("error: `/bin/sh` exited with status 3") || page.contains("exited with status 3"), "{page}");
+    assert!(page.contains("mind [secret]"), "{page}");
+    // Nothing is fetched from anywhere.
+    assert!(!page.contains("<script") && !page.contains("http") && !page.contains("<link"), "{page}");
+    let log = read("mk.log");
+    for wanted in [
+        "run started",
+        "mk::fleet: connecting",
+        "mk::wire: frame sent",
+        "connected host=\"local\"",
+        "step done",
+        "step failed",
+        "said",
+    ] {
+        assert!(log.contains(wanted), "no `{wanted}`: {log}");
+    }
+    for (name, text) in [("page", &page), ("log", &log)] {
+        assert!(!text.contains(canary) && !text.contains("canary") && !text.contains("mk-secret-"), "{name}: {text}");
+        assert!(!text.contains("Y2FuYXJ5LTljMWUtaW4tdGhlLW1pbm"), "{name}: {text}");
+    }
+    let mode = std::fs::metadata(place.path().join("r.html")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+    // The usual log has no frames, and a filter that cannot be read is told before anything runs.
+    place.file("q.rhai", "local().run([\"true\"]);");
+    assert_eq!(place.mk(&["run", "q.rhai", "--log", "usual.log"]).code, 0);
+    assert!(read("usual.log").contains("step done") && !read("usual.log").contains("frame sent"));
+    let output = place.command(&["run", "q.rhai", "--log", "x.log"]).env("MK_LOG", "a=b=c").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`MK_LOG` is no filter: `a=b=c`"));
+}
