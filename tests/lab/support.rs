@@ -45,6 +45,10 @@ pub fn script(text: &str, flags: &[&str]) -> Run {
     std::fs::write(&path, text).unwrap();
     // The file that the example of `template` expects beside its playbook.
     std::fs::write(folder.join("motd.j2"), "{% for member in members %}\n{{ member }}\n{% endfor %}\n").unwrap();
+    // The folder that the examples of `tree` copy.
+    std::fs::create_dir_all(folder.join("site/pages")).unwrap();
+    std::fs::write(folder.join("site/index.html"), "<h1>demo</h1>\n").unwrap();
+    std::fs::write(folder.join("site/pages/one.draft"), "not yet\n").unwrap();
     let mut words = vec![path.to_str().unwrap()];
     words.extend(flags);
     run(&words)
