@@ -119,8 +119,9 @@ pub static FUNCTIONS: &[Function] = &[
     ),
     function(
         "vars",
-        &["vars()", "vars(name, otherwise)"],
-        "The variables that hold for every host: all as a map, or one with a value in its place.",
+        &["vars()", "vars(name)", "vars(name, otherwise)"],
+        "The variables that hold for every host: all as a map, or one. One that is not there is an error, or the \
+         value given in its place.",
     ),
     function("warn", &["warn(value)"], "Says something that should not be overlooked."),
 ];
@@ -167,7 +168,7 @@ mod tests {
     fn a_method_takes_its_host_too() {
         let counts = |name: &str| function_named(name).map(|function| function.arities().collect::<Vec<_>>());
         assert_eq!(counts("get"), Some(vec![2, 3]));
-        assert_eq!(counts("vars"), Some(vec![0, 2]));
+        assert_eq!(counts("vars"), Some(vec![0, 1, 2]));
         assert_eq!(counts("on"), Some(vec![2, 3]));
     }
 }

@@ -16,7 +16,7 @@ use super::value::{from_json, from_map};
 use super::world::World;
 use crate::change::{Outcome, Status};
 use crate::control::Base;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, nearest};
 use crate::event::What;
 use crate::fleet::Call;
 use crate::op::Span;
@@ -90,6 +90,15 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
     engine.register_fn("local", move || Host::new(&shared, "local"));
     let shared = Arc::clone(world);
     engine.register_fn("vars", move || from_map(&shared.inventory.vars_of_all()));
+    let shared = Arc::clone(world);
+    engine.register_fn("vars", move |context: NativeCallContext, name: &str| -> Raised<Dynamic> {
+        let known = shared.inventory.vars_of_all();
+        known.get(name).map(from_json).ok_or_else(|| {
+            let error = Error::playbook(format!("there is no variable `{name}` that holds for every host"));
+            let near = nearest(name, known.keys().map(String::as_str));
+            throw(&context, near.map_or(error.clone(), |near| error.hint(format!("did you mean `{near}`?"))))
+        })
+    });
     let shared = Arc::clone(world);
     engine.register_fn("vars", move |name: &str, otherwise: Dynamic| {
         shared.inventory.vars_of_all().get(name).map_or(otherwise, from_json)

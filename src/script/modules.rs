@@ -48,7 +48,10 @@ impl ModuleResolver for Modules {
         let mut ast = compiled?;
         // Errors name the file by this, and files beside the module are found from it.
         ast.set_source(name.as_str());
-        let module: Shared<Module> = Module::eval_ast_as_new(Scope::new(), &ast, engine)?.into();
+        // What goes wrong while it begins is in its own file.
+        let begun = Module::eval_ast_as_new(Scope::new(), &ast, engine);
+        let module: Shared<Module> =
+            begun.map_err(|e| EvalAltResult::ErrorInModule(name.clone(), e, position))?.into();
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Shared::clone(&module));
         Ok(module)
     }

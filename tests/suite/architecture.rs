@@ -168,7 +168,6 @@ fn the_top_level_holds_what_was_agreed_and_nothing_else() {
         "README.md",
         "CHANGELOG.md",
         "LICENSE",
-        "build.rs",
         "src",
         "playbooks",
         "stdlib",
