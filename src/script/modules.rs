@@ -50,8 +50,7 @@ impl ModuleResolver for Modules {
         ast.set_source(name.as_str());
         // What goes wrong while it begins is in its own file.
         let begun = Module::eval_ast_as_new(Scope::new(), &ast, engine);
-        let module: Shared<Module> =
-            begun.map_err(|e| EvalAltResult::ErrorInModule(name.clone(), e, position))?.into();
+        let module: Shared<Module> = begun.map_err(|e| EvalAltResult::ErrorInModule(name.clone(), e, position))?.into();
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Shared::clone(&module));
         Ok(module)
     }
