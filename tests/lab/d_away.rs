@@ -28,11 +28,17 @@ fn fresh() {
 fn a_step_whose_connection_is_cut_is_stopped_told_and_never_run_twice() {
     fresh();
     let run = on(
-        &format!("try {{ host.shell(\"echo begun >> /root/log; {CUT}; sleep 20; echo ended >> /root/log\"); }} catch (e) {{ log(e.kind + \": \" + e.message); }}\nhost.shell(\"echo next >> /root/log\");"),
+        &format!(
+            "try {{ host.shell(\"echo begun >> /root/log; {CUT}; sleep 20; echo ended >> /root/log\"); }} catch (e) {{ log(e.kind + \": \" + e.message); }}\nhost.shell(\"echo next >> /root/log\");"
+        ),
         &[],
     );
     assert_eq!(run.code, 0, "{}", run.all);
-    assert!(run.all.contains("step: the connection was lost, so the host stopped the step in the middle"), "{}", run.all);
+    assert!(
+        run.all.contains("step: the connection was lost, so the host stopped the step in the middle"),
+        "{}",
+        run.all
+    );
     assert_eq!(text("/root/log"), "begun\nnext");
 }
 
@@ -50,7 +56,7 @@ fn packages_are_installed_to_the_end_while_nobody_is_connected_and_what_came_of_
     fresh();
     // A package whose installation cuts the connection, and then takes its time.
     let setup = format!(
-        r#"
+        r##"
     host.pkg("mk-slow", #{{ state: "absent" }});
     for dir in ["/root/slow/DEBIAN", "/root/repo"] {{ host.dir(dir); }}
     host.copy("/root/slow/DEBIAN/control", #{{ content: "Package: mk-slow\nVersion: 1\nArchitecture: all\nMaintainer: mk\nDescription: slow\n" }});
@@ -58,7 +64,7 @@ fn packages_are_installed_to_the_end_while_nobody_is_connected_and_what_came_of_
     host.shell("cd /root/repo && dpkg-deb -b /root/slow mk-slow.deb && (dpkg-deb -f mk-slow.deb; echo Filename: ./mk-slow.deb; echo Size: $(stat -c %s mk-slow.deb); echo SHA256: $(sha256sum mk-slow.deb | cut -c 1-64)) > Packages");
     host.copy("/etc/apt/sources.list.d/mk-slow.list", #{{ content: "deb [trusted=yes] file:/root/repo ./\n" }});
     host.run(["apt-get", "update", "-o", "Dir::Etc::sourcelist=/etc/apt/sources.list.d/mk-slow.list", "-o", "Dir::Etc::sourceparts=-"]);
-"#
+"##
     );
     let made = on(&setup, &[]);
     assert_eq!(made.code, 0, "{}", made.all);
@@ -67,7 +73,10 @@ fn packages_are_installed_to_the_end_while_nobody_is_connected_and_what_came_of_
     assert!(run.all.contains("connects again") && run.all.contains("\"text\":\"changed\""), "{}", run.all);
     assert_eq!(text("/root/log"), "begun\nended\nnext");
     assert_eq!(on("host.pkg(\"mk-slow\");", &[]).changes(), vec![]);
-    let gone = on("host.pkg(\"mk-slow\", #{ state: \"absent\" }); host.file(\"/etc/apt/sources.list.d/mk-slow.list\", #{ state: \"absent\" });", &[]);
+    let gone = on(
+        "host.pkg(\"mk-slow\", #{ state: \"absent\" }); host.file(\"/etc/apt/sources.list.d/mk-slow.list\", #{ state: \"absent\" });",
+        &[],
+    );
     assert_eq!(gone.code, 0, "{}", gone.all);
 }
 
@@ -77,10 +86,18 @@ fn an_agent_that_does_not_know_that_its_connection_is_dead_makes_way_for_the_nex
     // Stopped, sshd neither passes anything on nor ends: this side notices after a minute of silence.
     let stop = CUT.replace("KILL", "STOP");
     let run = on(
-        &format!("try {{ host.shell(\"echo begun >> /root/log; {stop}; sleep 300; echo ended >> /root/log\"); }} catch (e) {{ log(e.message); }}\nhost.shell(\"echo next >> /root/log\");"),
+        &format!(
+            "try {{ host.shell(\"echo begun >> /root/log; {stop}; sleep 300; echo ended >> /root/log\"); }} catch (e) {{ log(e.message); }}\nhost.shell(\"echo next >> /root/log\");"
+        ),
         &[],
     );
-    let _ = on(&format!("host.shell(\"{}\", #{{ reads: true, ok: [] }});", CUT.replace("root@notty'", "root@notty' --older 30")), &[]);
+    let _ = on(
+        &format!(
+            "host.shell(\"{}\", #{{ reads: true, ok: [] }});",
+            CUT.replace("root@notty'", "root@notty' --older 30")
+        ),
+        &[],
+    );
     assert_eq!(run.code, 0, "{}", run.all);
     assert!(run.all.contains("the host stopped the step in the middle"), "{}", run.all);
     assert_eq!(text("/root/log"), "begun\nnext");
@@ -96,8 +113,15 @@ fn a_host_goes_away_and_comes_back_and_notified_steps_still_run_once() {
         assert(did.boot != \"\", \"no boot id\");\n\
         host.shell(\"echo after >> /root/log\");";
     let body = body.replace("let before = host.facts.boot_id;\n", "");
-    let checked = on(&body.replace("log(\"system \" + did.system);", "").replace("assert(did.boot != \"\", \"no boot id\");", ""), &["--check"]);
-    assert!(checked.done().iter().any(|done| done.call.starts_with("reboot") && done.status == "would_run"), "{}", checked.all);
+    let checked = on(
+        &body.replace("log(\"system \" + did.system);", "").replace("assert(did.boot != \"\", \"no boot id\");", ""),
+        &["--check"],
+    );
+    assert!(
+        checked.done().iter().any(|done| done.call.starts_with("reboot") && done.status == "would_run"),
+        "{}",
+        checked.all
+    );
     assert_eq!(text("/root/log"), "");
     let run = on(&body, &[]);
     assert_eq!(run.code, 0, "{}", run.all);
@@ -114,9 +138,16 @@ fn the_machine_of_mk_itself_is_not_rebooted() {
 
 #[test]
 fn a_mounted_file_system_is_remounted_with_its_new_options_and_goes_again() {
-    let mount = |options: &str| format!("host.mount(\"/mnt/mk-m\", #{{ src: \"tmpfs\", fstype: \"tmpfs\", options: \"{options}\" }});");
+    let mount = |options: &str| {
+        format!("host.mount(\"/mnt/mk-m\", #{{ src: \"tmpfs\", fstype: \"tmpfs\", options: \"{options}\" }});")
+    };
     let has = |option: &str| {
-        let run = on(&format!("host.shell(\"findmnt -no OPTIONS /mnt/mk-m | tr , '\\\\n' | grep -qx {option}\", #{{ reads: true }});"), &[]);
+        let run = on(
+            &format!(
+                "host.shell(\"findmnt -no OPTIONS /mnt/mk-m | tr , '\\\\n' | grep -qx {option}\", #{{ reads: true }});"
+            ),
+            &[],
+        );
         assert_eq!(run.code, 0, "{option}: {}", run.all);
     };
     for (options, effect) in [("size=1m,noexec", "noexec"), ("size=2m,nosuid", "size=2048k"), ("ro", "ro")] {
@@ -127,6 +158,9 @@ fn a_mounted_file_system_is_remounted_with_its_new_options_and_goes_again() {
         has(effect);
         assert_eq!(on(&text, &[]).changes(), vec![]);
     }
-    let run = on("host.mount(\"/mnt/mk-m\", #{ state: \"unmounted\" }); host.run([\"grep\", \"-q\", \"mk-m tmpfs ro\", \"/etc/fstab\"], #{ reads: true }); host.mount(\"/mnt/mk-m\", #{ state: \"absent\" }); host.shell(\"! grep -q mk-m /etc/fstab /proc/mounts\", #{ reads: true });", &[]);
+    let run = on(
+        "host.mount(\"/mnt/mk-m\", #{ state: \"unmounted\" }); host.run([\"grep\", \"-q\", \"mk-m tmpfs ro\", \"/etc/fstab\"], #{ reads: true }); host.mount(\"/mnt/mk-m\", #{ state: \"absent\" }); host.shell(\"! grep -q mk-m /etc/fstab /proc/mounts\", #{ reads: true });",
+        &[],
+    );
     assert_eq!(run.code, 0, "{}", run.all);
 }
