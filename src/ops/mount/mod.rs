@@ -76,13 +76,10 @@ pub struct Found {
     /// Its line in fstab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fstab: Option<String>,
-    /// Whether it is mounted, and as wished for.
+    /// With which options it is mounted; its type where only that it is mounted matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mounted: Option<String>,
 }
-
-const AS_WISHED: &str = "as wished";
-const OTHERWISE: &str = "with other options";
 
 /// The longest table that is read, in bytes.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -143,9 +140,8 @@ impl Mount {
             return Err(error.hint("unmount it in an earlier step: `state: \"unmounted\"`"));
         }
         // The table is written last, so an entry with other options means that they do not hold yet.
-        let promised = entry.is_some_and(|entry| entry.options == self.options);
-        let fits = promised && found.fits(&self.options);
-        Ok(Some(if fits { AS_WISHED } else { OTHERWISE }.to_owned()))
+        let promised = entry.map(|entry| entry.options.clone()).filter(|options| found.fits(options));
+        Ok(Some(promised.unwrap_or_else(|| found.options.join(","))))
     }
 
     /// The table with this entry in the place of the old one, or without it.
@@ -230,7 +226,7 @@ impl Resource for Mount {
     }
 
     fn desired(&self, _actual: Option<&Found>) -> Result<Option<Found>> {
-        let mounted = (self.state == MountState::Mounted).then(|| AS_WISHED.to_owned());
+        let mounted = (self.state == MountState::Mounted).then(|| self.options.clone());
         Ok(self.wants_entry().then(|| Found { fstab: Some(self.entry().line()), mounted }))
     }
 
