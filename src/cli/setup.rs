@@ -16,11 +16,11 @@ use crate::control::Control;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::fleet::{Agents, Fleet, Options};
-use crate::inventory::{Extras, Inventory, parse_extra};
+use crate::inventory::{Extras, Inventory, Variable, parse_extra};
 use crate::report::{Human, JUnit, Json, Live, Look, Recap, Reporter, feed};
 use crate::script::{Settings, World};
 use crate::secret::Secrets;
-use crate::state::State;
+use crate::state::{Learned, State};
 use crate::transport::{Dialer, HostKeyPolicy, Options as Dialing};
 use crate::wire::Mode;
 
@@ -29,14 +29,22 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Reads the inventory that the arguments, or else the project, name.
 pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory> {
-    let mut extras = Extras { defaults: project.variables(), command_line: Vec::new() };
+    let mut extras = Extras { defaults: project.variables(), ..Extras::default() };
     for extra in &common.extra {
         extras.command_line.extend(parse_extra(extra)?);
     }
     let named =
         common.inventory.clone().or_else(|| project.settings.inventory.as_ref().map(|path| project.folder.join(path)));
     match named {
-        Some(path) => Inventory::load(&path, &extras),
+        Some(path) => {
+            for (host, learned) in State::of(&project.folder, &path).learned()? {
+                let variable = |(key, known): (String, Learned)| {
+                    Variable::new(key, known.value, format!("learned by {}", known.by))
+                };
+                extras.learned.insert(host, learned.into_iter().map(variable).collect());
+            }
+            Inventory::load(&path, &extras)
+        }
         None => Ok(Inventory::none(&extras)),
     }
 }

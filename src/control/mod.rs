@@ -42,6 +42,8 @@ pub struct Control {
     pub sources: Sources,
     /// Renders templates.
     pub templates: Templates,
+    /// What is kept between runs.
+    pub state: State,
     /// The certificate authorities.
     pub authorities: Authorities,
     /// The artifacts of the project.
@@ -63,7 +65,8 @@ impl Control {
             sources: Sources::new(project),
             templates: Templates::new(),
             fetched: fetch::Fetched::default(),
-            authorities: Authorities::new(state),
+            authorities: Authorities::new(state.clone()),
+            state,
         }
     }
 

@@ -9,7 +9,8 @@ use crate::error::{Error, Kind, Result};
 use super::vars::{Variable, variables};
 use super::{load, yaml};
 
-const LABEL: &str = "command line";
+/// How the origin of such a variable is called.
+pub const LABEL: &str = "command line";
 
 /// Reads the argument of one `-e`: `key=value`, or `@file.yml` for a map of them.
 ///

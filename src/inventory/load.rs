@@ -71,6 +71,7 @@ impl Inventory {
             layers.extend(groups.iter().flat_map(|group| group_layers[*group].iter().cloned()));
             layers.push(draft.vars);
             layers.extend(file);
+            layers.extend(extras.learned.get(&draft.name).map(|learned| Layer::from(learned.as_slice())));
             layers.push(highest.clone());
             layers.retain(|layer| !layer.is_empty());
             let names = groups.iter().map(|group| tree.groups[*group].name.clone());

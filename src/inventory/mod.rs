@@ -23,7 +23,7 @@
 //!
 //! Of several values for a variable the whole of the highest wins, from low to high: the caller's
 //! defaults, `vars`, `group_vars/all.yml`, groups from ancestors to descendants (of one depth by name; a
-//! group's file beats its entry), the host's entry, its file, the command line.
+//! group's file beats its entry), the host's entry, its file, what playbooks learned of it, the command line.
 //!
 //! Everything is checked on loading, so that no question asked later finds the inventory wrong.
 
@@ -44,7 +44,7 @@ mod vars;
 mod way;
 mod yaml;
 
-pub use extra::parse_extra;
+pub use extra::{LABEL as COMMAND_LINE, parse_extra};
 pub use model::{ALL, Group, Host, Inventory, UNGROUPED};
 pub use vars::{Extras, Origin, Variable};
 pub use way::{SshWay, Way};

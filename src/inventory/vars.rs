@@ -3,6 +3,7 @@
 //! A host's variables are layers, lowest first. Layers of groups are shared between hosts. Nothing is
 //! merged: the highest layer that has a key gives its whole value, and the others stay to be asked for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -52,7 +53,9 @@ impl Variable {
 pub struct Extras {
     /// Those that everything in the inventory beats, such as the project's.
     pub defaults: Vec<Variable>,
-    /// Those that beat everything in the inventory. Of two with one key the later wins.
+    /// Those that playbooks have learned of a host: they beat everything in the inventory.
+    pub learned: BTreeMap<String, Vec<Variable>>,
+    /// Those that beat all others. Of two with one key the later wins.
     pub command_line: Vec<Variable>,
 }
 
@@ -137,6 +140,7 @@ hosts:
     fn the_nearer_to_the_host_the_higher() {
         let extras = Extras {
             defaults: vec![Variable::new("k", json!("toml"), "mk.toml")],
+            learned: BTreeMap::from([("h".to_owned(), vec![Variable::new("k", json!("seen"), "learned by p.rhai:1")])]),
             command_line: vec![
                 Variable::new("k", json!("first"), "command line"),
                 Variable::new("k", json!("second"), "command line"),
@@ -153,6 +157,7 @@ hosts:
             [
                 "\"second\" command line",
                 "\"first\" command line",
+                "\"seen\" learned by p.rhai:1",
                 "\"host file\" host h.yml in host_vars:1:1",
                 "\"host\" host inventory.yml:8:16",
                 "\"low\" group `low` inventory.yml:5:30",

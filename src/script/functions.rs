@@ -85,6 +85,13 @@ pub static FUNCTIONS: &[Function] = &[
         &["later(op, subject)", "later(op, subject, parameters)"],
         "A step that is not run yet, for `notify`: it runs once, at the end of its `on`, when something changed.",
     ),
+    function(
+        "learn",
+        &["host.learn(name, value)"],
+        "Gives the host's variable a value found out by this run, for the rest of it and for later runs: an address \
+         that a network gave out. It beats the inventory's, and only the command line beats it; `mk vars HOST --why \
+         NAME` tells which playbook it came from. In a check nothing is kept for later.",
+    ),
     function("local", &["local()"], "The machine that mk runs on, as a host."),
     function("log", &["log(value)"], "Says something to whoever watches the run."),
     function("now", &["now()"], "The time on the control side, in seconds since 1970, with fractions."),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
-use super::fault::throw;
-use super::value::{from_json, from_map};
+use super::fault::{place, throw};
+use super::value::{from_json, from_map, to_json};
 use super::world::World;
 use crate::error::{Error, Result, nearest};
+use crate::secret::Secrets;
 
 /// A host, and the user to act as on it. It has a private copy in every closure; copies are the same host.
 #[derive(Clone)]
@@ -80,6 +81,19 @@ pub(super) fn register(engine: &mut Engine) {
         host.var(name).map_err(|e| throw(&context, e))
     });
     engine.register_fn("get", |host: &mut Host, name: &str, otherwise: Dynamic| host.var(name).unwrap_or(otherwise));
+    engine.register_fn(
+        "learn",
+        |context: NativeCallContext, host: &mut Host, name: &str, value: Dynamic| -> Raised<()> {
+            let value = to_json(&value).map_err(|e| throw(&context, e))?;
+            if Secrets::is_tainted(&value.to_string()) {
+                let error =
+                    Error::playbook("a secret cannot be learned: what is learned is shown and kept in the clear");
+                return Err(throw(&context, error));
+            }
+            let place = place(context.call_source(), context.call_position());
+            host.world.learn(&host.name, name, value, &place).map_err(|e| throw(&context, e))
+        },
+    );
     engine.register_fn("in_group", |host: &mut Host, group: &str| host.groups().iter().any(|name| name == group));
     engine.register_fn("to_string", |host: &mut Host| host.name.clone());
     engine.register_fn("to_debug", |host: &mut Host| format!("host({})", host.name));

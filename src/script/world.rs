@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use crate::control::Control;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Events, What};
 use crate::fleet::Fleet;
-use crate::inventory::Inventory;
+use crate::inventory::{COMMAND_LINE, Inventory};
+use crate::state::Learned;
+use crate::wire::Mode;
 
 /// What the command line decided.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +40,7 @@ pub struct World {
     unpredicted: Mutex<BTreeMap<String, Error>>,
     notified: Mutex<BTreeMap<String, Vec<(Value, Place)>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
+    learned: Mutex<BTreeMap<String, Map<String, Value>>>,
 }
 
 impl World {
@@ -59,6 +62,7 @@ impl World {
             unpredicted: Mutex::default(),
             notified: Mutex::default(),
             facts: Mutex::default(),
+            learned: Mutex::default(),
         }
     }
 
@@ -132,7 +136,30 @@ impl World {
 
     /// The variables of a host; those of everything for a host that is not in the inventory.
     pub fn vars(&self, host: &str) -> Map<String, Value> {
-        self.inventory.vars(host).unwrap_or_else(|_| self.inventory.vars_of_all())
+        let mut vars = self.inventory.vars(host).unwrap_or_else(|_| self.inventory.vars_of_all());
+        if let Some(learned) = lock(&self.learned).get(host) {
+            vars.extend(learned.clone());
+        }
+        vars
+    }
+
+    /// Keeps what a playbook learned of a host, for the rest of this run and, unless it only checks, for later ones.
+    /// What the command line says of that variable still wins.
+    ///
+    /// # Errors
+    /// For a host that the inventory does not have, and when the state cannot be written.
+    pub fn learn(&self, host: &str, key: &str, value: Value, place: &Place) -> Result {
+        self.inventory.host(host).map_err(|e| e.as_kind(Kind::Playbook))?;
+        if self.fleet.mode() == Mode::Apply {
+            let by = format!("{}:{}", place.file, place.line);
+            self.control.state.learn(host, key, Learned { value: value.clone(), by })?;
+        }
+        let winner =
+            self.inventory.why(host, key).ok().and_then(|chain| chain.first().map(|winner| winner.origin.clone()));
+        if winner.is_none_or(|origin| origin.label != COMMAND_LINE) {
+            lock(&self.learned).entry(host.to_owned()).or_default().insert(key.to_owned(), value);
+        }
+        Ok(())
     }
 }
 

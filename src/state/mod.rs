@@ -1,7 +1,9 @@
-//! What mk keeps on this machine between runs: certificate authorities and shared keys.
+//! What mk keeps on this machine between runs: certificate authorities, shared keys, and what playbooks learned.
 //!
 //! It lies under `$XDG_STATE_HOME/mk`, by project and inventory, so that two inventories never share an
 //! authority. Everything is readable by its user only, and written whole or not at all. Never touches a host.
+
+mod learned;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,6 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
+
+pub use learned::{ByHost, Learned};
 
 use crate::change::digest;
 use crate::error::{Context, Error, Kind, Result};
