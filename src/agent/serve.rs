@@ -229,7 +229,7 @@ fn take_lock(holder: &str, instead_of: Option<u32>, held: &mut Option<(Lock, Rec
                 let _ = std::fs::remove_file(abandoned(&folder, pid));
             }
             match pending::all() {
-                Ok(pending) => FromAgent::Locked { holder: None, pending, record },
+                Ok(pending) => FromAgent::Locked { holder: None, pending, record: record.map(Box::new) },
                 Err(e) => refused(e.to_string()),
             }
         }

@@ -103,7 +103,7 @@ impl Slot {
             }
             let mut ask = call.clone();
             ask.step.id = fleet.next_id();
-            ask.step.op = "run".to_owned();
+            "run".clone_into(&mut ask.step.op);
             ask.step.user = None;
             // Those that are asked too early cannot reach it yet, so every status is an answer.
             ask.args = json!({ "argv": ["systemctl", "is-system-running", "--wait"], "reads": true, "ok": [],
@@ -111,7 +111,8 @@ impl Slot {
             (ask.reads, ask.notify, ask.settles, ask.stream) = (true, None, None, false);
             match self.step(fleet, talk, &ask).await {
                 Ok(outcome) => {
-                    said = outcome.values.get("stdout").and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+                    let stdout = outcome.values.get("stdout").and_then(Value::as_str).unwrap_or_default();
+                    stdout.trim().clone_into(&mut said);
                 }
                 Err(_) if talk.lost => return Ok(None),
                 Err(e) if e.message().contains("cannot run `systemctl`") => {

@@ -120,7 +120,9 @@ impl Talk {
             self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of }).await?;
             let (other, taken) = loop {
                 match self.message().await? {
-                    FromAgent::Locked { holder, pending, record } => break (holder, Taken { pending, record }),
+                    FromAgent::Locked { holder, pending, record } => {
+                        break (holder, Taken { pending, record: record.map(|record| *record) });
+                    }
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the lock")),
                 }

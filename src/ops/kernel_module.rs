@@ -134,7 +134,7 @@ impl KernelModule {
         }
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let error = Error::step(format!("the module `{name}` cannot be loaded into the kernel {release}"));
-        let error = ran.tail().lines().fold(error, |error, line| error.because(line));
+        let error = ran.tail().lines().fold(error, Error::because);
         let contained = Path::new("/run/systemd/container").exists() || Path::new("/.dockerenv").exists();
         Err(match contained {
             true => error.hint("this host is a container and shares its machine's kernel: load the module there"),

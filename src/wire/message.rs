@@ -198,7 +198,7 @@ pub enum FromAgent {
         pending: Vec<Value>,
         /// What an earlier agent of this run did last.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        record: Option<Record>,
+        record: Option<Box<Record>>,
     },
     /// The answer to `Ping`.
     Pong,

@@ -15,8 +15,8 @@ fn on(body: &str, flags: &[&str]) -> Run {
 /// What a file on the host holds.
 fn text(file: &str) -> String {
     let run = on(&format!("log(host.shell(\"cat {file} || true\", #{{ reads: true }}).stdout);"), &[]);
-    let said = run.events.iter().filter_map(|event| event["event"]["said"]["text"].as_str());
-    said.last().unwrap_or_else(|| panic!("{}", run.all)).to_owned()
+    let mut said = run.events.iter().filter_map(|event| event["event"]["said"]["text"].as_str());
+    said.next_back().unwrap_or_else(|| panic!("{}", run.all)).to_owned()
 }
 
 fn fresh() {
