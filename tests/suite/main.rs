@@ -9,3 +9,4 @@ mod lint;
 mod playbooks;
 mod reference;
 mod support;
+mod transfers;
