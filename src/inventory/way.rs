@@ -241,7 +241,7 @@ mod tests {
         );
         assert_eq!(
             way("{ ssh: { connect_attempts: 0 } }"),
-            "inventory.yml:1:59: `connect_attempts` must be a number from 1"
+            "inventory.yml:1:60: `connect_attempts` must be a number from 1"
         );
         assert_eq!(
             way("{}"),

@@ -44,7 +44,8 @@ async fn a_host_that_is_still_booting_is_reached_when_more_attempts_are_allowed(
         let mut to = tokio::net::TcpStream::connect(("127.0.0.1", target)).await.unwrap();
         let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
     });
-    let way = SshWay { port: Some(port), ..sshd.way() };
+    let host_keys = vec![sshd.public("host_ed25519.pub")];
+    let way = SshWay { port: Some(port), host_keys, ..sshd.way() };
     let twice = Options { connect_attempts: Some(2), ..sshd.options() };
     assert_eq!(fault(connect(&dialer(twice), &way).await).kind(), Kind::Unreachable);
     let patient = SshWay { connect_attempts: Some(10), ..way };
