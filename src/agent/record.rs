@@ -1,9 +1,8 @@
 //! What the agent of a run writes down, so that the next agent of the same run can tell what came of a step
 //! whose connection was lost.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::change::Outcome;
@@ -12,15 +11,19 @@ use crate::wire::{Mode, Record, Request};
 
 /// The record of a run that holds the host's lock. There is one run at a time, and one step of it.
 pub(super) struct Recorder {
-    file: PathBuf,
+    path: PathBuf,
+    /// Kept open, because it is written to before and after every step.
+    file: Option<File>,
     run: String,
 }
 
 impl Recorder {
     /// A recorder for a run, and what an earlier agent of the same run did last.
     pub(super) fn new(run_dir: &Path, run: &str) -> (Self, Option<Record>) {
-        let recorder = Self { file: run_dir.join("step.json"), run: run.to_owned() };
-        let found = fs::read(&recorder.file).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        let path = run_dir.join("step.json");
+        let found = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).ok();
+        let recorder = Self { path, file, run: run.to_owned() };
         let own = found.filter(|record| record.run == run);
         if own.is_none() {
             recorder.write(0, None);
@@ -45,20 +48,15 @@ impl Recorder {
 
     /// The run is over: nobody will ask any more.
     pub(super) fn done(&self) {
-        let _ = fs::remove_file(&self.file);
+        let _ = fs::remove_file(&self.path);
     }
 
     /// Losing a record costs certainty only: the control side then says that it does not know.
     fn write(&self, id: u64, result: Option<Result<Outcome, Error>>) {
         let record = Record { run: self.run.clone(), id, result };
-        let Ok(bytes) = serde_json::to_vec(&record) else { return };
-        // Anew each time, so that what is read is one record whole or none.
-        let temporary = self.file.with_extension("new");
-        let _ = fs::remove_file(&temporary);
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
-        if file.and_then(|mut file| file.write_all(&bytes)).is_ok() {
-            let _ = fs::rename(&temporary, &self.file);
-        }
+        let (Some(file), Ok(bytes)) = (&self.file, serde_json::to_vec(&record)) else { return };
+        // An agent killed between the two leaves what cannot be read, and then nobody knows.
+        let _ = file.write_all_at(&bytes, 0).and_then(|()| file.set_len(bytes.len() as u64));
     }
 }
 
@@ -92,6 +90,15 @@ mod tests {
         assert_eq!((ended.id, ended.result), (7, Some(Ok(Outcome::new(Status::Changed)))));
         assert_eq!(Recorder::new(folder.path(), "b").1, None);
         assert_eq!(Recorder::new(folder.path(), "a").1, None, "the other run has taken the place");
+    }
+
+    #[test]
+    fn a_record_that_was_cut_tells_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (recorder, _) = Recorder::new(folder.path(), "a");
+        recorder.begun(&step(7, json!({})));
+        fs::OpenOptions::new().append(true).open(&recorder.path).unwrap().write_at(b"{", 500).unwrap();
+        assert_eq!(Recorder::new(folder.path(), "a").1, None);
     }
 
     #[test]

@@ -52,6 +52,29 @@ fn a_step_that_only_reads_is_asked_again() {
 }
 
 #[test]
+fn an_outcome_that_nobody_knows_is_told_as_such_and_the_step_is_not_run_again() {
+    fresh();
+    let run = on("host.shell(\"echo begun >> /root/log; kill -KILL $PPID; sleep 1\");", &[]);
+    assert_eq!(run.code, 4, "{}", run.all);
+    assert!(run.all.contains("the step may or may not have been done"), "{}", run.all);
+    assert_eq!(text("/root/log"), "begun");
+}
+
+#[test]
+fn a_step_of_another_user_is_stopped_with_its_connection_too() {
+    fresh();
+    // Nobody may end the session of root, so root does it from a unit of its own, a moment later.
+    let run = on(
+        &format!(
+            "host.run([\"systemd-run\", \"--collect\", \"--on-active=2s\", \"--timer-property=AccuracySec=100ms\", \"sh\", \"-c\", \"{CUT}\"]);\ntry {{ host.as_user(\"nobody\").run([\"sleep\", \"67\"]); }} catch (e) {{ log(e.message); }}\nhost.shell(\"! pgrep -f '^sleep 67'\", #{{ reads: true }});"
+        ),
+        &[],
+    );
+    assert_eq!(run.code, 0, "{}", run.all);
+    assert!(run.all.contains("the host stopped the step in the middle"), "{}", run.all);
+}
+
+#[test]
 fn packages_are_installed_to_the_end_while_nobody_is_connected_and_what_came_of_it_is_known() {
     fresh();
     // A package whose installation cuts the connection, and then takes its time.
