@@ -5,4 +5,5 @@
 mod a_labs;
 mod b_operations;
 mod c_faults;
+mod d_away;
 mod support;

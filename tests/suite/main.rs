@@ -10,3 +10,4 @@ mod lint;
 mod playbooks;
 mod reference;
 mod support;
+mod transfers;
