@@ -57,6 +57,13 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
 }
 
+/// What only these modules bring with them: a built-in one may show in no other way.
+const TRACES: &[(&str, &str)] = &[
+    ("br_netfilter", "/proc/sys/net/bridge"),
+    ("nf_conntrack", "/proc/sys/net/netfilter"),
+    ("tun", "/dev/net/tun"),
+];
+
 /// Names are equal whether they are written with dashes or with underscores.
 fn same(a: &str, b: &str) -> bool {
     a.replace('-', "_") == b.replace('-', "_")
@@ -114,7 +121,12 @@ impl KernelModule {
         let systems = probe.read(Path::new("/proc/filesystems"), LONGEST)?.unwrap_or_default();
         let systems = String::from_utf8_lossy(&systems).into_owned();
         let is_system = systems.lines().filter_map(|line| line.split_whitespace().last()).any(|fs| fs == self.name);
-        Ok(!loadable && (is_system || self.is_in_sys(probe)?))
+        Ok(!loadable && (is_system || self.is_in_sys(probe)? || self.has_trace(probe)?))
+    }
+
+    fn has_trace(&self, probe: &Probe) -> Result<bool> {
+        let trace = TRACES.iter().find(|(module, _)| same(module, &self.name));
+        trace.map_or(Ok(false), |(_, path)| Ok(probe.look(Path::new(path))?.is_some()))
     }
 
     fn is_in_sys(&self, probe: &Probe) -> Result<bool> {
