@@ -34,12 +34,16 @@ impl PartialEq for Content {
 impl Content {
     /// The content that `bytes` are.
     pub fn of(bytes: &[u8]) -> Self {
-        let text = (bytes.len() <= SHOWN_TEXT)
+        Self { sha256: digest(bytes), size: bytes.len() as u64, text: Self::shown(bytes) }
+    }
+
+    /// The text that `bytes` are, when it may be shown.
+    pub fn shown(bytes: &[u8]) -> Option<String> {
+        (bytes.len() <= SHOWN_TEXT)
             .then(|| std::str::from_utf8(bytes).ok())
             .flatten()
             .filter(|text| !text.contains('\0'))
-            .map(str::to_owned);
-        Self { sha256: digest(bytes), size: bytes.len() as u64, text }
+            .map(str::to_owned)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::process::{Gid, Uid};
 
@@ -40,7 +40,19 @@ fn find(name: &str) -> Result<User> {
 
 /// The children, by user.
 #[derive(Default)]
-pub(super) struct Children(BTreeMap<String, Other>);
+pub(super) struct Children(BTreeMap<String, Other>, Inlets);
+
+/// The ways to all children, for the thread that learns first that they have to stop.
+#[derive(Clone, Default)]
+pub(super) struct Inlets(Arc<Mutex<Vec<Weak<Outlet>>>>);
+
+impl Inlets {
+    /// Has the children stop what they run.
+    pub(super) fn cancel(&self) {
+        let inlets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inlets.iter().filter_map(Weak::upgrade).for_each(|inlet| inlet.send(&to_frame(&ToAgent::Cancel)));
+    }
+}
 
 struct Other {
     child: Child,
@@ -49,10 +61,16 @@ struct Other {
 }
 
 impl Children {
+    /// The ways to all of them, also to those that are still to come.
+    pub(super) fn inlets(&self) -> Inlets {
+        self.1.clone()
+    }
+
     /// Runs one step as another user, passing everything between it and the control side.
     pub(super) fn run(&mut self, user: &str, request: &Request, link: &Link) -> Result<FromAgent> {
         if !self.0.contains_key(user) {
             let other = start(user)?;
+            self.1.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&other.to));
             self.0.insert(user.to_owned(), other);
         }
         let other = self.0.get_mut(user).ok_or_else(|| Error::internal("a child agent that is gone"))?;

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -48,13 +49,19 @@ pub(super) struct Link<'a> {
     pub(super) replies: Receiver<Reply>,
     /// The request that runs now.
     pub(super) request: Cell<u64>,
+    gone: Arc<AtomicBool>,
 }
 
 impl<'a> Link<'a> {
     /// A link and the end the reader feeds.
     pub(super) fn new(outlet: &'a Outlet) -> (SyncSender<Reply>, Self) {
         let (sender, replies) = sync_channel(8);
-        (sender, Self { outlet, replies, request: Cell::new(0) })
+        (sender, Self { outlet, replies, request: Cell::new(0), gone: Arc::default() })
+    }
+
+    /// What says that nobody will answer any more.
+    pub(super) fn gone(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.gone)
     }
 
     fn ask_for(&self, ask: Ask) {
@@ -63,13 +70,17 @@ impl<'a> Link<'a> {
 
     /// The next reply.
     pub(super) fn reply(&self) -> Result<Reply> {
-        self.replies.recv_timeout(PATIENCE).map_err(|e| {
-            let why = match e {
-                RecvTimeoutError::Timeout => "the control side does not answer",
-                RecvTimeoutError::Disconnected => "the control side is gone",
-            };
-            Error::new(Kind::Interrupted, why)
-        })
+        let until = Instant::now() + PATIENCE;
+        let why = loop {
+            match self.replies.recv_timeout(Duration::from_millis(500)) {
+                Ok(reply) => return Ok(reply),
+                Err(RecvTimeoutError::Disconnected) => break "the control side is gone",
+                Err(RecvTimeoutError::Timeout) if self.gone.load(Ordering::SeqCst) => break "the control side is gone",
+                Err(RecvTimeoutError::Timeout) if Instant::now() > until => break "the control side does not answer",
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        };
+        Err(Error::new(Kind::Interrupted, why))
     }
 }
 

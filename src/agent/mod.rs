@@ -6,6 +6,7 @@
 mod become_user;
 mod link;
 mod lock;
+mod record;
 mod serve;
 
 pub use become_user::become_user;

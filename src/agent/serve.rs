@@ -2,13 +2,14 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::{Duration, Instant};
 
-use super::become_user::Children;
+use super::become_user::{Children, Inlets};
 use super::link::{Link, Outlet, Reply};
 use super::lock::{self, Lock};
+use super::record::{Recorder, abandoned};
 use crate::error::{Error, Kind, Result};
 use crate::op::{Session, pending};
 use crate::ops;
@@ -24,7 +25,30 @@ const GRACE: Duration = Duration::from_secs(3);
 /// What the reader hands on.
 enum Work {
     Do(Vec<Request>),
-    Lock(String),
+    Lock { holder: String, instead_of: Option<u32> },
+}
+
+/// What the threads of an agent share.
+#[derive(Clone)]
+struct Shared {
+    heard: Arc<Heard>,
+    jobs: Jobs,
+    children: Inlets,
+    /// Nobody is left who could answer.
+    gone: Arc<AtomicBool>,
+    /// A step runs.
+    busy: Arc<AtomicBool>,
+    /// The control side has said goodbye.
+    bye: Arc<AtomicBool>,
+}
+
+impl Shared {
+    /// Stops what runs, because nobody is left for whom it could run.
+    fn end(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.children.cancel();
+        self.jobs.stop(GRACE);
+    }
 }
 
 /// Serves one control side until its input ends.
@@ -38,16 +62,24 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
     let (work_sender, work) = channel();
     let reader_outlet = Arc::clone(&outlet);
     let (replies, link) = Link::new(&outlet);
-    let reader_jobs = jobs.clone();
+    let children = Children::default();
+    let shared = Shared {
+        heard: Arc::default(),
+        jobs,
+        children: children.inlets(),
+        gone: link.gone(),
+        busy: Arc::default(),
+        bye: Arc::default(),
+    };
+    let reader = shared.clone();
     std::thread::spawn(move || {
-        let heard = Arc::new(Heard::default());
-        watch(&heard, &reader_jobs);
-        let result = read(input, &reader_outlet, &heard, &work_sender, &replies, &reader_jobs);
+        watch(&reader);
+        let result = read(input, &reader_outlet, &work_sender, &replies, &reader);
         // The sending ends close with this thread; the runner sees that and ends once its step has.
-        reader_jobs.stop(GRACE);
+        reader.end();
         result
     });
-    run(&work, &link, &jobs);
+    run(&work, &link, &shared, children);
     Ok(())
 }
 
@@ -74,14 +106,24 @@ impl Heard {
     }
 }
 
-/// Ends this process when the control side has been silent for too long: a connection can be lost without an end.
-fn watch(heard: &Arc<Heard>, jobs: &Jobs) {
-    let (heard, jobs) = (Arc::clone(heard), jobs.clone());
+/// Ends this process when the control side has been silent for too long, or has come back and started another
+/// agent: a connection can be lost without an end.
+fn watch(shared: &Shared) {
+    let shared = shared.clone();
+    let left = abandoned(&run_dir(), std::process::id());
+    // One for an earlier process of the same number.
+    let _ = std::fs::remove_file(&left);
     std::thread::spawn(move || {
-        while heard.silent_for() < SILENCE {
-            std::thread::sleep(Duration::from_secs(5));
+        while shared.heard.silent_for() < SILENCE && !left.exists() {
+            std::thread::sleep(Duration::from_millis(500));
         }
-        jobs.stop(GRACE);
+        let _ = std::fs::remove_file(&left);
+        shared.end();
+        // The step writes down how it ended; what must not be cut in half has all the time it needs.
+        let begun = Instant::now();
+        while shared.busy.load(Ordering::SeqCst) && (shared.jobs.is_finishing() || begun.elapsed() < 2 * GRACE) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
         std::process::exit(1);
     });
 }
@@ -89,30 +131,33 @@ fn watch(heard: &Arc<Heard>, jobs: &Jobs) {
 fn read(
     input: impl Read,
     outlet: &Outlet,
-    heard: &Heard,
     work: &Sender<Work>,
     replies: &SyncSender<Reply>,
-    jobs: &Jobs,
+    shared: &Shared,
 ) -> Result {
     let mut input = std::io::BufReader::new(input);
     while let Some(frame) = read_frame(&mut input)? {
-        heard.now();
+        shared.heard.now();
         let delivered = match frame {
             Frame::Blob(_, piece) => replies.send(Reply::Blob(piece)).is_ok(),
             Frame::Output(..) => return Err(Error::new(Kind::Protocol, "output goes the other way")),
             Frame::Message(body) => match from_body(&body)? {
                 ToAgent::Do { steps } => work.send(Work::Do(steps)).is_ok(),
-                ToAgent::Lock { holder } => work.send(Work::Lock(holder)).is_ok(),
+                ToAgent::Lock { holder, instead_of } => work.send(Work::Lock { holder, instead_of }).is_ok(),
                 ToAgent::Answer { answer, .. } => replies.send(Reply::Answer(answer)).is_ok(),
                 ToAgent::Ping => {
                     outlet.say(&FromAgent::Pong);
                     true
                 }
                 ToAgent::Cancel => {
-                    jobs.stop(GRACE);
+                    shared.children.cancel();
+                    shared.jobs.stop(GRACE);
                     true
                 }
-                ToAgent::Bye => false,
+                ToAgent::Bye => {
+                    shared.bye.store(true, Ordering::SeqCst);
+                    false
+                }
             },
         };
         if !delivered {
@@ -122,21 +167,23 @@ fn read(
     Ok(())
 }
 
-fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) {
-    let session = Session::new(jobs.clone());
-    let mut children = Children::default();
-    let mut held: Option<Lock> = None;
+fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Children) {
+    let session = Session::new(shared.jobs.clone());
+    let mut held: Option<(Lock, Recorder)> = None;
     while let Ok(work) = work.recv() {
         match work {
-            Work::Lock(holder) => link.outlet.say(&take_lock(&holder, &mut held)),
+            Work::Lock { holder, instead_of } => link.outlet.say(&take_lock(&holder, instead_of, &mut held)),
             Work::Do(steps) => {
                 let mut failed = false;
                 for step in &steps {
-                    let said = if failed {
+                    shared.busy.store(true, Ordering::SeqCst);
+                    let said = if failed || shared.gone.load(Ordering::SeqCst) {
                         FromAgent::Dropped { id: step.id }
                     } else {
-                        one(step, &session, link, &mut children)
+                        recorded(step, &session, link, &mut children, held.as_ref().map(|(_, recorder)| recorder))
                     };
+                    shared.jobs.step_ended();
+                    shared.busy.store(false, Ordering::SeqCst);
                     failed |= matches!(&said, FromAgent::Done { result: Err(_), .. });
                     link.outlet.say(&said);
                 }
@@ -144,23 +191,54 @@ fn run(work: &Receiver<Work>, link: &Link, jobs: &Jobs) {
             }
         }
     }
+    // A control side that has said goodbye asks for nothing any more; one that was lost may.
+    if let Some((_, recorder)) = held.filter(|_| shared.bye.load(Ordering::SeqCst)) {
+        recorder.done();
+    }
+}
+
+/// Runs a step, and writes down that it began and how it ended.
+fn recorded(
+    step: &Request,
+    session: &Session,
+    link: &Link,
+    children: &mut Children,
+    recorder: Option<&Recorder>,
+) -> FromAgent {
+    let Some(recorder) = recorder else { return one(step, session, link, children) };
+    recorder.begun(step);
+    let said = one(step, session, link, children);
+    if let FromAgent::Done { result, .. } = &said {
+        recorder.ended(step, result);
+    }
+    said
 }
 
 /// Takes the lock, and then looks for what an earlier run left to be run.
-fn take_lock(holder: &str, held: &mut Option<Lock>) -> FromAgent {
-    let refused = |why: String| FromAgent::Locked { holder: Some(why), pending: Vec::new() };
+fn take_lock(holder: &str, instead_of: Option<u32>, held: &mut Option<(Lock, Recorder)>) -> FromAgent {
+    let refused = |why: String| FromAgent::Locked { holder: Some(why), pending: Vec::new(), record: None };
     if held.is_some() {
-        return FromAgent::Locked { holder: None, pending: Vec::new() };
+        return FromAgent::Locked { holder: None, pending: Vec::new(), record: None };
     }
-    match lock::take(&run_dir(), holder) {
+    let folder = run_dir();
+    match lock::take(&folder, holder) {
         Ok(Ok(lock)) => {
-            *held = Some(lock);
+            let (recorder, record) = Recorder::new(&folder, holder);
+            *held = Some((lock, recorder));
+            if let Some(pid) = instead_of {
+                let _ = std::fs::remove_file(abandoned(&folder, pid));
+            }
             match pending::all() {
-                Ok(pending) => FromAgent::Locked { holder: None, pending },
+                Ok(pending) => FromAgent::Locked { holder: None, pending, record: record.map(Box::new) },
                 Err(e) => refused(e.to_string()),
             }
         }
-        Ok(Err(other)) => refused(other),
+        Ok(Err(other)) => {
+            if let Some(pid) = instead_of.filter(|_| other == holder) {
+                let _ = std::fs::write(abandoned(&folder, pid), "");
+            }
+            refused(other)
+        }
         Err(e) => refused(e.to_string()),
     }
 }

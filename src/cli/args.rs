@@ -107,6 +107,9 @@ pub struct Reach {
     /// Allow logging in with a password, and ask for it.
     #[arg(short = 'k', long)]
     pub ask_pass: bool,
+    /// How often it is tried to reach a host, a second apart, where the inventory does not say.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub connect_attempts: Option<u32>,
     /// What to do about a host key that is not known.
     #[arg(long, value_enum, default_value_t = HostKeys::Strict)]
     pub hostkeys: HostKeys,

@@ -21,6 +21,8 @@ pub struct Settings {
     pub inventory: Option<PathBuf>,
     /// How many hosts at a time.
     pub forks: Option<usize>,
+    /// How often it is tried to reach a host, a second apart, where neither inventory nor command line say.
+    pub connect_attempts: Option<u32>,
     /// Variables that everything else beats.
     pub vars: BTreeMap<String, Value>,
 }

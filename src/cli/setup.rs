@@ -132,8 +132,11 @@ pub(super) fn world(
         ),
         false => None,
     };
-    let connector =
-        Connections { dialer: dialer(reach), inventory: Arc::clone(&inventory), become_root: reach.become_root };
+    let connector = Connections {
+        dialer: dialer(reach, project.settings.connect_attempts),
+        inventory: Arc::clone(&inventory),
+        become_root: reach.become_root,
+    };
     let options = Options {
         forks: project.settings.forks.filter(|_| reach.forks == FORKS).unwrap_or(reach.forks),
         mode: if connecting.check { Mode::Check } else { Mode::Apply },
@@ -158,9 +161,10 @@ pub(super) fn world(
     Ok(Ready { world, runtime, reporting, recap })
 }
 
-/// What makes connections as the arguments say.
-pub(super) fn dialer(reach: &Reach) -> Dialer {
+/// What makes connections as the arguments say; `attempts` is what the project says where they do not.
+pub(super) fn dialer(reach: &Reach, attempts: Option<u32>) -> Dialer {
     let dialing = Dialing {
+        connect_attempts: reach.connect_attempts.or(attempts),
         user: reach.user.clone(),
         keys: reach.private_key.clone(),
         host_keys: match reach.hostkeys {

@@ -37,10 +37,15 @@ impl Read for Several {
 }
 
 /// The content on offer. Nothing of it is held in memory but what was given as bytes.
-#[derive(Default)]
 pub struct Blobs {
     offers: Mutex<HashMap<String, Opener>>,
     digests: Mutex<Digests>,
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self { offers: Mutex::default(), digests: Mutex::new(Digests::of_all()) }
+    }
 }
 
 impl Blobs {

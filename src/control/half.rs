@@ -57,10 +57,16 @@ impl Other for Half<'_> {
                 .map_err(|e| Error::internal("a request for a certificate that cannot be read").because(e))?;
             return super::certificate::answer(&self.control.authorities.get(&wanted.ca)?, &wanted, question);
         }
+        if request.op == "fetch" {
+            return super::fetch::answer(request, &self.control.blobs);
+        }
         Err(Error::new(Kind::Protocol, format!("`{}` on `{}` asks a question nobody expects", request.op, self.host)))
     }
 
-    fn take(&self, request: &Request, _sha256: &str, _size: u64) -> Result<Box<dyn Write + Send>> {
+    fn take(&self, request: &Request, sha256: &str, size: u64) -> Result<Box<dyn Write + Send>> {
+        if request.op == "fetch" {
+            return super::fetch::take(request, sha256, size);
+        }
         Err(Error::new(Kind::Protocol, format!("`{}` on `{}` sends content nobody asked for", request.op, self.host)))
     }
 }

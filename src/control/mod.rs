@@ -6,11 +6,13 @@ mod artifacts;
 mod authority;
 mod blobs;
 mod certificate;
+mod fetch;
 mod half;
 mod resolve;
 mod secrets;
 mod sources;
 mod template;
+mod tree;
 mod unpack;
 
 use std::path::PathBuf;
@@ -49,6 +51,7 @@ pub struct Control {
     pub artifacts: Artifacts,
     /// The archives that hosts want something of.
     pub archives: Arc<Archives>,
+    fetched: fetch::Fetched,
 }
 
 impl Control {
@@ -62,6 +65,7 @@ impl Control {
             blobs: Blobs::default(),
             sources: Sources::new(project),
             templates: Templates::new(),
+            fetched: fetch::Fetched::default(),
             authorities: Authorities::new(state.clone()),
             state,
         }

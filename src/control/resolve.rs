@@ -36,6 +36,8 @@ impl Control {
             "template" => self.template(args, place),
             "cert" => self.cert(args),
             "download" => self.download(args, place),
+            "fetch" => self.fetch(args, place),
+            "tree" => self.tree(args, place),
             "unpack" => self.unpack(args, place),
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! One host of the run: its connection and its agent, or why there is none.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,6 +13,8 @@ use super::talk::{Listener, Talk, Traffic};
 use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Step, What};
+use crate::op::Operation;
+use crate::ops::Reboot;
 use crate::secret::Masked;
 use crate::wire::{Hello, Mode, Request};
 
@@ -45,7 +48,7 @@ pub struct Raw {
     pub stderr: Vec<u8>,
 }
 
-enum State {
+pub(super) enum State {
     New,
     Ready { pipes: Box<dyn Pipes>, talk: Box<Talk> },
     Lost(Error),
@@ -53,13 +56,15 @@ enum State {
 
 /// A host's place in the fleet. Steps wait here for each other.
 pub(super) struct Slot {
-    name: String,
+    pub(super) name: String,
     state: Mutex<State>,
+    /// What earlier runs left to be run has been: what is noted on the host from then on is this run's own.
+    caught_up: AtomicBool,
 }
 
 impl Slot {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), state: Mutex::new(State::New) }
+        Self { name: name.to_owned(), state: Mutex::new(State::New), caught_up: AtomicBool::new(false) }
     }
 
     /// The agent, started first when there is none yet.
@@ -91,7 +96,13 @@ impl Slot {
     pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
         let mut state = self.state.lock().await;
         let talk = self.talk(fleet, &mut state).await?;
-        let result = self.locked_step(fleet, talk, call).await;
+        let result = match call.step.op == Reboot::NAME {
+            true => self.reboot(fleet, &mut state, call).await,
+            false => match self.locked_step(fleet, talk, call).await {
+                Err(error) if talk.lost && call.mode == Mode::Apply => self.again(fleet, &mut state, call, error).await,
+                result => result,
+            },
+        };
         if let Err(error) = &result
             && error.kind().is_connection()
             && !fleet.is_stopped()
@@ -103,15 +114,17 @@ impl Slot {
     }
 
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
-    async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+    pub(super) async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
         if call.mode == Mode::Apply && !call.reads && !talk.locked {
-            let pending = talk.lock(&fleet.options.holder, fleet.options.lock_wait).await?;
-            self.catch_up(fleet, talk, pending).await?;
+            let taken = talk.lock(&fleet.options.holder, fleet.options.lock_wait, None).await?;
+            if !self.caught_up.swap(true, Ordering::SeqCst) {
+                self.catch_up(fleet, talk, taken.pending).await?;
+            }
         }
         self.step(fleet, talk, call).await
     }
 
-    async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+    pub(super) async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
         let mut args = call.args.clone();
         let secret = fleet.control.secrets.reveal(&mut args);
         let request = Request {
@@ -135,7 +148,7 @@ impl Slot {
     }
 
     /// Connects and starts the agent.
-    async fn connect(&self, fleet: &Fleet) -> Result<State> {
+    pub(super) async fn connect(&self, fleet: &Fleet) -> Result<State> {
         let permit = fleet.handshakes.acquire().await.map_err(|e| Error::internal("the fleet is closed").because(e))?;
         let started = Instant::now();
         tracing::debug!(target: "mk::fleet", host = self.name, "connecting");

@@ -3,10 +3,12 @@
 //! One connection a host, opened when the first step needs it; steps of one host queue behind each other.
 //! It knows operations only by name and never looks at a script.
 
+mod again;
 mod agents;
 mod bootstrap;
 mod host;
 mod pool;
+mod reboot;
 mod removal;
 mod talk;
 

@@ -12,7 +12,7 @@ use crate::change::Outcome;
 use crate::control::Other;
 use crate::error::{Error, Kind, Result};
 use crate::wire::{
-    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, decode, encode, from_body, to_frame,
+    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, from_body, to_frame,
 };
 
 /// How often the agent is told that we are still here.
@@ -63,6 +63,16 @@ pub struct Talk {
     pub locked: bool,
     /// What went over the wire since the agent started.
     pub traffic: Traffic,
+    /// Whether the connection to it is gone.
+    pub lost: bool,
+}
+
+/// What comes with a host's lock.
+pub struct Taken {
+    /// The steps that an earlier run notified and did not live to run.
+    pub pending: Vec<Value>,
+    /// What an earlier agent of this run did last.
+    pub record: Option<Record>,
 }
 
 impl Talk {
@@ -86,6 +96,7 @@ impl Talk {
             hello,
             locked: false,
             traffic: Traffic::default(),
+            lost: false,
         };
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
@@ -103,15 +114,17 @@ impl Talk {
         Stopper(Arc::clone(&self.writer))
     }
 
-    /// Takes the host's lock, waiting for another run to end for at most `wait`. Gives the steps that an
-    /// earlier run notified and did not live to run.
-    pub async fn lock(&mut self, holder: &str, wait: Duration) -> Result<Vec<Value>> {
+    /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run,
+    /// given by its process id, is told to go; it gets as long as it needs to finish what must be finished.
+    pub async fn lock(&mut self, holder: &str, wait: Duration, instead_of: Option<u32>) -> Result<Taken> {
         let until = tokio::time::Instant::now() + wait;
         loop {
-            self.say(&ToAgent::Lock { holder: holder.to_owned() }).await?;
-            let (other, pending) = loop {
+            self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of }).await?;
+            let (other, taken) = loop {
                 match self.message().await? {
-                    FromAgent::Locked { holder, pending } => break (holder, pending),
+                    FromAgent::Locked { holder, pending, record } => {
+                        break (holder, Taken { pending, record: record.map(|record| *record) });
+                    }
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the lock")),
                 }
@@ -119,9 +132,13 @@ impl Talk {
             match other {
                 None => {
                     self.locked = true;
-                    return Ok(pending);
+                    return Ok(taken);
                 }
-                Some(_) if tokio::time::Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
+                Some(other) if instead_of.is_some() && other == holder => tokio::time::sleep(LOCK_POLL).await,
+                Some(_) if tokio::time::Instant::now() < until => {
+                    tracing::debug!(target: "mk::wire", agent = self.hello.pid, "another run has the lock");
+                    tokio::time::sleep(LOCK_POLL).await;
+                }
                 Some(other) => {
                     return Err(Error::new(Kind::Locked, format!("another run has this host: {other}"))
                         .hint("wait for it to end, or let mk wait: `--lock-wait 5m`"));
@@ -235,10 +252,19 @@ impl Talk {
             writer.write_all(&bytes).await?;
             writer.flush().await
         };
-        match tokio::time::timeout(SILENCE, sending).await {
+        let sent = match tokio::time::timeout(SILENCE, sending).await {
             Ok(sent) => sent.map_err(lost),
             Err(_) => Err(silent()),
-        }
+        };
+        self.lost |= sent.is_err();
+        sent
+    }
+
+    /// Waits until the host has ended the connection, or the time is up. Says whether it has.
+    pub async fn ended(&mut self, limit: Duration) -> bool {
+        let gone = async { while self.frame().await.is_ok() {} };
+        let _ = tokio::time::timeout(limit, gone).await;
+        self.lost
     }
 
     async fn message(&mut self) -> Result<FromAgent> {
@@ -249,6 +275,12 @@ impl Talk {
     }
 
     async fn frame(&mut self) -> Result<Frame> {
+        let frame = self.next_frame().await;
+        self.lost |= matches!(&frame, Err(e) if e.kind() == Kind::Unreachable);
+        frame
+    }
+
+    async fn next_frame(&mut self) -> Result<Frame> {
         let mut piece = vec![0; 64 * 1024];
         loop {
             if let Some(frame) = decode(&mut self.buffer)? {

@@ -71,7 +71,7 @@ fn unknown_keys_are_refused_wherever_they_are() {
     assert_eq!(
         complaint("hosts: { a: { ways: [{ ssh: { adress: x } }] } }"),
         "inventory.yml:1:31: unknown key `adress` in `ssh`, expected one of `address`, `port`, `user`, `keys`, \
-         `host_keys`, `known_hosts`, `jump`, `proxy` (did you mean `address`?)"
+         `host_keys`, `known_hosts`, `jump`, `proxy`, `connect_attempts` (did you mean `address`?)"
     );
     assert_eq!(
         complaint("hosts: { a: { ways: [{ local: { x: 1 } }] } }"),

@@ -50,6 +50,9 @@ pub struct SshWay {
     /// A command whose stdin and stdout are the connection, as SSH's `ProxyCommand`; `%h`, `%p`, `%r` are filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// How often it is tried to reach the host, a second apart: for hosts that may still be booting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_attempts: Option<u32>,
 }
 
 /// What a way is decoded against.
@@ -80,7 +83,8 @@ impl Way {
 }
 
 impl SshWay {
-    const KEYS: &[&str] = &["address", "port", "user", "keys", "host_keys", "known_hosts", "jump", "proxy"];
+    const KEYS: &[&str] =
+        &["address", "port", "user", "keys", "host_keys", "known_hosts", "jump", "proxy", "connect_attempts"];
 
     fn decode(node: Node, setting: &Setting) -> Result<Self> {
         let mut fields = Fields::of(node, "`ssh`", Self::KEYS)?;
@@ -88,6 +92,7 @@ impl SshWay {
         let (address, user, proxy) = (text("address")?, text("user")?, text("proxy")?);
         let known_hosts = text("known_hosts")?.map(|path| setting.path(&path)).transpose()?;
         let port = fields.take("port").as_ref().map(port).transpose()?;
+        let connect_attempts = fields.take("connect_attempts").as_ref().map(attempts).transpose()?;
         let mut texts = |key: &str| -> Result<Vec<Text>> {
             let items = fields.take(key).map(|node| node.items(&format!("`{key}`"))).transpose()?.unwrap_or_default();
             items.into_iter().map(|item| filled(item, key, setting)).collect()
@@ -102,6 +107,7 @@ impl SshWay {
             known_hosts,
             jump: texts("jump")?.into_iter().map(|jump| setting.jump(jump)).collect::<Result<_>>()?,
             proxy: proxy.map(plain),
+            connect_attempts,
         })
     }
 }
@@ -123,6 +129,15 @@ fn port(node: &Node) -> Result<u16> {
         _ => None,
     };
     port.filter(|port| *port > 0).ok_or_else(|| node.at.fault("`port` must be a number from 1 to 65535"))
+}
+
+/// A number of attempts.
+fn attempts(node: &Node) -> Result<u32> {
+    let number = match &node.kind {
+        Yaml::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+        _ => None,
+    };
+    number.filter(|number| *number > 0).ok_or_else(|| node.at.fault("`connect_attempts` must be a number from 1"))
 }
 
 impl Setting<'_> {
@@ -172,7 +187,7 @@ mod tests {
         let inventory = load(
             "hosts:\n  j:\n  'w-[07..08]':\n    become: '{name}'\n    ways:\n      - ssh:\n          address: 10.0.0.{n}\n          port: '22{n}'\n          \
              user: u{n}\n          keys: ['keys/{name}', /abs, ~/k]\n          host_keys: [ssh-ed25519 AAAA]\n          \
-             known_hosts: known_hosts\n          jump: [j, 'root@10.0.0.1:22']\n          proxy: nc %h {n}\n",
+             known_hosts: known_hosts\n          jump: [j, 'root@10.0.0.1:22']\n          proxy: nc %h {n}\n          connect_attempts: 5\n",
         )
         .unwrap();
         let folder = inventory.file().parent().unwrap();
@@ -185,6 +200,7 @@ mod tests {
             known_hosts: Some(folder.join("known_hosts")),
             jump: vec!["j".to_owned(), "root@10.0.0.1:22".to_owned()],
             proxy: Some("nc %h 07".to_owned()),
+            connect_attempts: Some(5),
         };
         let host = inventory.host("w-07").unwrap();
         assert_eq!((host.ways.as_slice(), host.become_user.as_deref()), ([Way::Ssh(way)].as_slice(), Some("w-07")));
@@ -222,6 +238,10 @@ mod tests {
         assert_eq!(
             way("{ ssh: { keys: [~bob/k] } }"),
             "inventory.yml:1:49: `~bob/k`: only `~/` is known, no other user's home"
+        );
+        assert_eq!(
+            way("{ ssh: { connect_attempts: 0 } }"),
+            "inventory.yml:1:60: `connect_attempts` must be a number from 1"
         );
         assert_eq!(
             way("{}"),

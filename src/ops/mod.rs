@@ -11,12 +11,16 @@ mod dir;
 mod download;
 mod etc_hosts;
 mod facts;
+mod fetch;
 mod file;
 mod group;
 mod hostname;
+mod kernel_module;
 mod line;
+mod mount;
 mod pkg;
 mod raw;
+mod reboot;
 mod run;
 mod service;
 mod shell;
@@ -25,6 +29,7 @@ mod systemd;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod unpack;
 mod user;
 mod wait;
@@ -33,6 +38,8 @@ use crate::error::{Error, Result, nearest};
 use crate::op;
 pub use crate::op::Spec;
 pub use cert::{Cert, KEY_FITS, LONG_ENOUGH, Usage};
+pub use fetch::Fetch;
+pub use reboot::Reboot;
 
 /// Every operation, by name.
 pub static OPS: &[Spec] = &[
@@ -44,18 +51,23 @@ pub static OPS: &[Spec] = &[
     op::resource::<download::Download>(),
     op::resource::<etc_hosts::EtcHosts>(),
     op::fact::<facts::Facts>(),
+    op::resource::<fetch::Fetch>(),
     op::resource::<file::File>(),
     op::resource::<group::Group>(),
     op::resource::<hostname::Hostname>(),
+    op::resource::<kernel_module::KernelModule>(),
     op::resource::<line::Line>(),
+    op::resource::<mount::Mount>(),
     op::resource::<pkg::Pkg>(),
     op::action::<raw::Raw>(),
+    op::action::<reboot::Reboot>(),
     op::action::<run::Run>(),
     op::action::<service::Service>(),
     op::action::<shell::Shell>(),
     op::resource::<sysctl::Sysctl>(),
     op::resource::<systemd::Systemd>(),
     op::resource::<template::Template>(),
+    op::resource::<tree::TreeOf>(),
     op::resource::<unpack::Unpack>(),
     op::resource::<user::User>(),
     op::action::<wait::Wait>(),

@@ -104,7 +104,7 @@ impl<W: Write> Human<W> {
             match hosts.as_slice() {
                 [host] => self.said(Some(host), true, &text),
                 hosts => {
-                    self.said(Some(&format!("{} hosts", hosts.len())), true, &format!("{text} ({})", pattern(hosts)))
+                    self.said(Some(&format!("{} hosts", hosts.len())), true, &format!("{text} ({})", pattern(hosts)));
                 }
             }
         }

@@ -70,7 +70,7 @@ pub(super) fn near_host_variable(error: Error, world: &World, host: Option<&str>
         .or_else(|| text_of(&at.file))
         .and_then(|text| text.lines().nth(at.line.checked_sub(1)?).map(str::to_owned));
     let before: String = line.unwrap_or_default().chars().take(at.column.saturating_sub(1)).collect();
-    if !before.trim_end_matches(['.', '?', ' ']).ends_with(".vars") {
+    if before.trim_end_matches(['.', '?', ' ']).rsplit('.').next() != Some("vars") {
         return error;
     }
     let known: BTreeSet<String> = match host {

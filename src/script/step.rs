@@ -16,7 +16,7 @@ use crate::control::{Base, Place as Resolving};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Step, What};
 use crate::fleet::Call;
-use crate::op::{Danger, Span, Spec};
+use crate::op::{Danger, Operation, Span, Spec};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -234,6 +234,9 @@ fn send(
     };
     let result = if spec.name == "raw" { super::globals::raw(host, &call) } else { world.fleet.call(&call) };
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if spec.name == crate::ops::Reboot::NAME {
+        world.forget_facts(&host.name);
+    }
     match result {
         Ok(mut outcome) => {
             world.control.kept(&call.args, &mut outcome)?;

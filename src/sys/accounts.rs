@@ -1,6 +1,10 @@
 //! Users and groups, from the host's own files, and from `getent` where those do not know a name.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
 
 use super::command::Command;
 use super::jobs::Jobs;
@@ -81,21 +85,43 @@ pub(super) fn groups() -> Vec<Group> {
     String::from_utf8_lossy(&text).lines().filter_map(parse_group).collect()
 }
 
+/// A file's device, inode, length, and times of change of its content and of itself.
+type Version = (u64, u64, u64, (i64, i64), (i64, i64));
+
+thread_local! {
+    /// The account files as they were read last: a tree of ten thousand files asks for its owners as often.
+    static READ: RefCell<BTreeMap<&'static str, (Version, Rc<str>)>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The text of one of the host's account files; empty when it is not there.
+fn text(file: &'static str) -> Rc<str> {
+    let Ok(meta) = fs::metadata(file) else { return "".into() };
+    let times = ((meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
+    let version = (meta.dev(), meta.ino(), meta.size(), times.0, times.1);
+    READ.with_borrow_mut(|read| {
+        if let Some((_, text)) = read.get(file).filter(|(known, _)| *known == version) {
+            return Rc::clone(text);
+        }
+        let text: Rc<str> = String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into();
+        read.insert(file, (version, Rc::clone(&text)));
+        text
+    })
+}
+
 fn find<T>(
-    file: &str,
+    file: &'static str,
     database: &str,
     key: &str,
     parse: fn(&str) -> Option<T>,
     fits: impl Fn(&T) -> bool,
 ) -> Option<T> {
-    let text = fs::read(file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    if let Some(found) = text.lines().filter_map(parse).find(|entry| fits(entry)) {
+    let known = text(file);
+    if let Some(found) = known.lines().filter_map(parse).find(|entry| fits(entry)) {
         return Some(found);
     }
     // Directory services are known to the C library only; a static program asks through getent. Hosts
     // whose accounts are all local never get here for a name that exists.
-    let services = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
+    let services = text("/etc/nsswitch.conf");
     let remote = |line: &str| {
         line.starts_with(database) && ["sss", "ldap", "winbind", "systemd", "nis"].iter().any(|s| line.contains(s))
     };

@@ -147,6 +147,9 @@ impl Command {
         if jobs.is_stopped() {
             return Err(stopped());
         }
+        if self.finish {
+            jobs.finish_step();
+        }
         let mut command = std::process::Command::new(program);
         command.args(args).env("PATH", search_path()).envs(&self.env).process_group(0);
         command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
@@ -155,10 +158,10 @@ impl Command {
             command.current_dir(cwd);
         }
         let mut child = command.spawn().or_step(|| format!("cannot run `{program}`"))?;
-        let entry = (!self.finish).then(|| jobs.enter(child.id()));
+        let entry = (!jobs.is_finishing()).then(|| jobs.enter(child.id()));
         let ran = self.attend(&mut child, peer);
         drop(entry);
-        if jobs.is_stopped() && !self.finish {
+        if jobs.is_stopped() {
             return Err(stopped());
         }
         ran
@@ -300,6 +303,26 @@ mod tests {
         let error = Command::new(["sleep", "60"]).execute(&jobs, &NoPeer).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Interrupted);
         thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_step_that_must_be_finished_is_and_may_look_at_what_it_did() {
+        let jobs = Jobs::default();
+        let stopper = jobs.clone();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            stopper.stop(Duration::from_secs(2));
+        });
+        let finish = Command { finish: true, ..Command::new(["sleep", "0.3"]) };
+        assert!(finish.execute(&jobs, &NoPeer).unwrap().success());
+        thread.join().unwrap();
+        assert!(run_with(&jobs).is_ok());
+        jobs.step_ended();
+        assert_eq!(run_with(&jobs).unwrap_err().kind(), crate::error::Kind::Interrupted);
+    }
+
+    fn run_with(jobs: &Jobs) -> Result<Ran> {
+        Command::new(["true"]).execute(jobs, &NoPeer)
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub struct Digests {
     known: BTreeMap<String, Kept>,
     file: Option<PathBuf>,
     changed: bool,
+    all: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,7 +38,13 @@ impl Digests {
     /// The digests kept in a file; none when it is missing or unreadable.
     pub fn load(file: PathBuf) -> Self {
         let known = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { known, file: Some(file), changed: false }
+        Self { known, file: Some(file), changed: false, all: false }
+    }
+
+    /// Digests that are kept for this run only, those of short files too: where the same files are asked for
+    /// once a host.
+    pub fn of_all() -> Self {
+        Self { all: true, ..Self::default() }
     }
 
     /// Writes them back, if there is anything new. Losing them costs time only, so faults are passed over.
@@ -95,11 +102,11 @@ impl Digests {
             }
         }
         let sha256 = hex(&hash.finalize());
-        if size >= WORTH_KEEPING {
+        if self.all || size >= WORTH_KEEPING {
             self.known.insert(key, Kept { version, sha256: sha256.clone() });
             self.changed = true;
         }
-        let text = if size <= SHOWN_TEXT as u64 { Content::of(&short).text } else { None };
+        let text = if size <= SHOWN_TEXT as u64 { Content::shown(&short) } else { None };
         Ok(Some(Content { sha256, size, text }))
     }
 }

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub struct Jobs {
     groups: Arc<Mutex<BTreeSet<i32>>>,
     stopped: Arc<AtomicBool>,
+    finishing: Arc<AtomicBool>,
 }
 
 impl Jobs {
@@ -42,9 +43,25 @@ impl Jobs {
         }
     }
 
-    /// Whether [`Jobs::stop`] was called.
+    /// Whether [`Jobs::stop`] was called, and nothing is under way that must be finished.
     pub fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst)
+        self.stopped.load(Ordering::SeqCst) && !self.is_finishing()
+    }
+
+    /// From now on the running step is carried through: what it has begun must not be cut in half, and what it
+    /// looks at afterwards says how it ended.
+    pub fn finish_step(&self) {
+        self.finishing.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the running step is carried through.
+    pub fn is_finishing(&self) -> bool {
+        self.finishing.load(Ordering::SeqCst)
+    }
+
+    /// The running step has ended.
+    pub fn step_ended(&self) {
+        self.finishing.store(false, Ordering::SeqCst);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<i32>> {

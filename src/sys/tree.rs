@@ -161,6 +161,7 @@ impl Tree<'_> {
             let path = self.dest.join(&member.path);
             self.make_room(hands, &path, member, place)?;
             match member.kind() {
+                Kind::Dir if path.is_dir() => hands.place(&path, place)?,
                 Kind::Dir => {
                     let mode = place.mode.or(member.mode);
                     hands.make_dir(&path, Placement { mode, ..place }, false)?;

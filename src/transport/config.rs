@@ -23,6 +23,7 @@ pub(super) struct Config {
     pub hash_known_hosts: bool,
     pub revoked_host_keys: Option<PathBuf>,
     pub connect_timeout: Option<Duration>,
+    pub connection_attempts: Option<u32>,
 }
 
 /// Who runs mk, as far as SSH's settings depend on it.
@@ -68,6 +69,7 @@ impl Config {
             hash_known_hosts: false,
             revoked_host_keys: None,
             connect_timeout: None,
+            connection_attempts: None,
         }
     }
 
@@ -96,6 +98,7 @@ impl Config {
                 "hashknownhosts" => config.hash_known_hosts = value == "yes",
                 "revokedhostkeys" => config.revoked_host_keys = optional(value).map(PathBuf::from),
                 "connecttimeout" => config.connect_timeout = value.parse().ok().map(Duration::from_secs),
+                "connectionattempts" => config.connection_attempts = value.parse().ok(),
                 _ => {}
             }
         }

@@ -17,6 +17,9 @@ use crate::inventory::{SshWay, Way};
 /// How long a TCP connection or a handshake may take when nobody says otherwise.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// The time between two attempts to reach a host, as for ssh.
+const BETWEEN: Duration = Duration::from_secs(1);
+
 /// Finds the ways into a host of the inventory by its name, for the names in `jump`. A name it does not
 /// know is taken for `user@address:port`, or a name of the SSH configuration.
 pub type Hops<'a> = &'a (dyn Fn(&str) -> Option<Vec<Way>> + Sync);
@@ -82,7 +85,17 @@ impl Dialer {
             Way::Local {} => Ok(Connection::local(host)),
             Way::Ssh(way) => {
                 let route = self.route(host, way, hops).await?;
-                Ok(Connection::ssh(host, establish(&route, &self.shared).await?))
+                let wanted = way.connect_attempts.or(self.shared.options.connect_attempts);
+                let mut left = wanted.or(route.config.connection_attempts).unwrap_or(1);
+                loop {
+                    left = left.saturating_sub(1);
+                    match establish(&route, &self.shared).await {
+                        Ok(session) => return Ok(Connection::ssh(host, session)),
+                        // A refusal is an answer, and would be the same a second later.
+                        Err(e) if e.kind() != Kind::Unreachable || left == 0 => return Err(e),
+                        Err(_) => tokio::time::sleep(BETWEEN).await,
+                    }
+                }
             }
         }
     }

@@ -22,6 +22,9 @@ pub struct Options {
     /// How long a TCP connection and then the handshake may each take. Default: the SSH
     /// configuration's `ConnectTimeout`, else ten seconds.
     pub connect_timeout: Option<Duration>,
+    /// How often it is tried to reach a host, a second apart, where the inventory does not say. Default: the SSH
+    /// configuration's `ConnectionAttempts`, else once.
+    pub connect_attempts: Option<u32>,
     /// How long the host may take to answer one attempt to log in. The time a question waits for its
     /// answer does not count.
     pub auth_timeout: Duration,
@@ -47,6 +50,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             connect_timeout: None,
+            connect_attempts: None,
             auth_timeout: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(15),
             keepalive_max: 3,

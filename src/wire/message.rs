@@ -8,7 +8,7 @@ use crate::change::Outcome;
 use crate::error::{Error, Kind, Place, Result};
 
 /// The version of the protocol. An agent of another version is replaced, never talked to.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The version of mk, and a digest of the sources that both sides share: with another one, an agent may lack
 /// operations or parameters.
@@ -97,6 +97,18 @@ impl Stream {
     }
 }
 
+/// The last step that may change something, as the agent of a run wrote it down: the next agent of the same run
+/// can tell what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The run, by the holder of its lock.
+    pub run: String,
+    /// The step; 0 before the first.
+    pub id: u64,
+    /// How it ended; `None` when it was begun and nobody saw its end.
+    pub result: Option<std::result::Result<Outcome, Error>>,
+}
+
 /// What an agent may need from the control side in the middle of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "ask")]
@@ -146,8 +158,11 @@ pub enum ToAgent {
     },
     /// Take the host's lock for this run.
     Lock {
-        /// Who takes it, shown to whoever meets it.
+        /// Who takes it, shown to whoever meets it. No two runs have the same.
         holder: String,
+        /// The process id of an earlier agent of this run, whose connection was lost: it is to stop and to go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<u32>,
     },
     /// Stop the running step and refuse those that wait.
     Cancel,
@@ -189,6 +204,9 @@ pub enum FromAgent {
         /// Steps notified in an earlier run that never ran. Read under the lock, so that they are nobody's else.
         #[serde(default)]
         pending: Vec<Value>,
+        /// What an earlier agent of this run did last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        record: Option<Box<Record>>,
     },
     /// The answer to `Ping`.
     Pong,

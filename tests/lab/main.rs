@@ -5,5 +5,6 @@
 mod a_labs;
 mod b_operations;
 mod c_faults;
+mod d_away;
 mod d_drills;
 mod support;

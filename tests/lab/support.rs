@@ -12,10 +12,14 @@ pub fn root() -> PathBuf {
 
 /// The command that runs mk with the lab's inventory.
 pub fn mk(args: &[&str]) -> Command {
-    let up = std::path::Path::new("/var/lib/mk/lab/known_hosts").exists();
-    assert!(up, "the lab is not up: mk run playbooks/lab/up.rhai -i inventories/lab");
+    // Another lab will do where it has the hosts that a test names.
+    let inventory = std::env::var("MK_LAB_INVENTORY").unwrap_or_else(|_| "inventories/lab".to_owned());
+    let text = std::fs::read_to_string(root().join(&inventory).join("inventory.yml")).unwrap();
+    let keys = regex_lite::Regex::new("known_hosts: ([^ }]+)").unwrap().captures(&text).unwrap()[1].to_owned();
+    let up = std::path::Path::new(&keys).exists();
+    assert!(up, "the lab is not up: mk run playbooks/lab/up.rhai -i {inventory}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
-    command.args(args).args(["-i", "inventories/lab"]).current_dir(root()).env("MK_LOCK_WAIT", "60s");
+    command.args(args).args(["-i", &inventory]).current_dir(root()).env("MK_LOCK_WAIT", "60s");
     command
 }
 
@@ -45,6 +49,10 @@ pub fn script(text: &str, flags: &[&str]) -> Run {
     std::fs::write(&path, text).unwrap();
     // The file that the example of `template` expects beside its playbook.
     std::fs::write(folder.join("motd.j2"), "{% for member in members %}\n{{ member }}\n{% endfor %}\n").unwrap();
+    // The folder that the examples of `tree` copy.
+    std::fs::create_dir_all(folder.join("site/pages")).unwrap();
+    std::fs::write(folder.join("site/index.html"), "<h1>demo</h1>\n").unwrap();
+    std::fs::write(folder.join("site/pages/one.draft"), "not yet\n").unwrap();
     let mut words = vec![path.to_str().unwrap()];
     words.extend(flags);
     run(&words)

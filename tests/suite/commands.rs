@@ -33,35 +33,37 @@ fn the_help_of_every_command() {
       <PLAYBOOK>  The playbook
 
     Options:
-      -i, --inventory <PATH>     The inventory: a folder with inventory.yml, or a file. Default:
-                                 `inventory` of mk.toml [env: MK_INVENTORY=]
-      -e, --extra <KEY=VALUE>    A variable that beats all others: KEY=VALUE, or @FILE with a map in
-                                 YAML
-      -f, --forks <N>            How many hosts connect and work at a time [default: 20]
-      -u, --user <NAME>          The user to log in as, where the inventory names none
-          --private-key <FILE>   A private key to try
-      -b, --become               Become root through sudo after login, where the inventory says nothing
-      -K, --ask-become-pass      Ask for the password that sudo wants
-      -k, --ask-pass             Allow logging in with a password, and ask for it
-          --hostkeys <HOSTKEYS>  What to do about a host key that is not known [default: strict]
-                                 [possible values: strict, accept-new]
-      -C, --check                Change nothing; say what would change
-      -D, --diff                 Show what differs
-          --json                 One event a line, in JSON, on standard output
-      -q, --quiet                Show only what failed
-      -v, --verbose...           Show also what did not change; twice: what commands print
-          --log <FILE>           Write what happens on this side to this file. `MK_LOG` says what of it,
-                                 such as `mk=trace,russh=debug`
-          --lock-wait <TIME>     How long to wait for a host that another run has, such as 30s or 5m
-                                 [env: MK_LOCK_WAIT=60s] [default: 0s]
-          --exit-code            End with status 3 when a check finds changes
-      -l, --limit <PATTERN>      Only these hosts, as a pattern
-          --junit <FILE>         Write a JUnit report to this file: a suite a task, a case a step
-          --report <FILE>        Write a report to this file, as one HTML page: the timeline, and every
-                                 step with its diff
-      -t, --tags <TASK>          Only these tasks
-      -h, --help                 Print help (see more with '--help')
-      -V, --version              Print version
+      -i, --inventory <PATH>      The inventory: a folder with inventory.yml, or a file. Default:
+                                  `inventory` of mk.toml [env: MK_INVENTORY=]
+      -e, --extra <KEY=VALUE>     A variable that beats all others: KEY=VALUE, or @FILE with a map in
+                                  YAML
+      -f, --forks <N>             How many hosts connect and work at a time [default: 20]
+      -u, --user <NAME>           The user to log in as, where the inventory names none
+          --private-key <FILE>    A private key to try
+      -b, --become                Become root through sudo after login, where the inventory says nothing
+      -K, --ask-become-pass       Ask for the password that sudo wants
+      -k, --ask-pass              Allow logging in with a password, and ask for it
+          --connect-attempts <N>  How often it is tried to reach a host, a second apart, where the
+                                  inventory does not say
+          --hostkeys <HOSTKEYS>   What to do about a host key that is not known [default: strict]
+                                  [possible values: strict, accept-new]
+      -C, --check                 Change nothing; say what would change
+      -D, --diff                  Show what differs
+          --json                  One event a line, in JSON, on standard output
+      -q, --quiet                 Show only what failed
+      -v, --verbose...            Show also what did not change; twice: what commands print
+          --log <FILE>            Write what happens on this side to this file. `MK_LOG` says what of
+                                  it, such as `mk=trace,russh=debug`
+          --lock-wait <TIME>      How long to wait for a host that another run has, such as 30s or 5m
+                                  [env: MK_LOCK_WAIT=60s] [default: 0s]
+          --exit-code             End with status 3 when a check finds changes
+      -l, --limit <PATTERN>       Only these hosts, as a pattern
+          --junit <FILE>          Write a JUnit report to this file: a suite a task, a case a step
+          --report <FILE>         Write a report to this file, as one HTML page: the timeline, and every
+                                  step with its diff
+      -t, --tags <TASK>           Only these tasks
+      -h, --help                  Print help (see more with '--help')
+      -V, --version               Print version
 
     ---
     Run one operation on hosts, without a playbook
@@ -75,30 +77,32 @@ fn the_help_of_every_command() {
       [WORD]...  After `--`: words that are the subject as they stand, such as those of a command
 
     Options:
-      -i, --inventory <PATH>     The inventory: a folder with inventory.yml, or a file. Default:
-                                 `inventory` of mk.toml [env: MK_INVENTORY=]
-      -e, --extra <KEY=VALUE>    A variable that beats all others: KEY=VALUE, or @FILE with a map in
-                                 YAML
-      -f, --forks <N>            How many hosts connect and work at a time [default: 20]
-      -u, --user <NAME>          The user to log in as, where the inventory names none
-          --private-key <FILE>   A private key to try
-      -b, --become               Become root through sudo after login, where the inventory says nothing
-      -K, --ask-become-pass      Ask for the password that sudo wants
-      -k, --ask-pass             Allow logging in with a password, and ask for it
-          --hostkeys <HOSTKEYS>  What to do about a host key that is not known [default: strict]
-                                 [possible values: strict, accept-new]
-      -C, --check                Change nothing; say what would change
-      -D, --diff                 Show what differs
-          --json                 One event a line, in JSON, on standard output
-      -q, --quiet                Show only what failed
-      -v, --verbose...           Show also what did not change; twice: what commands print
-          --log <FILE>           Write what happens on this side to this file. `MK_LOG` says what of it,
-                                 such as `mk=trace,russh=debug`
-          --lock-wait <TIME>     How long to wait for a host that another run has, such as 30s or 5m
-                                 [env: MK_LOCK_WAIT=60s] [default: 0s]
-          --exit-code            End with status 3 when a check finds changes
-      -h, --help                 Print help (see more with '--help')
-      -V, --version              Print version
+      -i, --inventory <PATH>      The inventory: a folder with inventory.yml, or a file. Default:
+                                  `inventory` of mk.toml [env: MK_INVENTORY=]
+      -e, --extra <KEY=VALUE>     A variable that beats all others: KEY=VALUE, or @FILE with a map in
+                                  YAML
+      -f, --forks <N>             How many hosts connect and work at a time [default: 20]
+      -u, --user <NAME>           The user to log in as, where the inventory names none
+          --private-key <FILE>    A private key to try
+      -b, --become                Become root through sudo after login, where the inventory says nothing
+      -K, --ask-become-pass       Ask for the password that sudo wants
+      -k, --ask-pass              Allow logging in with a password, and ask for it
+          --connect-attempts <N>  How often it is tried to reach a host, a second apart, where the
+                                  inventory does not say
+          --hostkeys <HOSTKEYS>   What to do about a host key that is not known [default: strict]
+                                  [possible values: strict, accept-new]
+      -C, --check                 Change nothing; say what would change
+      -D, --diff                  Show what differs
+          --json                  One event a line, in JSON, on standard output
+      -q, --quiet                 Show only what failed
+      -v, --verbose...            Show also what did not change; twice: what commands print
+          --log <FILE>            Write what happens on this side to this file. `MK_LOG` says what of
+                                  it, such as `mk=trace,russh=debug`
+          --lock-wait <TIME>      How long to wait for a host that another run has, such as 30s or 5m
+                                  [env: MK_LOCK_WAIT=60s] [default: 0s]
+          --exit-code             End with status 3 when a check finds changes
+      -h, --help                  Print help (see more with '--help')
+      -V, --version               Print version
 
     ---
     Find what is wrong with playbooks and templates, without connecting
@@ -166,21 +170,23 @@ fn the_help_of_every_command() {
       <PATTERN>  The hosts, as a pattern
 
     Options:
-          --only <FACT>          Only these facts
-      -i, --inventory <PATH>     The inventory: a folder with inventory.yml, or a file. Default:
-                                 `inventory` of mk.toml [env: MK_INVENTORY=]
-      -e, --extra <KEY=VALUE>    A variable that beats all others: KEY=VALUE, or @FILE with a map in
-                                 YAML
-      -f, --forks <N>            How many hosts connect and work at a time [default: 20]
-      -u, --user <NAME>          The user to log in as, where the inventory names none
-          --private-key <FILE>   A private key to try
-      -b, --become               Become root through sudo after login, where the inventory says nothing
-      -K, --ask-become-pass      Ask for the password that sudo wants
-      -k, --ask-pass             Allow logging in with a password, and ask for it
-          --hostkeys <HOSTKEYS>  What to do about a host key that is not known [default: strict]
-                                 [possible values: strict, accept-new]
-      -h, --help                 Print help (see more with '--help')
-      -V, --version              Print version
+          --only <FACT>           Only these facts
+      -i, --inventory <PATH>      The inventory: a folder with inventory.yml, or a file. Default:
+                                  `inventory` of mk.toml [env: MK_INVENTORY=]
+      -e, --extra <KEY=VALUE>     A variable that beats all others: KEY=VALUE, or @FILE with a map in
+                                  YAML
+      -f, --forks <N>             How many hosts connect and work at a time [default: 20]
+      -u, --user <NAME>           The user to log in as, where the inventory names none
+          --private-key <FILE>    A private key to try
+      -b, --become                Become root through sudo after login, where the inventory says nothing
+      -K, --ask-become-pass       Ask for the password that sudo wants
+      -k, --ask-pass              Allow logging in with a password, and ask for it
+          --connect-attempts <N>  How often it is tried to reach a host, a second apart, where the
+                                  inventory does not say
+          --hostkeys <HOSTKEYS>   What to do about a host key that is not known [default: strict]
+                                  [possible values: strict, accept-new]
+      -h, --help                  Print help (see more with '--help')
+      -V, --version               Print version
 
     ---
     Show the keys of hosts of which nothing is known, ask once, and record them
@@ -191,21 +197,23 @@ fn the_help_of_every_command() {
       <PATTERN>  The hosts, as a pattern
 
     Options:
-      -i, --inventory <PATH>     The inventory: a folder with inventory.yml, or a file. Default:
-                                 `inventory` of mk.toml [env: MK_INVENTORY=]
-      -e, --extra <KEY=VALUE>    A variable that beats all others: KEY=VALUE, or @FILE with a map in
-                                 YAML
-      -f, --forks <N>            How many hosts connect and work at a time [default: 20]
-      -u, --user <NAME>          The user to log in as, where the inventory names none
-          --private-key <FILE>   A private key to try
-      -b, --become               Become root through sudo after login, where the inventory says nothing
-      -K, --ask-become-pass      Ask for the password that sudo wants
-      -k, --ask-pass             Allow logging in with a password, and ask for it
-          --hostkeys <HOSTKEYS>  What to do about a host key that is not known [default: strict]
-                                 [possible values: strict, accept-new]
-      -y, --yes                  Record them without asking
-      -h, --help                 Print help (see more with '--help')
-      -V, --version              Print version
+      -i, --inventory <PATH>      The inventory: a folder with inventory.yml, or a file. Default:
+                                  `inventory` of mk.toml [env: MK_INVENTORY=]
+      -e, --extra <KEY=VALUE>     A variable that beats all others: KEY=VALUE, or @FILE with a map in
+                                  YAML
+      -f, --forks <N>             How many hosts connect and work at a time [default: 20]
+      -u, --user <NAME>           The user to log in as, where the inventory names none
+          --private-key <FILE>    A private key to try
+      -b, --become                Become root through sudo after login, where the inventory says nothing
+      -K, --ask-become-pass       Ask for the password that sudo wants
+      -k, --ask-pass              Allow logging in with a password, and ask for it
+          --connect-attempts <N>  How often it is tried to reach a host, a second apart, where the
+                                  inventory does not say
+          --hostkeys <HOSTKEYS>   What to do about a host key that is not known [default: strict]
+                                  [possible values: strict, accept-new]
+      -y, --yes                   Record them without asking
+      -h, --help                  Print help (see more with '--help')
+      -V, --version               Print version
 
     ---
     Remove the agent and all it keeps from hosts, over the bare connection
@@ -216,20 +224,22 @@ fn the_help_of_every_command() {
       <PATTERN>  The hosts, as a pattern
 
     Options:
-      -i, --inventory <PATH>     The inventory: a folder with inventory.yml, or a file. Default:
-                                 `inventory` of mk.toml [env: MK_INVENTORY=]
-      -e, --extra <KEY=VALUE>    A variable that beats all others: KEY=VALUE, or @FILE with a map in
-                                 YAML
-      -f, --forks <N>            How many hosts connect and work at a time [default: 20]
-      -u, --user <NAME>          The user to log in as, where the inventory names none
-          --private-key <FILE>   A private key to try
-      -b, --become               Become root through sudo after login, where the inventory says nothing
-      -K, --ask-become-pass      Ask for the password that sudo wants
-      -k, --ask-pass             Allow logging in with a password, and ask for it
-          --hostkeys <HOSTKEYS>  What to do about a host key that is not known [default: strict]
-                                 [possible values: strict, accept-new]
-      -h, --help                 Print help (see more with '--help')
-      -V, --version              Print version
+      -i, --inventory <PATH>      The inventory: a folder with inventory.yml, or a file. Default:
+                                  `inventory` of mk.toml [env: MK_INVENTORY=]
+      -e, --extra <KEY=VALUE>     A variable that beats all others: KEY=VALUE, or @FILE with a map in
+                                  YAML
+      -f, --forks <N>             How many hosts connect and work at a time [default: 20]
+      -u, --user <NAME>           The user to log in as, where the inventory names none
+          --private-key <FILE>    A private key to try
+      -b, --become                Become root through sudo after login, where the inventory says nothing
+      -K, --ask-become-pass       Ask for the password that sudo wants
+      -k, --ask-pass              Allow logging in with a password, and ask for it
+          --connect-attempts <N>  How often it is tried to reach a host, a second apart, where the
+                                  inventory does not say
+          --hostkeys <HOSTKEYS>   What to do about a host key that is not known [default: strict]
+                                  [possible values: strict, accept-new]
+      -h, --help                  Print help (see more with '--help')
+      -V, --version               Print version
 
     ---
     The released files that playbooks use: list, fetch and verify them, complete their lock

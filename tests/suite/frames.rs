@@ -9,7 +9,9 @@ fn frames(place: &Place, script: &str) -> (usize, usize) {
     let output = output.unwrap();
     assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stdout));
     let log = std::fs::read_to_string(place.path().join("frames.log")).unwrap();
-    (log.matches("frame sent").count(), log.matches("frame received").count())
+    // Other tests hold this machine's lock now and then; asking again for it belongs to no step.
+    let asked = log.matches("another run has the lock").count();
+    (log.matches("frame sent").count() - asked, log.matches("frame received").count() - asked)
 }
 
 #[test]

@@ -28,7 +28,7 @@ const USING: [&str; 12] = [
 impl Linter {
     /// A method that works in place and gives nothing, where something is expected of it. `path` leads to it.
     pub(super) fn in_place(&mut self, script: &Script, call: &FnCallExpr, at: Position, path: &[ASTNode<'_>]) {
-        if self.nothing(script, call) && is_used(path) {
+        if Self::nothing(script, call) && is_used(path) {
             self.tell_in_place(script, &call.name, at);
         }
     }
@@ -61,7 +61,7 @@ impl Linter {
                 let Some((begin, _, true)) = around.max_by_key(|(begin, ..)| *begin) else { return true };
                 let known = last.entry(*begin).or_insert((at, String::new(), at));
                 if known.0 <= at {
-                    let value = ended_by(statement).filter(|(call, _)| self.nothing(script, call));
+                    let value = ended_by(statement).filter(|(call, _)| Self::nothing(script, call));
                     *known = value.map_or((at, String::new(), at), |(call, place)| (at, call.name.to_string(), place));
                 }
             }
@@ -73,7 +73,7 @@ impl Linter {
     }
 
     /// Whether a method can only be one that gives nothing.
-    fn nothing(&self, script: &Script, call: &FnCallExpr) -> bool {
+    fn nothing(script: &Script, call: &FnCallExpr) -> bool {
         let name = call.name.as_str();
         let other = script.functions.iter().any(|f| f.name == name)
             || script.keys.contains(name)

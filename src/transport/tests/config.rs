@@ -31,6 +31,7 @@ userknownhostsfile ~/a /tmp/b none
 sendenv LANG
 sendenv LC_*
 connecttimeout 3
+connectionattempts 4
 serveraliveinterval 0
 revokedhostkeys /etc/ssh/revoked
 tunneldevice any:any
@@ -67,6 +68,7 @@ fn everything_that_matters_is_read() {
         hash_known_hosts: true,
         revoked_host_keys: Some("/etc/ssh/revoked".into()),
         connect_timeout: Some(Duration::from_secs(3)),
+        connection_attempts: Some(4),
     };
     assert_eq!(Config::parse("web", CAPTURED, &me()), expected);
 }

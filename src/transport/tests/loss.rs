@@ -33,6 +33,27 @@ async fn a_closed_port_is_named_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_still_booting_is_reached_when_more_attempts_are_allowed() {
+    let sshd = Sshd::start();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let target = sshd.port;
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let (mut from, _) = listener.accept().await.unwrap();
+        let mut to = tokio::net::TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+    });
+    let host_keys = vec![sshd.public("host_ed25519.pub")];
+    let way = SshWay { port: Some(port), host_keys, ..sshd.way() };
+    let twice = Options { connect_attempts: Some(2), ..sshd.options() };
+    assert_eq!(fault(connect(&dialer(twice), &way).await).kind(), Kind::Unreachable);
+    let patient = SshWay { connect_attempts: Some(10), ..way };
+    let connection = connect(&dialer(sshd.options()), &patient).await.unwrap();
+    assert!(connection.run("true", b"", 10, Duration::from_secs(20)).await.unwrap().exit.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_does_not_resolve_is_named_with_the_reason() {
     let sshd = Sshd::start();
     let way = SshWay { address: Some("no-such-host.invalid".into()), ..sshd.way() };

@@ -1,0 +1,77 @@
+//! A connection that was lost in the middle of a step: made once more, and the step's outcome asked for.
+//!
+//! A step that may change something is never run twice. The new agent takes the host's lock, which means that
+//! the old one has ended, and then tells what that one wrote down: the outcome, or that the step was never begun.
+
+use std::time::{Duration, Instant};
+
+use super::host::{Call, Slot, State};
+use super::pool::Fleet;
+use crate::change::Outcome;
+use crate::error::{Error, Kind, Result};
+use crate::event::What;
+use crate::wire::Record;
+
+/// For how long it is tried to connect again.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// The time between two tries.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the lock may take at least: the old agent needs a moment to end.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+impl Slot {
+    /// Connects again, and finds out what came of the step.
+    pub(super) async fn again(&self, fleet: &Fleet, state: &mut State, call: &Call, lost: Error) -> Result<Outcome> {
+        let State::Ready { talk, .. } = &*state else { return Err(lost) };
+        if fleet.is_stopped() {
+            return Err(lost);
+        }
+        let (pid, boot, had_lock) = (talk.hello.pid, talk.hello.boot.clone(), talk.locked);
+        let step = format!("{} {}", call.step.op, call.step.subject);
+        self.say(fleet, true, format!("{lost}, in the middle of `{}`: connects again", step.trim()));
+        self.leave(state).await;
+        let until = Instant::now() + LIMIT;
+        *state = loop {
+            match self.connect(fleet).await {
+                Ok(ready) => break ready,
+                Err(e) if e.kind() == Kind::Unreachable && Instant::now() < until && !fleet.is_stopped() => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(e) => return Err(e.because(format!("{lost}, in the middle of the step")).because(UNSURE)),
+            }
+        };
+        let State::Ready { talk, .. } = state else { return Err(lost) };
+        if call.reads || !had_lock {
+            // Nothing that changes anything was sent.
+            return self.locked_step(fleet, talk, call).await;
+        }
+        if talk.hello.boot != boot {
+            return Err(lost.because("the host was rebooted meanwhile").because(UNSURE));
+        }
+        let wait = fleet.options.lock_wait.max(LOCK_WAIT);
+        let taken = talk.lock(&fleet.options.holder, wait, Some(pid)).await.map_err(|e| e.because(UNSURE))?;
+        match taken.record {
+            Some(Record { id, result: Some(Err(e)), .. }) if id == call.step.id && e.kind() == Kind::Interrupted => {
+                Err(Error::step("the connection was lost, so the host stopped the step in the middle"))
+            }
+            Some(Record { id, result: Some(result), .. }) if id == call.step.id => result,
+            Some(Record { id, .. }) if id < call.step.id => self.step(fleet, talk, call).await,
+            _ => Err(lost.because(UNSURE)),
+        }
+    }
+
+    /// Ends a connection that is of no use any more.
+    pub(super) async fn leave(&self, state: &mut State) {
+        if let State::Ready { pipes, .. } = std::mem::replace(state, State::New) {
+            pipes.close().await;
+        }
+    }
+
+    pub(super) fn say(&self, fleet: &Fleet, warning: bool, text: String) {
+        fleet.tell(What::Said { host: Some(self.name.clone()), warning, text });
+    }
+}
+
+const UNSURE: &str = "the step may or may not have been done";

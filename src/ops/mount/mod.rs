@@ -1,0 +1,324 @@
+//! `mount`: a file system, in `/etc/fstab` and mounted.
+
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use self::table::{Entry, mounted, place};
+use crate::change::Change;
+use crate::error::{Error, Result};
+use crate::op::{Danger, Effects, Example, Operation, Resource};
+use crate::sys::{Command, Effect, Hands, Kind, Lines, Placement, Planned, Probe};
+
+/// Keeps a file system in `/etc/fstab`, and mounts or unmounts it.
+///
+/// The file is replaced whole and all its other lines stay as they are. A mounted file system whose options have
+/// changed is remounted. Something else that is mounted there is never taken away: that stops the step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// Absolute path of the directory to mount on. It is made when it is missing.
+    pub path: PathBuf,
+    /// `"mounted"` (in fstab and mounted), `"present"` (in fstab), `"unmounted"` (not mounted, fstab as it is) or
+    /// `"absent"` (neither; the directory stays).
+    #[serde(default)]
+    pub state: MountState,
+    /// What is mounted: a device, `UUID=…`, `LABEL=…`, or what the file system takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src: Option<String>,
+    /// The type of the file system, such as `"ext4"`; `"none"` with the option `bind` for a bind mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fstype: Option<String>,
+    /// The options, parted by commas. `"defaults"` by default.
+    #[serde(default = "defaults")]
+    pub options: String,
+    /// Whether `dump` saves it: the fifth field of fstab. 0 by default.
+    #[serde(default)]
+    pub dump: u32,
+    /// When it is checked at boot: the sixth field of fstab. 0 by default, which is never.
+    #[serde(default)]
+    pub pass: u32,
+    /// The table. `/etc/fstab` by default.
+    #[serde(default = "fstab")]
+    pub fstab: PathBuf,
+}
+
+/// What is to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum MountState {
+    /// In fstab, and mounted.
+    #[default]
+    Mounted,
+    /// Not mounted; fstab stays as it is.
+    Unmounted,
+    /// In fstab; mounted or not.
+    Present,
+    /// Neither in fstab nor mounted.
+    Absent,
+}
+
+fn defaults() -> String {
+    "defaults".to_owned()
+}
+
+fn fstab() -> PathBuf {
+    "/etc/fstab".into()
+}
+
+/// A file system as it is or should be.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Found {
+    /// Its line in fstab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fstab: Option<String>,
+    /// With which options it is mounted; its type where only that it is mounted matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mounted: Option<String>,
+}
+
+/// The longest table that is read, in bytes.
+const LONGEST: u64 = 4 * 1024 * 1024;
+
+impl Mount {
+    fn place(&self) -> String {
+        place(&self.path.to_string_lossy()).to_owned()
+    }
+
+    fn wants_entry(&self) -> bool {
+        matches!(self.state, MountState::Mounted | MountState::Present)
+    }
+
+    fn entry(&self) -> Entry {
+        Entry {
+            src: self.src.clone().unwrap_or_default(),
+            path: self.place(),
+            fstype: self.fstype.clone().unwrap_or_default(),
+            options: self.options.clone(),
+            dump: self.dump,
+            pass: self.pass,
+        }
+    }
+
+    fn table(&self, probe: &Probe) -> Result<Lines> {
+        let bytes = probe.read(&self.fstab, LONGEST)?.unwrap_or_default();
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| Error::step(format!("`{}` is not a text in UTF-8", self.fstab.display())))?;
+        Ok(Lines::of(&text))
+    }
+
+    fn is_own(&self, line: &str) -> bool {
+        Entry::parse(line).is_some_and(|entry| entry.path == self.place())
+    }
+
+    /// The entry in the table.
+    fn found_entry(&self, probe: &Probe) -> Result<Option<Entry>> {
+        let table = self.table(probe)?;
+        let mut own = table.bare().filter(|line| self.is_own(line)).filter_map(Entry::parse);
+        let first = own.next();
+        if own.next().is_some() {
+            let shown = self.fstab.display();
+            return Err(Error::step(format!("`{shown}` has several lines for `{}`", self.place())));
+        }
+        Ok(first)
+    }
+
+    fn mounted(&self, probe: &Probe, entry: Option<&Entry>) -> Result<Option<String>> {
+        let info = probe.read(Path::new("/proc/self/mountinfo"), LONGEST)?.unwrap_or_default();
+        let Some(found) = mounted(&String::from_utf8_lossy(&info), &self.place()) else { return Ok(None) };
+        if self.state != MountState::Mounted {
+            return Ok(Some(found.fstype));
+        }
+        // A bind mount has the type of what is behind it, and `auto` leaves the type to the kernel.
+        let wanted = self.fstype.as_deref().unwrap_or_default();
+        if !matches!(wanted, "none" | "auto" | "bind") && found.fstype != wanted {
+            let error = Error::step(format!("`{}` has a mounted {} already", self.place(), found.fstype));
+            return Err(error.hint("unmount it in an earlier step: `state: \"unmounted\"`"));
+        }
+        // The table is written last, so an entry with other options means that they do not hold yet.
+        let promised = entry.map(|entry| entry.options.clone()).filter(|options| found.fits(options));
+        Ok(Some(promised.unwrap_or_else(|| found.options.join(","))))
+    }
+
+    /// The table with this entry in the place of the old one, or without it.
+    fn edited(&self, probe: &Probe, entry: Option<&Entry>) -> Result<String> {
+        let mut lines = self.table(probe)?;
+        let at = lines.bare().position(|line| self.is_own(line));
+        match (at, entry) {
+            (Some(at), Some(entry)) => lines.replace(at, &entry.line()),
+            (Some(at), None) => lines.remove(at..=at),
+            (None, Some(entry)) => {
+                let end = lines.bare().len();
+                lines.insert(end, [entry.line().as_str()]);
+            }
+            (None, None) => {}
+        }
+        Ok(lines.text())
+    }
+
+    fn write(&self, hands: &Hands, entry: Option<&Entry>) -> Result {
+        let text = self.edited(hands, entry)?;
+        hands.write(&self.fstab, text.as_bytes(), Placement::default())?;
+        // systemd makes units of the table, and could act on old ones.
+        if self.fstab == fstab() && Path::new("/run/systemd/system").exists() {
+            hands.must(&Command::new(["systemctl", "daemon-reload"]))?;
+        }
+        Ok(())
+    }
+}
+
+impl Operation for Mount {
+    const NAME: &'static str = "mount";
+    const SUBJECT: &'static str = "path";
+    const DANGER: Danger = Danger::Destroy;
+    const EXAMPLES: &'static [Example] = &[
+        Example {
+            title: "A file system in memory, now and at every boot.",
+            code: r#"host.mount("/mnt/demo", #{ src: "tmpfs", fstype: "tmpfs", options: "size=1m,noexec,mode=0700" });"#,
+        },
+        Example {
+            title: "With other options it is remounted.",
+            code: r#"host.mount("/mnt/demo", #{ src: "tmpfs", fstype: "tmpfs", options: "size=2m,nosuid" });"#,
+        },
+        Example { title: "Not any more.", code: r#"host.mount("/mnt/demo", #{ state: "absent" });"# },
+    ];
+
+    fn validate(&self) -> Result {
+        if !self.path.is_absolute() {
+            return Err(Error::playbook(format!("`path` must be absolute, not `{}`", self.path.display())));
+        }
+        if self.place() == "/" && matches!(self.state, MountState::Absent | MountState::Unmounted) {
+            return Err(Error::playbook("refusing to unmount `/`"));
+        }
+        let given = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.trim().is_empty());
+        for (name, value) in [("src", &self.src), ("fstype", &self.fstype)] {
+            if self.wants_entry() && !given(value) {
+                return Err(Error::playbook(format!("`{name}` is needed")));
+            }
+        }
+        let odd = |text: &str| text.is_empty() || text.starts_with('-') || text.contains(char::is_whitespace);
+        if odd(&self.options) || self.fstype.as_deref().is_some_and(odd) {
+            return Err(Error::playbook("`options` and `fstype` are one word each"));
+        }
+        if self.src.as_ref().is_some_and(|src| src.starts_with(['-', '#']) || src.contains('\n')) {
+            return Err(Error::playbook("`src` must be a device, or what the file system takes"));
+        }
+        Ok(())
+    }
+}
+
+impl Resource for Mount {
+    type State = Found;
+
+    fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
+        let entry = self.found_entry(probe)?;
+        let mounted = match self.state {
+            MountState::Present => None,
+            _ => self.mounted(probe, entry.as_ref())?,
+        };
+        let fstab = entry.filter(|_| self.state != MountState::Unmounted).map(|entry| entry.line());
+        let found = Found { fstab, mounted };
+        Ok(Some(found).filter(|found| found.fstab.is_some() || found.mounted.is_some()))
+    }
+
+    fn desired(&self, _actual: Option<&Found>) -> Result<Option<Found>> {
+        let mounted = (self.state == MountState::Mounted).then(|| self.options.clone());
+        Ok(self.wants_entry().then(|| Found { fstab: Some(self.entry().line()), mounted }))
+    }
+
+    fn fix(&self, hands: &Hands, change: &Change<Found>) -> Result {
+        let place = self.place();
+        let actual = change.actual.clone().unwrap_or_default();
+        if !self.wants_entry() {
+            if actual.mounted.is_some() {
+                hands.must(&Command::parsed(["umount", "--", place.as_str()]))?;
+            }
+            return if actual.fstab.is_some() { self.write(hands, None) } else { Ok(()) };
+        }
+        let entry = self.entry();
+        if self.state == MountState::Mounted && change.has("mounted") {
+            if !self.path.is_dir() {
+                hands.make_dir(&self.path, Placement::default(), true)?;
+            }
+            if actual.mounted.is_some() {
+                // Without a source the kernel takes the one that is mounted.
+                let options = format!("remount,{}", entry.options);
+                hands.must(&Command::parsed(["mount", "-o", options.as_str(), "--", place.as_str()]))?;
+            } else {
+                let mut words = vec!["mount", "-t", entry.fstype.as_str(), "-o", entry.options.as_str()];
+                words.extend(["--", entry.src.as_str(), place.as_str()]);
+                hands.must(&Command::parsed(words))?;
+            }
+        }
+        // Last, so that a run killed before this point mounts once more.
+        if change.has("fstab") { self.write(hands, Some(&entry)) } else { Ok(()) }
+    }
+
+    fn effects(&self, desired: Option<&Found>) -> Effects {
+        if self.state != MountState::Mounted || desired.is_none() {
+            return Effects::new();
+        }
+        let dir = Planned { kind: Some(Kind::Dir), ..Planned::default() };
+        let of_its_place = match self.path.exists() {
+            true => Effect::Below(self.path.clone(), format!("`{}` is not mounted yet", self.place())),
+            false => Effect::Path(self.path.clone(), dir),
+        };
+        // With effects on paths alone, only those would be remembered, and not that it is mounted.
+        vec![of_its_place, Effect::Packages(Vec::new())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::op::contract::{Host, refusal};
+
+    const OTHERS: &str = "# keep\nUUID=1 / ext4 defaults 0 1\n\nproc\t/proc proc defaults";
+
+    #[test]
+    fn entries_come_change_and_go_and_all_other_lines_stay() {
+        let host = Host::new();
+        let table = host.put("fstab", OTHERS);
+        let wish = |options: &str| {
+            json!({ "path": host.path("a b"), "src": "tmpfs", "fstype": "tmpfs", "options": options,
+                    "state": "present", "fstab": table })
+        };
+        let place = host.path("a b").display().to_string().replace(' ', "\\040");
+        host.contract("mount", &[wish("ro"), wish("ro,noexec")]);
+        assert_eq!(host.get("fstab"), format!("{OTHERS}\ntmpfs {place} tmpfs ro,noexec 0 0\n"));
+        host.contract("mount", &[json!({ "path": host.path("a b"), "state": "absent", "fstab": table })]);
+        assert_eq!(host.get("fstab"), format!("{OTHERS}\n"));
+    }
+
+    #[test]
+    fn what_is_mounted_there_already_is_never_taken_away() {
+        let host = Host::new();
+        let table = host.put("fstab", OTHERS);
+        let wish = json!({ "path": "/proc", "src": "tmpfs", "fstype": "tmpfs", "fstab": table });
+        let error = host.try_apply("mount", wish).unwrap_err();
+        assert_eq!(error.message(), "`/proc` has a mounted proc already");
+        assert_eq!(host.get("fstab"), OTHERS);
+    }
+
+    #[test]
+    fn two_lines_for_one_place_are_a_fault() {
+        let host = Host::new();
+        let table = host.put("fstab", "a /x ext4\nb /x/ ext4\n");
+        let wish = json!({ "path": "/x", "src": "a", "fstype": "ext4", "state": "present", "fstab": table });
+        assert!(host.try_check("mount", wish).unwrap_err().message().ends_with("has several lines for `/x`"));
+    }
+
+    #[test]
+    fn wishes_that_make_no_sense_are_refused() {
+        let message = |args| refusal("mount", args);
+        assert_eq!(message(json!({ "path": "/x" })), "mount: `src` is needed");
+        assert!(message(json!({ "path": "/", "state": "absent" })).contains("refusing to unmount"));
+        let odd = json!({ "path": "/x", "src": "a", "fstype": "ext4", "options": "ro, noexec" });
+        assert!(message(odd).contains("one word"));
+    }
+}

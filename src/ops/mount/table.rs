@@ -1,0 +1,142 @@
+//! The two tables of mounts: what `/etc/fstab` asks for, and what the kernel has.
+
+/// One line of an fstab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub src: String,
+    pub path: String,
+    pub fstype: String,
+    pub options: String,
+    pub dump: u32,
+    pub pass: u32,
+}
+
+/// A word as both tables write it: what would end the word, or look like an escape, is in octal.
+pub(super) fn escaped(word: &str) -> String {
+    word.chars().fold(String::new(), |mut text, c| {
+        match c {
+            ' ' | '\t' | '\n' | '\\' => text.push_str(&format!("\\{:03o}", u32::from(c))),
+            c => text.push(c),
+        }
+        text
+    })
+}
+
+/// The word behind an escaped one.
+fn plain(word: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = word.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| *first == b'\\') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A path without a slash at its end, so that the same place is the same text.
+pub(super) fn place(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    }
+}
+
+impl Entry {
+    /// What a line says; `None` for a comment or something else.
+    pub fn parse(line: &str) -> Option<Self> {
+        let line = line.trim_start();
+        let mut words = line.split_whitespace().filter(|_| !line.starts_with('#'));
+        let (src, path, fstype) = (plain(words.next()?), plain(words.next()?), plain(words.next()?));
+        let options = words.next().map_or_else(|| "defaults".to_owned(), plain);
+        let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let (dump, pass) = (number(), number());
+        Some(Self { src, path: place(&path).to_owned(), fstype, options, dump, pass })
+    }
+
+    /// The line.
+    pub fn line(&self) -> String {
+        let words = [&self.src, &self.path, &self.fstype, &self.options].map(|word| escaped(word));
+        format!("{} {} {}", words.join(" "), self.dump, self.pass)
+    }
+}
+
+/// What the kernel has mounted at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mounted {
+    pub fstype: String,
+    pub options: Vec<String>,
+}
+
+/// The topmost mount at a path, in a `mountinfo`.
+pub(super) fn mounted(mountinfo: &str, path: &str) -> Option<Mounted> {
+    let of = |line: &str| {
+        let (before, after) = line.split_once(" - ")?;
+        let words: Vec<&str> = before.split(' ').collect();
+        let options = words.get(5)?.split(',').map(str::to_owned).collect();
+        let fstype = after.split(' ').next()?.to_owned();
+        (plain(words.get(4)?) == path).then_some(Mounted { fstype, options })
+    };
+    mountinfo.lines().rev().find_map(of)
+}
+
+impl Mounted {
+    /// Whether it is as the options ask for, as far as the kernel's own flags go: each of them stands in the
+    /// table or not, while what a file system makes of its own options cannot be compared as text.
+    pub fn fits(&self, options: &str) -> bool {
+        let has = |flag: &str| self.options.iter().any(|option| option == flag);
+        options.split(',').all(|wanted| match wanted {
+            "ro" | "rw" | "nosuid" | "nodev" | "noexec" | "noatime" | "nodiratime" => has(wanted),
+            "suid" | "dev" | "exec" | "atime" => !has(&format!("no{wanted}")),
+            _ => true,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_blanks_escapes_and_what_may_be_left_out() {
+        let entry = Entry::parse(" UUID=1\t/mnt/a\\040b/  ext4 ").unwrap();
+        assert_eq!((entry.path.as_str(), entry.options.as_str(), entry.pass), ("/mnt/a b", "defaults", 0));
+        assert_eq!(entry.line(), "UUID=1 /mnt/a\\040b ext4 defaults 0 0");
+        assert_eq!((Entry::parse("# /dev/x /y ext4"), Entry::parse("")), (None, None));
+    }
+
+    #[test]
+    fn the_topmost_mount_counts() {
+        let table = "1 0 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+                     2 1 0:5 / /mnt/a\\040b rw,nosuid - tmpfs tmpfs rw\n\
+                     3 2 0:6 / /mnt/a\\040b ro,noexec shared:7 - ext4 /dev/sdb ro\n";
+        let top = mounted(table, "/mnt/a b").unwrap();
+        assert_eq!(top.fstype, "ext4");
+        assert!(top.fits("defaults,ro,noexec,data=ordered") && !top.fits("rw") && !top.fits("exec"));
+        assert_eq!(mounted(table, "/mnt"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(src in "[a-z/\\\\ \t=]{1,8}", path in "/[a-z \\\\]{1,8}") {
+            let path = place(&path).to_owned();
+            let entry = Entry { src, path, fstype: "ext4".into(), options: "ro".into(), dump: 0, pass: 2 };
+            prop_assert_eq!(Entry::parse(&entry.line()), Some(entry));
+        }
+
+        #[test]
+        fn no_text_makes_the_readers_panic(text in "\\PC{0,40}") {
+            let _ = (Entry::parse(&text), mounted(&text, "/"));
+        }
+    }
+}
