@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{mk, run, script};
+use crate::support::{mk, script};
 
 #[test]
 fn a_second_run_on_the_same_host_meets_a_lock_that_names_its_holder() {
@@ -122,14 +122,4 @@ fn ctrl_c_stops_the_steps_on_the_hosts_too() {
     let left =
         script("on(\"worker-1,worker-2\", |host| { host.shell(\"! pgrep -f '^sleep 61'\", #{ reads: true }); });", &[]);
     assert_eq!(left.code, 0, "{}", left.all);
-}
-
-#[test]
-fn a_checksum_of_another_file_is_refused() {
-    let refused = script(
-        "on(\"worker-2\", |host| { host.unpack(\"/tmp/x\", #{ artifact: \"etcd\", version: \"0.0.0\" }); });",
-        &[],
-    );
-    assert_ne!(refused.code, 0, "{}", refused.all);
-    assert_eq!(run(&["--limit", "worker-2", "playbooks/01-prerequisites.rhai"]).code, 0);
 }

@@ -10,6 +10,7 @@ mod frames;
 mod lint;
 mod playbooks;
 mod reference;
+mod refusals;
 mod streams;
 mod support;
 mod transfers;
