@@ -5,6 +5,7 @@ use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=MK_EMBED_AGENTS");
+    println!("cargo::rustc-env=MK_AGENT_BUILD={:016x}", agent_sources());
     let mut list = String::from("&[");
     if let Some(folder) = std::env::var_os("MK_EMBED_AGENTS") {
         let entries = std::fs::read_dir(&folder).expect("MK_EMBED_AGENTS must be a folder of agents");
@@ -22,4 +23,30 @@ fn main() {
     list.push(']');
     let out = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
     std::fs::write(Path::new(&out).join("agents.rs"), list).expect("OUT_DIR can be written to");
+}
+
+/// What the agent is made from, beside crates of others.
+const AGENT: [&str; 7] = ["src/agent", "src/change.rs", "src/error.rs", "src/op", "src/ops", "src/sys", "src/wire"];
+
+/// A digest of the agent's sources: mk and an agent that were built from others do not know the same operations.
+fn agent_sources() -> u64 {
+    let mut files = Vec::new();
+    for path in AGENT {
+        println!("cargo::rerun-if-changed={path}");
+        collect(Path::new(path), &mut files);
+    }
+    files.sort();
+    // FNV-1a: it need not withstand anybody, only tell two trees apart.
+    files.iter().fold(0xcbf2_9ce4_8422_2325, |hash, file| {
+        let text = std::fs::read(file).expect("a source file can be read");
+        let name = file.to_string_lossy().into_owned().into_bytes();
+        name.iter().chain(&text).fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    })
+}
+
+fn collect(path: &Path, files: &mut Vec<std::path::PathBuf>) {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().for_each(|entry| collect(&entry.path(), files)),
+        Err(_) => files.push(path.to_owned()),
+    }
 }

@@ -87,6 +87,13 @@ pub enum What {
         /// Where prediction ended.
         place: Option<Place>,
     },
+    /// A value that a check cannot know decides over the rest of the script: nothing of it is predicted.
+    PredictionEnded {
+        /// What it depends on.
+        reason: String,
+        /// Where prediction ended.
+        place: Option<Place>,
+    },
     /// A playbook called from the one that runs began.
     PlayStarted {
         /// The playbook.

@@ -17,7 +17,7 @@
 //! - [`state`]: what mk keeps on this machine between runs. Never touches a host.
 //! - [`control`]: what is resolved on this side: sources, templates, archives, certificates.
 //! - [`fleet`]: the hosts of a run, their agents, and the sending of requests. Knows no script.
-//! - [`report`]: events as text, JSON and JUnit. Changes nothing.
+//! - [`report`]: events as text, JSON, JUnit, a page and a log. Changes nothing.
 //! - [`script`]: Rhai. The only module that knows the language.
 //! - [`cli`]: arguments, exit codes, and the remedy added to a fault.
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::op::{Session, pending};
 use crate::ops;
 use crate::sys::{Jobs, NoPeer, Probe};
-use crate::wire::{Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, from_body, read_frame};
+use crate::wire::{BUILD, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, from_body, read_frame};
 
 /// The control side pings every 15 seconds; a silence this long means it is gone without a word.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -268,6 +268,7 @@ fn hello() -> Hello {
         uid: rustix::process::geteuid().as_raw(),
         arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
         boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+        build: BUILD.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::args::Do;
 use super::exit::of_run;
 use super::hosts;
+use super::out::complain;
 use super::setup::{self, Telling};
 use crate::change::Outcome;
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ pub(super) fn run(args: &Do) -> Result<ExitCode> {
     let spec = ops::find(&args.op).map_err(|e| e.as_kind(crate::error::Kind::Usage))?;
     let parameters = parameters(spec, &args.args, &args.words)?;
     let folder = std::env::current_dir().unwrap_or_default();
-    let telling = Telling { aside: true, junit: None };
+    let telling = Telling { aside: true, ..Telling::default() };
     let ready = setup::world(&folder, &args.common, &args.connecting, Settings::default(), None, telling)?;
     let world = Arc::clone(&ready.world);
     let names = hosts::named(&world, &args.pattern)?;
@@ -37,8 +38,8 @@ pub(super) fn run(args: &Do) -> Result<ExitCode> {
         let outcome = outcome.inspect_err(|error| world.fail(host, error))?;
         if !args.connecting.json {
             let (result, talk) = said(&outcome);
-            print!("{}", of_host(&world.control.secrets.mask(&result), host, several));
-            eprint!("{}", of_host(&world.control.secrets.mask(&talk), host, several));
+            super::out::put(&mut std::io::stdout(), &of_host(&world.control.secrets.mask(&result), host, several));
+            super::out::put(&mut std::io::stderr(), &of_host(&world.control.secrets.mask(&talk), host, several));
         }
         Ok(())
     });
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Do) -> Result<ExitCode> {
     drop(world);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
-        eprintln!("{}", crate::report::render_fault(fault, Look::of(&std::io::stderr())));
+        complain!("{}", crate::report::render_fault(fault, Look::of(&std::io::stderr())));
     }
     Ok(ExitCode::from(of_run(faults.iter(), checked && recap.total().changed > 0)))
 }

@@ -135,6 +135,9 @@ pub struct Connecting {
     /// Show also what did not change; twice: what commands print.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Write what happens on this side to this file. `MK_LOG` says what of it, such as `mk=trace,russh=debug`.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// How long to wait for a host that another run has, such as 30s or 5m.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span, env = "MK_LOCK_WAIT")]
     pub lock_wait: Span,
@@ -168,6 +171,9 @@ pub struct Run {
     /// Write a JUnit report to this file: a suite a task, a case a step.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Write a report to this file, as one HTML page: the timeline, and every step with its diff.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Only these tasks.
     #[arg(short, long, value_delimiter = ',', value_name = "TASK")]
     pub tags: Vec<String>,
@@ -254,5 +260,7 @@ fn span(text: &str) -> Result<Span, String> {
 
 /// Prints completions.
 pub(super) fn completions(shell: clap_complete::Shell) {
-    clap_complete::generate(shell, &mut Args::command(), "mk", &mut std::io::stdout());
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "mk", &mut text);
+    super::out::put(&mut std::io::stdout(), &String::from_utf8_lossy(&text));
 }

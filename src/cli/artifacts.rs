@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::args::Common;
+use super::out::say;
 use super::project::Project;
 use super::setup;
 use crate::control::{Artifact, Artifacts, Cache, LOCK, MIRROR, complete};
@@ -76,9 +77,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             _ => artifacts.verify(one).map(|found| if found.is_some() { "right" } else { "not here" }.to_owned()),
         };
         match done {
-            Ok(done) => println!("{:<20} {:<10} {:<6} {done}", one.entry.name, one.entry.version, one.entry.arch),
+            Ok(done) => say!("{:<20} {:<10} {:<6} {done}", one.entry.name, one.entry.version, one.entry.arch),
             Err(error) => {
-                println!("{:<20} {:<10} {:<6} wrong: {error}", one.entry.name, one.entry.version, one.entry.arch);
+                say!("{:<20} {:<10} {:<6} wrong: {error}", one.entry.name, one.entry.version, one.entry.arch);
                 first.get_or_insert(error);
             }
         }
@@ -95,10 +96,10 @@ fn listed(artifacts: &Artifacts, one: &Artifact) -> String {
 fn lock(file: &Path) -> Result<ExitCode> {
     let completed = complete(file)?;
     for (entry, source) in &completed.found {
-        println!("{:<30} from {source}", entry.title());
+        say!("{:<30} from {source}", entry.title());
     }
     for entry in &completed.missing {
-        println!("{:<30} no sum is published beside {}", entry.title(), entry.url);
+        say!("{:<30} no sum is published beside {}", entry.title(), entry.url);
     }
     match completed.missing.is_empty() {
         true => Ok(ExitCode::SUCCESS),

@@ -17,7 +17,7 @@ pub(super) fn run(op: Option<&str>) -> Result<ExitCode> {
         },
         None => list()?,
     };
-    print!("{text}");
+    super::out::put(&mut std::io::stdout(), &text);
     Ok(ExitCode::SUCCESS)
 }
 

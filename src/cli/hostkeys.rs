@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::args::{Common, Reach};
 use super::exit::of_run;
+use super::out::complain;
 use super::project::Project;
 use super::setup;
 use crate::error::{Context, Error, Kind, Result};
@@ -38,14 +39,14 @@ pub(super) fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> 
         if !new.is_empty() {
             show(&new);
             if !yes && !agreed(new.len())? {
-                eprintln!("nothing was recorded");
+                complain!("nothing was recorded");
                 faults.extend(later.into_iter().map(|(_, error)| error));
                 break;
             }
             for (_, key) in &new {
                 key.record()?;
             }
-            eprintln!("recorded");
+            complain!("recorded");
         }
         // A host behind one whose key was unknown can be looked at now.
         let behind = |error: &Error| error.kind() == Kind::HostKey;
@@ -58,7 +59,7 @@ pub(super) fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> 
         names = again.into_iter().map(|(host, _)| host).collect();
     }
     for fault in &faults {
-        eprintln!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
     }
     Ok(ExitCode::from(of_run(faults.iter(), false)))
 }
@@ -130,21 +131,24 @@ fn show(keys: &[(String, ScannedKey)]) {
     for (host, key) in keys {
         if file != key.file {
             file.clone_from(&key.file);
-            eprintln!("for `{}`:", file.as_deref().unwrap_or(std::path::Path::new("?")).display());
+            complain!("for `{}`:", file.as_deref().unwrap_or(std::path::Path::new("?")).display());
         }
         let name = if key.name == *host { String::new() } else { format!("  ({})", key.name) };
-        eprintln!("  {host:<14} {:<20} {}{name}", algorithm(key), key.fingerprint);
+        complain!("  {host:<14} {:<20} {}{name}", algorithm(key), key.fingerprint);
     }
 }
 
 fn agreed(count: usize) -> Result<bool> {
     let s = if count == 1 { "this key" } else { "these keys" };
-    eprint!("record {s}? nothing vouches for them but your own look (yes/no) ");
+    super::out::put(
+        &mut std::io::stderr(),
+        &format!("record {s}? nothing vouches for them but your own look (yes/no) "),
+    );
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).or_kind(Kind::Usage, || "cannot read the answer".to_owned())?;
     if !std::io::stdin().is_terminal() {
-        eprintln!();
+        complain!();
     }
     Ok(answer.trim() == "yes")
 }

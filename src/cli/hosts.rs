@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Common, Connecting, Facts, Reach};
 use super::exit::of_run;
+use super::out::{complain, say};
 use super::setup::{self, Ready, Telling};
 use crate::error::{Error, Result};
 use crate::report::{Look, render_fault};
@@ -44,13 +45,13 @@ pub(super) fn each(world: &Arc<World>, names: Vec<String>, work: impl Fn(&str) -
 fn silent(common: &Common, reach: &Reach) -> Result<Ready> {
     let folder = std::env::current_dir().unwrap_or_default();
     let connecting = Connecting { reach: reach.clone(), quiet: true, ..Connecting::default() };
-    setup::world(&folder, common, &connecting, Settings::default(), None, Telling { aside: true, junit: None })
+    setup::world(&folder, common, &connecting, Settings::default(), None, Telling { aside: true, ..Telling::default() })
 }
 
 /// Prints faults that no reporter has shown, and gives the exit code.
 fn ended(faults: &[Error]) -> ExitCode {
     for fault in faults {
-        eprintln!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
     }
     ExitCode::from(of_run(faults.iter(), false))
 }
@@ -78,7 +79,7 @@ pub(super) fn facts(args: &Facts) -> Result<ExitCode> {
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sorted: Map<String, Value> =
         names.into_iter().filter_map(|name| found.remove(&name).map(|facts| (name, facts))).collect();
-    println!("{:#}", Value::Object(sorted));
+    say!("{:#}", Value::Object(sorted));
     // A step that failed was shown when it did.
     let unsaid: Vec<Error> = faults.iter().filter(|fault| fault.step_name().is_none()).cloned().collect();
     ended(&unsaid);
@@ -94,7 +95,7 @@ pub(super) fn remove_agent(pattern: &str, common: &Common, reach: &Reach) -> Res
         let gone = world.fleet.remove_agent(host)?;
         let what =
             if gone.is_empty() { "nothing was there".to_owned() } else { format!("removed {}", gone.join(", ")) };
-        println!("{host:<14} {what}");
+        say!("{host:<14} {what}");
         Ok(())
     });
     drop(world);

@@ -8,17 +8,18 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::args::Lint;
+use super::out::{complain, say};
 use super::project::Project;
 use super::setup;
 use crate::control::Sources;
 use crate::error::{Error, Result};
-use crate::report::{Look, render_fault};
+use crate::report::{Look, render_fault, render_warning};
 use crate::script::{Linter, Surroundings};
 
 /// The version of what `--json` prints.
 const VERSION: u32 = 1;
 
-/// Prints everything that is wrong, and gives 2 when something is.
+/// Prints everything that is wrong, and gives 2 when something is. Warnings alone give 0.
 pub(super) fn run(args: &Lint) -> Result<ExitCode> {
     let mut scripts = Vec::new();
     let here = std::env::current_dir().unwrap_or_default();
@@ -36,21 +37,32 @@ pub(super) fn run(args: &Lint) -> Result<ExitCode> {
         linter.read(script, &projects[&project.folder])?;
     }
     let files = linter.files();
-    let findings = linter.findings();
+    let (findings, warnings) = linter.findings();
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     if args.json {
         for finding in &findings {
-            println!("{}", json!({ "v": VERSION, "finding": finding }));
+            say!("{}", json!({ "v": VERSION, "finding": finding }));
         }
-        println!("{}", json!({ "v": VERSION, "done": { "files": files, "findings": findings.len() } }));
+        for warning in &warnings {
+            say!("{}", json!({ "v": VERSION, "warning": warning }));
+        }
+        let done = json!({ "files": files, "findings": findings.len(), "warnings": warnings.len() });
+        say!("{}", json!({ "v": VERSION, "done": done }));
     } else {
         let look = Look::of(&std::io::stdout());
         for finding in &findings {
-            println!("{}\n", render_fault(finding, look));
+            say!("{}\n", render_fault(finding, look));
         }
+        for warning in &warnings {
+            say!("{}\n", render_warning(warning, look));
+        }
+        let warned = match warnings.len() {
+            0 => String::new(),
+            some => format!(", {}", count(some, "warning")),
+        };
         match findings.len() {
-            0 => eprintln!("nothing wrong in {}", count(files, "file")),
-            wrong => eprintln!("{} in {}", count(wrong, "fault"), count(files, "file")),
+            0 => complain!("nothing wrong in {}{warned}", count(files, "file")),
+            wrong => complain!("{} in {}{warned}", count(wrong, "fault"), count(files, "file")),
         }
     }
     Ok(ExitCode::from(if findings.is_empty() { 0 } else { 2 }))

@@ -9,6 +9,7 @@ mod exit;
 mod hostkeys;
 mod hosts;
 mod lint;
+mod out;
 mod project;
 mod prompt;
 mod run;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::report::{Look, render_fault};
+use out::complain;
 
 pub use args::Args;
 pub use exit::code;
@@ -48,7 +50,7 @@ pub fn main() -> ExitCode {
         }
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("{}", render_fault(&error, Look::of(&std::io::stderr())));
+        complain!("{}", render_fault(&error, Look::of(&std::io::stderr())));
         ExitCode::from(code(error.kind()))
     })
 }

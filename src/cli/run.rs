@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use super::args::Run;
 use super::exit::of_run;
+use super::out::complain;
 use super::setup::{self, Telling};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::What;
 use crate::script::{self, Settings};
+use crate::wire::Mode;
 
 /// Runs a playbook to its end and gives the exit code.
 pub(super) fn run(args: &Run) -> Result<ExitCode> {
@@ -15,7 +17,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         return Err(missing(args));
     }
     let settings = Settings { tags: args.tags.clone(), ..Settings::default() };
-    let telling = Telling { junit: args.junit.clone(), ..Telling::default() };
+    let telling = Telling { aside: false, junit: args.junit.clone(), report: args.report.clone() };
     let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;
     let world = std::sync::Arc::clone(&ready.world);
     world.events.tell(What::RunStarted {
@@ -23,7 +25,15 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         inventory: world.inventory.file().display().to_string(),
         mode: world.fleet.mode(),
     });
-    let result = script::run(&world, &args.playbook);
+    let result = match script::run(&world, &args.playbook) {
+        // A check that cannot know more has done what it can.
+        Err(error) if error.kind() == Kind::Unknown && world.fleet.mode() == Mode::Check => {
+            let (reason, place) = (error.to_string(), error.place().cloned());
+            world.events.tell(What::PredictionEnded { reason, place });
+            Ok(())
+        }
+        result => result,
+    };
     let ended = result.as_ref().err().cloned();
     // A step that failed was shown when it did; what is wrong with the script is shown now.
     let told = ended.clone().map(|error| error.map_text(|text| world.control.secrets.mask(text)));
@@ -34,10 +44,9 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     drop(world);
     let recap = ready.end();
     if let Some(error) = told.filter(|error| !already_shown(error, &recap)) {
-        eprintln!("{}", crate::report::render_fault(&error, crate::report::Look::of(&std::io::stderr())));
+        complain!("{}", crate::report::render_fault(&error, crate::report::Look::of(&std::io::stderr())));
     }
-    let total = recap.total();
-    Ok(ExitCode::from(of_run(faults.iter(), checked && total.changed + total.unknown > 0)))
+    Ok(ExitCode::from(of_run(faults.iter(), checked && recap.would_change())))
 }
 
 /// Whether a step's failure, which is shown when it happens, is what ended the run.

@@ -17,7 +17,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, Variable, parse_extra};
-use crate::report::{Human, JUnit, Json, Live, Look, Recap, Reporter, feed};
+use crate::report::{Html, Human, JUnit, Json, Live, Look, Recap, Reporter, feed, start_log};
 use crate::script::{Settings, World};
 use crate::secret::Secrets;
 use crate::state::{Learned, State};
@@ -85,6 +85,8 @@ pub(super) struct Telling {
     pub(super) aside: bool,
     /// The JUnit report.
     pub(super) junit: Option<PathBuf>,
+    /// The HTML report.
+    pub(super) report: Option<PathBuf>,
 }
 
 /// Puts everything together.
@@ -96,7 +98,12 @@ pub(super) fn world(
     limit: Option<&str>,
     telling: Telling,
 ) -> Result<Ready> {
-    let shown = reporters(connecting, telling)?;
+    let secrets = Secrets::default();
+    let mut shown = reporters(connecting, telling)?;
+    if let Some(path) = &connecting.log {
+        let filter = std::env::var("MK_LOG").ok();
+        shown.push(Box::new(start_log(created(path)?, filter.as_deref(), secrets.clone())?));
+    }
     let project = Project::of(base)?;
     let inventory = Arc::new(inventory(common, &project)?);
     let mut settings = settings;
@@ -108,7 +115,6 @@ pub(super) fn world(
         }
         settings.limit = Some(chosen.into_iter().map(|host| host.name.clone()).collect());
     }
-    let secrets = Secrets::default();
     let (sender, receiver) = channel();
     let events = Events::new(sender, secrets.clone());
     let state = State::of(&project.folder, inventory.file());
@@ -185,18 +191,28 @@ fn reporters(connecting: &Connecting, telling: Telling) -> Result<Vec<Box<dyn Re
         let out = std::io::stdout();
         if out.is_terminal() && moves && !connecting.quiet {
             let rows = Live::new();
-            all.push(Box::new(human(Box::new(rows.above(Box::new(std::io::stdout()))), Look::of(&out))));
+            let above = rows.above(Box::new(std::io::stdout()));
+            // The rows hear of an end first, so that they are right when the line about it goes above them.
             all.push(Box::new(rows));
+            all.push(Box::new(human(Box::new(above), Look::of(&out))));
         } else {
             all.push(Box::new(human(Box::new(std::io::stdout()), Look::of(&out))));
         }
     }
     if let Some(path) = telling.junit {
-        let file =
-            std::fs::File::create(&path).or_kind(Kind::Usage, || format!("cannot write `{}`", path.display()))?;
-        all.push(Box::new(JUnit::new(file)));
+        all.push(Box::new(JUnit::new(created(&path)?)));
+    }
+    if let Some(path) = telling.report {
+        all.push(Box::new(Html::new(created(&path)?)));
     }
     Ok(all)
+}
+
+/// A file for what is told, made before anything runs. Only its owner may read it: reports show diffs.
+fn created(path: &Path) -> Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.or_kind(Kind::Usage, || format!("cannot write `{}`", path.display()))
 }
 
 fn report(

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::args::Common;
+use super::out::say;
 use super::project::Project;
 use super::setup;
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ fn load(common: &Common) -> Result<Inventory> {
 pub(super) fn inventory(common: &Common, json: bool) -> Result<ExitCode> {
     let inventory = load(common)?;
     if json {
-        println!("{:#}", inventory.to_json());
+        say!("{:#}", inventory.to_json());
         return Ok(ExitCode::SUCCESS);
     }
     tree(&inventory, ALL, 0);
@@ -30,9 +31,9 @@ pub(super) fn inventory(common: &Common, json: bool) -> Result<ExitCode> {
 
 fn tree(inventory: &Inventory, name: &str, depth: usize) {
     let Ok(group) = inventory.group(name) else { return };
-    println!("{:width$}{name}", "", width = depth * 2);
+    say!("{:width$}{name}", "", width = depth * 2);
     for host in &group.hosts {
-        println!("{:width$}{host}", "", width = depth * 2 + 2);
+        say!("{:width$}{host}", "", width = depth * 2 + 2);
     }
     for child in &group.children {
         tree(inventory, child, depth + 1);
@@ -45,13 +46,13 @@ pub(super) fn vars(common: &Common, host: &str, why: Option<&str>) -> Result<Exi
     match why {
         None => {
             for (key, value) in inventory.vars(host)? {
-                println!("{key}: {value}");
+                say!("{key}: {value}");
             }
         }
         Some(key) => {
             for variable in inventory.why(host, key)? {
                 let place = variable.origin.place.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
-                println!("{key}: {}  ({}{place})", variable.value, variable.origin.label);
+                say!("{key}: {}  ({}{place})", variable.value, variable.origin.label);
             }
         }
     }

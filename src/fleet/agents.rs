@@ -50,6 +50,12 @@ impl Agents {
         Ok(Self(found))
     }
 
+    /// None at all: for a fleet that never connects.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
     /// The agent for an architecture, as `uname -m` names it.
     pub fn get(&self, arch: &str) -> Option<&Agent> {
         self.0.get(arch)

@@ -14,13 +14,14 @@ const NOISE: usize = 256 * 1024;
 /// What runs on the host until the agent does. It answers with one line, then becomes the agent.
 ///
 /// The agent lies in a folder that only its user can enter, under a name that is its digest, and is hashed
-/// again before every start. Folders on file systems that forbid programs are passed over. The agent, and so
+/// again before every start. Agents that nobody has started for a day go: a younger one may be about to be started
+/// by another mk. Folders on file systems that forbid programs are passed over. The agent, and so
 /// every command it runs, gets the umask of the login.
 const SCRIPT: &str = r#"
 set -u; u=$(umask); umask 077; m=@MARK@; a=$(uname -m)
 case $a in @CASES@ *) echo "$m arch $a"; exit 3;; esac
 sum() { sha256sum "$1" 2>/dev/null | cut -c 1-64; }
-start() { echo "$m have"; cd /; umask "$u"; exec "$f"; }
+start() { touch "$f" 2>/dev/null; echo "$m have"; cd /; umask "$u"; exec "$f"; }
 if [ "$(id -u)" = 0 ]; then ds="/var/lib/mk/bin /run/mk/bin /root/.cache/mk"; else ds="$HOME/.cache/mk /var/tmp/mk-$(id -u) /tmp/mk-$(id -u)"; fi
 for d in $ds; do
   f=$d/agent-$s
@@ -33,7 +34,7 @@ for d in $ds; do
   echo "$m need $a"
   head -c "$n" >"$t" && [ "$(sum "$t")" = "$s" ] || { rm -f "$t"; echo "$m broken"; exit 3; }
   chmod 700 "$t" && mv "$t" "$f"
-  for o in "$d"/agent-*; do [ "$o" = "$f" ] || rm -f "$o"; done
+  find "$d" -name 'agent-*' ! -name "agent-$s" -mmin +1440 -exec rm -f {} + 2>/dev/null
   start
 done
 echo "$m noexec $ds"; exit 3

@@ -151,7 +151,9 @@ impl Slot {
     pub(super) async fn connect(&self, fleet: &Fleet) -> Result<State> {
         let permit = fleet.handshakes.acquire().await.map_err(|e| Error::internal("the fleet is closed").because(e))?;
         let started = Instant::now();
+        tracing::debug!(target: "mk::fleet", host = self.name, "connecting");
         let pipes = fleet.connector.connect(&self.name).await?;
+        tracing::debug!(target: "mk::fleet", host = self.name, way = pipes.way(), "starting the agent");
         let user = fleet.connector.become_user(&self.name);
         let other = user.map(|user| Become { user, password: fleet.prompts.become_password() });
         let (command, mark) = bootstrap::command(&fleet.agents, other.as_ref());
@@ -162,6 +164,7 @@ impl Slot {
             .await
             .map_err(|_| Error::new(Kind::Unreachable, "the agent started but did not speak"))??;
         drop(permit);
+        tracing::debug!(target: "mk::fleet", host = self.name, build = talk.hello.build, pushed, "the agent speaks");
         fleet.remember_stopper(talk.stopper());
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         fleet.tell(What::Connected { host: self.name.clone(), way: pipes.way(), pushed, took });

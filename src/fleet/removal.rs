@@ -28,6 +28,8 @@ fi
 if [ -e "$run/lock" ] && command -v flock >/dev/null && ! flock -n "$run/lock" true; then
   echo "$m held $(head -c 200 "$run/lock" | head -n 1)"; exit 0
 fi
+for f in "$state"/pending/*.json; do [ -e "$f" ] && echo "$m pending $(head -c 65536 "$f" | tr '\n' ' ')"; done
+[ -n "$(ls "$state"/pending/*.json 2>/dev/null)" ] && exit 0
 if [ "$(id -u)" = 0 ]; then agents /var/lib/mk/bin; agents /root/.cache/mk
 else agents "$HOME/.cache/mk"; agents "/var/tmp/mk-$(id -u)"; agents "/tmp/mk-$(id -u)"; fi
 all "$state"; all "$run"; rmdir -- "$over" 2>/dev/null
@@ -38,7 +40,8 @@ impl Fleet {
     /// Removes the agent from a host, and gives the paths that went. Blocks the calling thread.
     ///
     /// # Errors
-    /// The connection's fault, or that another run is at work there.
+    /// The connection's fault, or that another run is at work there, or that steps which were notified are still to
+    /// be run.
     pub fn remove_agent(&self, host: &str) -> Result<Vec<String>> {
         let other =
             self.connector.become_user(host).map(|user| Become { user, password: self.prompts.become_password() });
@@ -52,10 +55,28 @@ impl Fleet {
         if let Some(holder) = answers.iter().find_map(|answer| answer.strip_prefix("held")) {
             return Err(Error::new(Kind::Locked, "another run is at work on the host").because(holder.trim()).on(host));
         }
+        let pending: Vec<&str> = answers.iter().filter_map(|answer| answer.strip_prefix("pending ")).collect();
+        if !pending.is_empty() {
+            return Err(left_behind(&pending, host));
+        }
         if answers.last() != Some(&"done") {
             let error = Error::new(Kind::Unreachable, "the host did not answer").on(host);
             return Err(error.note(String::from_utf8_lossy(&raw.stderr).trim().to_owned()));
         }
         Ok(answers.iter().filter_map(|answer| answer.strip_prefix("gone ")).map(str::to_owned).collect())
     }
+}
+
+/// The fault of a host on which steps that were notified have not run: with the agent they would be forgotten.
+fn left_behind(pending: &[&str], host: &str) -> Error {
+    let named = pending.iter().map(|step| {
+        let step: serde_json::Value = serde_json::from_str(step).unwrap_or_default();
+        let text = |field: &str| step.get(field).and_then(serde_json::Value::as_str).unwrap_or("?").to_owned();
+        format!("`{} {}`", text("op"), text("subject"))
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    Error::step("steps that an earlier run notified have not run yet, and would be lost with the agent")
+        .because(named)
+        .hint(format!("any step that changes the host runs them first: `mk do {host} run true`"))
+        .on(host)
 }

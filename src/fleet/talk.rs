@@ -12,7 +12,7 @@ use crate::change::Outcome;
 use crate::control::Other;
 use crate::error::{Error, Kind, Result};
 use crate::wire::{
-    Ask, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, from_body, to_frame,
+    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, from_body, to_frame,
 };
 
 /// How often the agent is told that we are still here.
@@ -86,7 +86,8 @@ impl Talk {
         });
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
-        let hello = Hello { protocol: 0, pid: 0, uid: 0, arch: String::new(), boot: String::new() };
+        let hello =
+            Hello { protocol: 0, pid: 0, uid: 0, arch: String::new(), boot: String::new(), build: String::new() };
         let mut talk = Self {
             writer,
             reader: stdout,
@@ -100,7 +101,8 @@ impl Talk {
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
             FromAgent::Hello(hello) => {
-                return Err(protocol(format!("the agent speaks protocol {}, not {PROTOCOL}", hello.protocol)));
+                let error = protocol(format!("the agent speaks protocol {}, not {PROTOCOL}", hello.protocol));
+                return Err(stale(error, &hello.build));
             }
             _ => return Err(protocol("the agent did not introduce itself")),
         }
@@ -169,7 +171,10 @@ impl Talk {
                     }
                 }
                 Frame::Message(body) => match from_body(&body)? {
-                    FromAgent::Done { id, result } if id == request.id => return fault.map_or(result, Err),
+                    FromAgent::Done { id, result } if id == request.id => {
+                        let result = result.map_err(|e| stale(e, &self.hello.build));
+                        return fault.map_or(result, Err);
+                    }
                     FromAgent::Ask { id, ask } if id == request.id => match ask {
                         Ask::Blob { sha256 } => self.send_bytes(request.id, other.blob(request, &sha256)).await?,
                         Ask::Blobs { sha256 } => self.send_bytes(request.id, other.blobs(request, &sha256)).await?,
@@ -236,6 +241,7 @@ impl Talk {
 
     async fn send(&mut self, frame: &Frame) -> Result {
         let bytes = encode(frame);
+        tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes = bytes.len(), "frame sent");
         self.traffic.sent += 1;
         self.traffic.bytes_sent += bytes.len() as u64;
         let mut writer = self.writer.lock().await;
@@ -275,6 +281,7 @@ impl Talk {
         let mut piece = vec![0; 64 * 1024];
         loop {
             if let Some(frame) = decode(&mut self.buffer)? {
+                tracing::trace!(target: "mk::wire", agent = self.hello.pid, "frame received");
                 self.traffic.received += 1;
                 return Ok(frame);
             }
@@ -320,6 +327,19 @@ async fn ping(writer: Writer) {
             return;
         }
     }
+}
+
+/// An error that another build of the agent may be the reason of. What a playbook says was checked on this side
+/// before it was sent, so an agent that does not understand it knows other operations.
+fn stale(error: Error, build: &str) -> Error {
+    let ours = !matches!(error.kind(), Kind::Playbook | Kind::Protocol);
+    if ours || build == BUILD {
+        return error;
+    }
+    let agent = if build.is_empty() { "unknown" } else { build };
+    error
+        .because(format!("the agent's build is {agent}, and mk's is {BUILD}"))
+        .hint("build the agents and mk from the same sources: `.ci/build`")
 }
 
 fn protocol(message: impl Into<String>) -> Error {

@@ -58,11 +58,8 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What only these modules bring with them: a built-in one may show in no other way.
-const TRACES: &[(&str, &str)] = &[
-    ("br_netfilter", "/proc/sys/net/bridge"),
-    ("nf_conntrack", "/proc/sys/net/netfilter"),
-    ("tun", "/dev/net/tun"),
-];
+const TRACES: &[(&str, &str)] =
+    &[("br_netfilter", "/proc/sys/net/bridge"), ("nf_conntrack", "/proc/sys/net/netfilter"), ("tun", "/dev/net/tun")];
 
 /// Names are equal whether they are written with dashes or with underscores.
 fn same(a: &str, b: &str) -> bool {

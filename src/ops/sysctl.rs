@@ -11,6 +11,7 @@ use crate::sys::{Hands, Placement, Probe};
 
 /// Sets a parameter of the running kernel, and keeps it for every boot in a file of its own.
 ///
+/// With `keep: false` only the running kernel is set, and its files are left as they are.
 /// Absent removes that file and leaves the running kernel as it is: what the value was before is not known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
@@ -27,6 +28,18 @@ pub struct Sysctl {
     /// The file that keeps it; nothing else belongs in there. `/etc/sysctl.d/60-mk-NAME.conf` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// Whether to keep it for every boot. True by default.
+    #[serde(default = "kept", skip_serializing_if = "is_kept")]
+    pub keep: bool,
+}
+
+fn kept() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_kept(keep: &bool) -> bool {
+    *keep
 }
 
 /// A value as users write it.
@@ -107,6 +120,10 @@ impl Operation for Sysctl {
     const EXAMPLES: &'static [Example] = &[
         Example { title: "Packets are passed on.", code: r#"host.sysctl("net.ipv4.ip_forward", #{ value: 1 });"# },
         Example {
+            title: "The running kernel only, as where a file of another's keeps it.",
+            code: r#"host.sysctl("net.ipv4.ip_forward", #{ value: 1, keep: false });"#,
+        },
+        Example {
             title: "The setting is not kept any more.",
             code: r#"host.sysctl("net.ipv4.ip_forward", #{ state: "absent" });"#,
         },
@@ -120,6 +137,9 @@ impl Operation for Sysctl {
         }
         if self.file.as_ref().is_some_and(|file| !file.is_absolute()) {
             return Err(Error::playbook("`file` must be absolute"));
+        }
+        if !self.keep && (self.file.is_some() || self.state == SysctlState::Absent) {
+            return Err(Error::playbook("`keep: false` goes with neither `file` nor `state: \"absent\"`"));
         }
         match (&self.value, self.state) {
             (None, SysctlState::Present) => Err(Error::playbook("`value` is needed")),
@@ -135,7 +155,7 @@ impl Resource for Sysctl {
     type State = Found;
 
     fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
-        let file = probe.read(&self.file(), 64 * 1024)?;
+        let file = if self.keep { probe.read(&self.file(), 64 * 1024)? } else { None };
         let at_boot = file.map(|bytes| parse(&String::from_utf8_lossy(&bytes), &self.name));
         if self.state == SysctlState::Absent {
             return Ok(at_boot.map(|value| Found { now: None, at_boot: Some(value) }));
@@ -149,7 +169,7 @@ impl Resource for Sysctl {
     }
 
     fn desired(&self, _actual: Option<&Found>) -> Result<Option<Found>> {
-        let found = Found { now: Some(self.value()), at_boot: Some(self.value()) };
+        let found = Found { now: Some(self.value()), at_boot: self.keep.then(|| self.value()) };
         Ok((self.state == SysctlState::Present).then_some(found))
     }
 
@@ -204,6 +224,20 @@ mod tests {
         let wish = json!({ "name": "kernel.pid_max", "value": pid_max.trim(), "file": file });
         host.contract("sysctl", &[wish, json!({ "name": "kernel.pid_max", "state": "absent", "file": file })]);
         assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_is_not_kept_writes_no_file() {
+        let host = Host::new();
+        let pid_max = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+        let wish = json!({ "name": "kernel.pid_max", "value": pid_max.trim(), "keep": false });
+        assert!(!host.check("sysctl", wish).status.changed());
+        let other = json!({ "name": "kernel.pid_max", "value": 1, "keep": false });
+        let foretold = host.check("sysctl", other);
+        let diff = serde_json::to_string(&foretold.diff).unwrap();
+        assert!(foretold.status.changed() && diff.contains("now") && !diff.contains("at_boot"), "{diff}");
+        let both = json!({ "name": "kernel.pid_max", "value": 1, "keep": false, "file": "/x" });
+        assert!(refusal("sysctl", both).contains("goes with neither"));
     }
 
     #[test]

@@ -7,8 +7,17 @@ use crate::error::{Error, Place};
 
 /// Renders a fault as several lines, without a newline at the end.
 pub fn render(error: &Error, look: Look) -> String {
-    let (red, blue, bold, reset) = (look.red(), look.blue(), look.bold(), look.reset());
-    let mut out = format!("{red}error{reset}{bold}: {}{reset}", error.message());
+    of_word(error, look, "error", look.red())
+}
+
+/// The same for what may not be meant, and is no fault.
+pub fn warning(error: &Error, look: Look) -> String {
+    of_word(error, look, "warning", look.yellow())
+}
+
+fn of_word(error: &Error, look: Look, word: &str, red: &str) -> String {
+    let (blue, bold, reset) = (look.blue(), look.bold(), look.reset());
+    let mut out = format!("{red}{word}{reset}{bold}: {}{reset}", error.message());
     for cause in error.causes() {
         let _ = write!(out, "\n  because: {cause}");
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::folded::{Folded, pattern};
 use super::recap::{Counts, Recap};
 use super::{Reporter, diff, fault, line};
 use crate::change::{Outcome, Status};
@@ -43,7 +44,7 @@ impl Look {
         self.code("\x1b[32m")
     }
 
-    fn yellow(self) -> &'static str {
+    pub(super) fn yellow(self) -> &'static str {
         self.code("\x1b[33m")
     }
 
@@ -69,12 +70,22 @@ pub struct Human<W> {
     recap: Recap,
     mode: Mode,
     quiet: bool,
+    warnings: Folded,
 }
 
 impl<W: Write> Human<W> {
     /// Writes to `out`; `verbose` 1 adds steps that changed nothing, 2 adds what commands print.
     pub fn new(out: W, look: Look, verbose: u8, diffs: bool) -> Self {
-        Self { out, look, verbose, diffs, recap: Recap::default(), mode: Mode::Apply, quiet: false }
+        Self {
+            out,
+            look,
+            verbose,
+            diffs,
+            recap: Recap::default(),
+            mode: Mode::Apply,
+            quiet: false,
+            warnings: Folded::default(),
+        }
     }
 
     /// Shows only what failed.
@@ -85,6 +96,28 @@ impl<W: Write> Human<W> {
 
     fn say(&mut self, text: &str) {
         line(&mut self.out, text);
+    }
+
+    /// Shows the warnings that were held back for others like them.
+    fn warned(&mut self) {
+        for (text, hosts) in self.warnings.take() {
+            match hosts.as_slice() {
+                [host] => self.said(Some(host), true, &text),
+                hosts => {
+                    self.said(Some(&format!("{} hosts", hosts.len())), true, &format!("{text} ({})", pattern(hosts)))
+                }
+            }
+        }
+    }
+
+    fn said(&mut self, host: Option<&str>, warning: bool, text: &str) {
+        let look = self.look;
+        let word = match warning {
+            true => format!("{}warning{}      ", look.yellow(), look.reset()),
+            false => format!("{:13}", ""),
+        };
+        let host = host.map(|host| format!("{host:<14} ")).unwrap_or_default();
+        self.say(&format!("{word}{host}{}", text.lines().map(printable).collect::<Vec<_>>().join("\n")));
     }
 
     fn step_done(&mut self, step: &Step, outcome: &Outcome, took: u64) {
@@ -133,7 +166,7 @@ impl<W: Write> Human<W> {
             let short = printable(&error.to_string());
             text += &format!("  {}out: {}{}", look.red(), short.lines().next().unwrap_or_default(), look.reset());
         } else if let Some(reason) = self.recap.unpredicted.get(host) {
-            text += &format!("  unpredicted from here: {}", printable(reason));
+            text += &format!("  {}", printable(reason));
         }
         self.say(&text);
     }
@@ -146,6 +179,19 @@ impl<W: Write> Reporter for Human<W> {
         let failure = matches!(&event.what, What::StepFailed { .. } | What::Said { warning: true, .. });
         if self.quiet && !failure {
             return;
+        }
+        // Whatever marks another part of the run comes after what was said in the part before.
+        let border = matches!(
+            &event.what,
+            What::PlayStarted { .. }
+                | What::TaskStarted { .. }
+                | What::TaskDone { .. }
+                | What::StepFailed { .. }
+                | What::RunDone { .. }
+                | What::Said { host: None, .. }
+        );
+        if border {
+            self.warned();
         }
         match &event.what {
             What::RunStarted { mode, .. } => self.mode = *mode,
@@ -180,20 +226,24 @@ impl<W: Write> Reporter for Human<W> {
                     call(step)
                 ));
             }
-            What::Said { host, warning, text } => {
-                let word = if *warning {
-                    format!("{}warning{}      ", look.yellow(), look.reset())
-                } else {
-                    format!("{:13}", "")
-                };
-                let host = host.as_ref().map(|host| format!("{host:<14} ")).unwrap_or_default();
-                self.say(&format!("{word}{host}{}", text.lines().map(printable).collect::<Vec<_>>().join("\n")));
+            What::Said { host: Some(host), warning: true, text } => self.warnings.hold(host, text),
+            What::Said { host, warning, text } => self.said(host.as_deref(), *warning, text),
+            What::PredictionEnded { reason, place } => {
+                let text = super::recap::unknown_from(place.as_ref(), reason);
+                self.say(&format!("{}unpredicted{}  the rest is {}", look.blue(), look.reset(), printable(&text)));
             }
             _ => {}
         }
     }
 
+    fn tick(&mut self) {
+        if self.warnings.is_due() {
+            self.warned();
+        }
+    }
+
     fn finish(&mut self) {
+        self.warned();
         if self.quiet || self.recap.hosts.is_empty() {
             return;
         }

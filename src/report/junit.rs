@@ -138,7 +138,7 @@ fn seconds(ms: u64) -> String {
 }
 
 /// Text as XML has it. What XML cannot hold at all becomes the sign for that.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -74,7 +74,11 @@ fn lines(running: &BTreeMap<u64, (String, String, Instant)>, done: usize, now: I
         let slowest = slowest.map(|(host, step, begun)| format!(", longest: {host} {step} [{}]", took(begun)));
         return vec![format!("{} steps run, {done} are done{}", long.len(), slowest.unwrap_or_default())];
     }
-    long.iter().map(|(host, step, begun)| format!("running      {host:<14} {step} [{}]", took(begun))).collect()
+    let row = |(host, step, begun): &&(String, String, Instant)| match for_long(begun) < Duration::from_secs(1) {
+        true => format!("running      {host:<14} {step}"),
+        false => format!("running      {host:<14} {step} [{}]", took(begun)),
+    };
+    long.iter().map(row).collect()
 }
 
 impl Reporter for Live {
@@ -87,6 +91,8 @@ impl Reporter for Live {
             What::StepDone { step, .. } | What::StepFailed { step, .. } | What::Retry { step, .. } => {
                 self.running.remove(&step.id);
                 self.done += 1;
+                // Its row must not come back below the line that says how it ended.
+                self.draw();
             }
             What::RunDone { .. } => {
                 self.running.clear();
@@ -142,6 +148,7 @@ mod tests {
         };
         assert_eq!(lines(&some(1), 0, now), ["running      h0             run sleep 9 [2.0 s]"]);
         assert_eq!(lines(&some(1), 0, begun + Duration::from_millis(100)), Vec::<String>::new());
+        assert_eq!(lines(&some(1), 0, begun + Duration::from_millis(900)), ["running      h0             run sleep 9"]);
         assert_eq!(lines(&some(30), 0, now).len(), 30);
         assert_eq!(lines(&some(31), 7, now), ["31 steps run, 7 are done, longest: h0 run sleep 9 [2.0 s]"]);
     }

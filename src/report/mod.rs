@@ -1,22 +1,27 @@
-//! Events as text for people, as JSON lines and as JUnit. Each is a fold over the same events.
+//! Events as text for people, as JSON lines, as JUnit, as a page and as a log. Each is a fold over the same events.
 
 mod diff;
 mod fault;
+mod folded;
+mod html;
 mod human;
 mod json;
 mod junit;
 mod live;
+mod log;
 mod recap;
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-pub use fault::render as render_fault;
+pub use fault::{render as render_fault, warning as render_warning};
+pub use html::Html;
 pub use human::{Human, Look};
 pub use json::Json;
 pub use junit::JUnit;
 pub use live::Live;
+pub use log::{Log, start as start_log};
 pub use recap::{Counts, Recap};
 
 use crate::event::Event;

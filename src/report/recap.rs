@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::change::Status;
-use crate::error::Error;
+use crate::error::{Error, Place};
 use crate::event::{Event, What};
 
 /// How many steps of a host ended in which way.
@@ -30,6 +30,8 @@ pub struct Recap {
     pub lost: BTreeMap<String, Error>,
     /// The hosts whose further steps a check could not predict, and why.
     pub unpredicted: BTreeMap<String, String>,
+    /// Whether a check ended before the script did, because the rest depends on what it cannot know.
+    pub cut_short: bool,
     /// Milliseconds the run took.
     pub ms: u64,
 }
@@ -54,12 +56,26 @@ impl Recap {
                 self.hosts.entry(host.clone()).or_default();
                 self.lost.entry(host.clone()).or_insert_with(|| error.clone());
             }
-            What::Unpredicted { host, reason, .. } => {
+            What::Unpredicted { host, reason, place } => {
                 self.hosts.entry(host.clone()).or_default();
-                self.unpredicted.insert(host.clone(), reason.clone());
+                self.unpredicted.insert(host.clone(), unknown_from(place.as_ref(), reason));
+            }
+            What::PredictionEnded { reason, place } => {
+                let open: Vec<String> =
+                    self.hosts.keys().filter(|host| !self.lost.contains_key(*host)).cloned().collect();
+                for host in open {
+                    self.unpredicted.entry(host).or_insert_with(|| unknown_from(place.as_ref(), reason));
+                }
+                self.cut_short = true;
             }
             _ => {}
         }
+    }
+
+    /// Whether a check foretold changes, or could not tell.
+    pub fn would_change(&self) -> bool {
+        let total = self.total();
+        total.changed + total.unknown > 0 || self.cut_short || !self.unpredicted.is_empty()
     }
 
     /// All hosts together.
@@ -71,5 +87,13 @@ impl Recap {
             unknown: sum.unknown + one.unknown,
             failed: sum.failed + one.failed,
         })
+    }
+}
+
+/// Where a check's knowledge ended, and why.
+pub(super) fn unknown_from(place: Option<&Place>, reason: &str) -> String {
+    match place {
+        Some(place) if place.line > 0 => format!("unknown from {}:{} on: {reason}", place.file, place.line),
+        _ => format!("unknown from here on: {reason}"),
     }
 }

@@ -52,7 +52,7 @@ pub fn module_doc(name: &str) -> Result<ModuleDoc> {
     let source = format!("stdlib:{name}.rhai");
     let mut engine = Engine::new();
     super::engine::limits(&mut engine);
-    let ast = engine.compile(text).map_err(|e| super::engine::syntax(&e, &source))?;
+    let ast = engine.compile(text).map_err(|e| super::engine::syntax(&e, &source, text))?;
     let mut functions: Vec<_> = ast
         .iter_fn_def()
         .filter(|function| function.access == FnAccess::Public && !function.name.starts_with("anon$"))

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use rhai::{Engine, OptimizationLevel, ParseError};
+use rhai::{Engine, OptimizationLevel, ParseError, ParseErrorType};
 
 use super::modules::Modules;
 use super::world::World;
-use super::{fault, globals, host, keep, on, outcome, results};
+use super::{fault, globals, host, keep, names, on, outcome, results, text};
 use crate::error::{Error, Place};
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
@@ -97,6 +97,7 @@ pub fn engine(world: &Arc<World>) -> Engine {
     globals::register(&mut engine, world);
     keep::register(&mut engine, world);
     on::register(&mut engine, world);
+    text::register(&mut engine);
     engine
 }
 
@@ -111,10 +112,14 @@ pub(super) fn limits(engine: &mut Engine) {
     engine.disable_symbol("eval");
 }
 
-/// A parser's error as ours.
-pub(super) fn syntax(error: &ParseError, source: &str) -> Error {
+/// A parser's error as ours, about a script's text.
+pub(super) fn syntax(error: &ParseError, source: &str, text: &str) -> Error {
     let place = fault::place(Some(source), error.1);
     let inner = rhai::EvalAltResult::ErrorParsing((*error.0).clone(), rhai::Position::NONE);
     let place = Place { length: 0, ..place };
-    fault::from_rhai(&inner, source).at(place)
+    let fault = fault::from_rhai(&inner, source).at(place);
+    match &*error.0 {
+        ParseErrorType::VariableUndefined(name) => names::near_variable(fault, name, text),
+        _ => fault,
+    }
 }

@@ -2,13 +2,14 @@
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, ParseErrorType, Position};
 
+use super::names::place_of_name;
 use crate::error::{Error, Frame, Kind, Place, nearest};
 
 /// Raises a fault where a native function was called.
 pub(super) fn throw(context: &NativeCallContext, error: Error) -> Box<EvalAltResult> {
     let position = context.call_position();
-    let error = error.at(place(context.call_source(), position));
-    raise(error, position)
+    let at = if error.place().is_some() { Place::default() } else { place_of_name(context.call_source(), position) };
+    raise(error.at(at), position)
 }
 
 /// A fault as the language's own. A script can catch it, unless it ends the run of the script itself.
@@ -54,7 +55,7 @@ pub fn from_rhai(error: &EvalAltResult, root: &str) -> Error {
     };
     frames.retain(|frame| frame.function.as_deref() != Some(""));
     let error = if error.frames().is_empty() { error.called_from(frames) } else { error };
-    if position.is_none() { error } else { error.at(place(Some(source), position)) }
+    if position.is_none() || error.place().is_some() { error } else { error.at(place_of_name(Some(source), position)) }
 }
 
 /// The language's own words for a fault, without the place, which is shown in another way.

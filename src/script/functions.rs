@@ -1,6 +1,7 @@
 //! The functions of scripts beside the operations: the one list that `mk doc`, hints, lint and the README are
 //! made from. A test holds it to what the engine really has.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// A function that mk adds to the language.
@@ -75,11 +76,16 @@ pub static FUNCTIONS: &[Function] = &[
     function(
         "hosts",
         &["hosts(pattern)"],
-        "The hosts that a pattern means, in the inventory's order, whatever `--limit` says.\n\n\
+        "The hosts that a pattern means, in the inventory's order, whatever `--limit` says (see `within_limit`).\n\n\
          Patterns are names of hosts and groups, globs and ranges: `controllers`, `workers:!worker-3`, \
          `worker-[1..3]`, `a:&b`, `controllers[0]`.",
     ),
     function("in_group", &["host.in_group(group)"], "Whether the host is in a group, or in one below it."),
+    function(
+        "joined",
+        &["joined(list, between)"],
+        "The values of a list as one text, with another text between each two: `names.joined(\", \")`.",
+    ),
     function(
         "later",
         &["later(op, subject)", "later(op, subject, parameters)"],
@@ -92,7 +98,16 @@ pub static FUNCTIONS: &[Function] = &[
          that a network gave out. It beats the inventory's, and only the command line beats it; `mk vars HOST --why \
          NAME` tells which playbook it came from. In a check nothing is kept for later.",
     ),
-    function("local", &["local()"], "The machine that mk runs on, as a host."),
+    function(
+        "lines",
+        &["lines(text)"],
+        "The lines of a text as a list, without their ends: `outcome.stdout.lines()`. An empty text has none.",
+    ),
+    function(
+        "local",
+        &["local()"],
+        "The machine that mk runs on, as a host. `--limit` never leaves it out, unless the inventory names it.",
+    ),
     function("log", &["log(value)"], "Says something to whoever watches the run."),
     function("now", &["now()"], "The time on the control side, in seconds since 1970, with fractions."),
     function(
@@ -130,7 +145,17 @@ pub static FUNCTIONS: &[Function] = &[
         "The variables that hold for every host: all as a map, or one. One that is not there is an error, or the \
          value given in its place.",
     ),
-    function("warn", &["warn(value)"], "Says something that should not be overlooked."),
+    function(
+        "warn",
+        &["warn(value)"],
+        "Says something that should not be overlooked. The same warning of several hosts is shown once, with all of \
+         them; so leave their names out of it.",
+    ),
+    function(
+        "within_limit",
+        &["within_limit(hosts)"],
+        "Those of the hosts that `--limit` leaves: what `on` would run on if none had failed. Takes what `on` takes.",
+    ),
 ];
 
 /// The function of that name.
@@ -143,6 +168,25 @@ static STANDARD: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
     let of = |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
     rhai::Engine::new().collect_fn_metadata(None, of, true)
 });
+
+/// Whether every function of the language with this name and number of values gives nothing back.
+pub(super) fn gives_nothing(name: &str, count: usize) -> bool {
+    static GIVING: LazyLock<BTreeMap<(String, usize), bool>> = LazyLock::new(|| {
+        let mut all = BTreeMap::new();
+        let of = |info: rhai::FuncInfo| {
+            let key = (info.metadata.name.to_string(), info.metadata.num_params);
+            let gives = info.metadata.return_type.replace(' ', "");
+            // A method that can fail gives its nothing in a wrapper.
+            Some((key, matches!(gives.as_str(), "" | "()") || gives.contains("<()>") || gives.contains("<(),")))
+        };
+        for (key, nothing) in rhai::Engine::new().collect_fn_metadata(None, of, true) {
+            let known = all.entry(key).or_insert(true);
+            *known = *known && nothing;
+        }
+        all
+    });
+    GIVING.get(&(name.to_owned(), count)).copied().unwrap_or(false)
+}
 
 /// Every function and method that a script can call without an import, with the number of values it takes, a
 /// method's own object included.
@@ -169,6 +213,20 @@ mod tests {
             .filter(|name| STANDARD.iter().any(|(standard, _)| standard == name))
             .collect();
         assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_works_in_place_is_known_to_give_nothing() {
+        for (name, count) in
+            [("trim", 1), ("make_upper", 1), ("push", 2), ("reverse", 1), ("clear", 1), ("replace", 3), ("sort", 1)]
+        {
+            assert!(gives_nothing(name, count), "{name}");
+        }
+        for (name, count) in
+            [("split", 2), ("to_upper", 1), ("len", 1), ("pop", 1), ("map", 2), ("remove", 2), ("nowhere", 1)]
+        {
+            assert!(!gives_nothing(name, count), "{name}");
+        }
     }
 
     #[test]

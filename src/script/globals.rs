@@ -82,6 +82,11 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
         Ok(chosen.into_iter().map(Dynamic::from).collect())
     });
     let shared = Arc::clone(world);
+    engine.register_fn("within_limit", move |context: NativeCallContext, hosts: Dynamic| -> Raised<Array> {
+        let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
+        Ok(all.into_iter().filter(|host| shared.within_limit(&host.name)).map(Dynamic::from).collect())
+    });
+    let shared = Arc::clone(world);
     engine.register_fn("host", move |context: NativeCallContext, name: &str| -> Raised<Host> {
         let found = shared.inventory.host(name).map_err(|e| throw(&context, e.as_kind(Kind::Playbook)))?;
         Ok(Host::new(&shared, &found.name))

@@ -14,12 +14,16 @@ mod host;
 mod keep;
 mod lint;
 mod modules;
+mod names;
 mod on;
 mod outcome;
 mod parameters;
 mod results;
 mod run;
 mod step;
+#[cfg(test)]
+mod tests;
+mod text;
 mod value;
 mod world;
 

@@ -41,8 +41,8 @@ impl ModuleResolver for Modules {
             return Ok(Shared::clone(module));
         }
         let text = found.text().map_err(|e| raise(e, position))?;
-        let compiled = engine.compile(text).map_err(|e| {
-            let error = super::engine::syntax(&e, &name);
+        let compiled = engine.compile(&text).map_err(|e| {
+            let error = super::engine::syntax(&e, &name, &text);
             raise(error, position)
         });
         let mut ast = compiled?;

@@ -14,6 +14,7 @@ use super::engine::STACK;
 use super::fault::{from_rhai, throw};
 use super::here::{Here, at, here};
 use super::host::Host;
+use super::names::near_host_variable;
 use super::results::Results;
 use super::value::to_json;
 use super::world::World;
@@ -74,7 +75,8 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
         "run_once",
         move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
             let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
-            let Some(first) = all.into_iter().find(|host| shared.takes_part(&host.name)) else {
+            let taking = |host: &Host| shared.within_limit(&host.name) && shared.failure(&host.name).is_none();
+            let Some(first) = all.into_iter().find(taking) else {
                 return Ok(Dynamic::UNIT);
             };
             let name = first.name.clone();
@@ -82,7 +84,7 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
             match (results.values.get(&name), results.errors.get(&name)) {
                 (Some(value), _) => Ok(value.clone()),
                 (None, Some(error)) => Err(throw(&context, error.clone())),
-                (None, None) => Ok(Dynamic::UNIT),
+                (None, None) => results.get(&name).map_err(|e| throw(&context, e)),
             }
         },
     );
@@ -125,7 +127,7 @@ fn on(
     let plan: Plan = serde_json::from_value(options).map_err(|e| fail(Error::playbook(format!("on: {e}"))))?;
     let mut hosts: Vec<Host> = hosts_of(world, hosts).map_err(fail)?;
     let named = hosts.len();
-    hosts.retain(|host| world.takes_part(&host.name));
+    hosts.retain(|host| world.within_limit(&host.name) && world.failure(&host.name).is_none());
     match plan.order.as_deref() {
         None | Some("inventory") => {}
         Some("reverse") => hosts.reverse(),
@@ -139,13 +141,20 @@ fn on(
     let batch = count(plan.batch.as_ref(), hosts.len(), "batch").map_err(fail)?.unwrap_or(hosts.len()).max(1);
     let max_fail = count(plan.max_fail.as_ref(), hosts.len(), "max_fail").map_err(fail)?;
     let order = hosts.iter().map(|host| host.name.clone()).collect();
-    let mut results = Results { world: Arc::clone(world), order, values: BTreeMap::new(), errors: BTreeMap::new() };
+    let mut results = Results::new(world, order);
+    // The real run would go on here with the hosts whose prediction has ended; what they would give is not known.
+    results.unpredicted =
+        hosts.iter().filter_map(|host| Some((host.name.clone(), world.unpredicted(&host.name)?))).collect();
+    hosts.retain(|host| world.takes_part(&host.name));
     let mut batches = hosts.chunks(batch).peekable();
     while let Some(batch) = batches.next() {
         for (host, came) in batch.iter().zip(together(context, world, batch, closure)) {
             match came {
                 Came::Value(value) => drop(results.values.insert(host.name.clone(), value)),
-                Came::Unpredicted(error) => world.unpredict(&host.name, &error),
+                Came::Unpredicted(error) => {
+                    world.unpredict(&host.name, &error);
+                    results.unpredicted.insert(host.name.clone(), error);
+                }
                 Came::Failed(error) if error.kind() == Kind::Interrupted => return Err(fail(error)),
                 // What is wrong in the playbook itself is wrong for every host.
                 Came::Failed(error) if error.kind() == Kind::Playbook => return Err(fail(error)),
@@ -251,7 +260,10 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
         let before = fingerprint(&own);
         let call = AssertUnwindSafe(|| own.call_within_context::<Dynamic>(context, (host.clone(),)));
         let result = match catch_unwind(call) {
-            Ok(result) => result.map_err(|e| from_rhai(&e, context.call_source().unwrap_or_default())),
+            Ok(result) => result.map_err(|e| {
+                let error = from_rhai(&e, context.call_source().unwrap_or_default());
+                near_host_variable(error, world, Some(&host.name))
+            }),
             Err(panic) => Err(panicked(&panic)),
         };
         let result = match wrote_outside(context, &own, &before) {
@@ -263,7 +275,6 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
         // Notified steps run also after a failure: what they are for has been changed already.
         let reachable = !matches!(&result, Err(e) if e.kind().is_connection() || e.kind() == Kind::Interrupted || e.kind() == Kind::Unknown);
         let flushed = if reachable { super::step::flush(host) } else { Ok(()) };
-        let _ = world;
         match (result, flushed) {
             (Err(error), _) if error.kind() == Kind::Unknown => Came::Unpredicted(error),
             (Err(error), _) | (Ok(_), Err(error)) => Came::Failed(error.on(&host.name)),

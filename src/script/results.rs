@@ -17,13 +17,26 @@ pub(super) struct Results {
     pub(super) order: Vec<String>,
     pub(super) values: BTreeMap<String, Dynamic>,
     pub(super) errors: BTreeMap<String, Error>,
+    /// In a check: the hosts whose value nobody knows yet, and why.
+    pub(super) unpredicted: BTreeMap<String, Error>,
 }
 
 impl Results {
-    fn get(&self, name: &str) -> Result<Dynamic, Error> {
+    /// Those of an `on` that has not begun.
+    pub(super) fn new(world: &Arc<World>, order: Vec<String>) -> Self {
+        let world = Arc::clone(world);
+        Self { world, order, values: BTreeMap::new(), errors: BTreeMap::new(), unpredicted: BTreeMap::new() }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<Dynamic, Error> {
         match name {
-            "ok" => return Ok(self.hosts(|host| self.values.contains_key(host)).into()),
+            // A check takes for granted that what it does not know goes well.
+            "ok" => {
+                let ok = |host: &str| self.values.contains_key(host) || self.unpredicted.contains_key(host);
+                return Ok(self.hosts(ok).into());
+            }
             "failed" => return Ok(self.hosts(|host| self.errors.contains_key(host)).into()),
+            "values" if !self.unpredicted.is_empty() => return Err(self.unknown(None)),
             "values" => return Ok(self.values.iter().map(|(k, v)| (k.into(), v.clone())).collect::<Map>().into()),
             "errors" => {
                 return Ok(self
@@ -41,11 +54,23 @@ impl Results {
         if let Some(error) = self.errors.get(name) {
             return Err(Error::new(error.kind(), format!("`{name}` failed, so it has no result")).because(error));
         }
+        if self.unpredicted.contains_key(name) {
+            return Err(self.unknown(Some(name)));
+        }
         let error = Error::playbook(format!("`{name}` is not among the hosts of this `on`"));
         Err(match nearest(name, self.order.iter().map(String::as_str)) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error,
         })
+    }
+
+    /// That the value of a host, or of one of them, is not known.
+    fn unknown(&self, host: Option<&str>) -> Error {
+        let first = self.unpredicted.iter().find(|(name, _)| host.is_none_or(|host| host == name.as_str()));
+        match first {
+            Some((name, error)) => Error::unknown(error.message()).because(format!("on `{name}`")),
+            None => Error::internal("an unknown value of a host that is known"),
+        }
     }
 
     fn hosts(&self, which: impl Fn(&str) -> bool) -> Array {

@@ -25,6 +25,7 @@ pub fn run(world: &Arc<World>, path: &Path) -> Result {
         let engine = engine(&world);
         let result = catch_unwind(AssertUnwindSafe(|| script(&engine, &found)));
         let result = result.unwrap_or_else(|_| Err(Error::internal("the script engine panicked"))).map(drop);
+        let result = result.map_err(|e| super::names::near_host_variable(e, &world, None));
         // Steps outside of any `on` notify too.
         let flushed = world.hosts_notified().iter().try_for_each(|name| super::step::flush(&Host::new(&world, name)));
         result.and(flushed)
@@ -38,7 +39,7 @@ pub fn run(world: &Arc<World>, path: &Path) -> Result {
 pub(super) fn script(engine: &Engine, found: &Found) -> Result<Dynamic> {
     let name = found.name();
     let text = found.text()?;
-    let mut ast = engine.compile(&text).map_err(|e| syntax(&e, &name))?;
+    let mut ast = engine.compile(&text).map_err(|e| syntax(&e, &name, &text))?;
     ast.set_source(name.as_str());
     engine.eval_ast_with_scope::<Dynamic>(&mut Scope::new(), &ast).map_err(|e| from_rhai(&e, &name))
 }

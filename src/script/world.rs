@@ -68,8 +68,13 @@ impl World {
 
     /// Whether a host takes part in the `on`s that are still to come.
     pub fn takes_part(&self, host: &str) -> bool {
-        let within = self.settings.limit.as_ref().is_none_or(|limit| limit.contains(host));
-        within && !lock(&self.failed).contains_key(host) && !lock(&self.unpredicted).contains_key(host)
+        self.within_limit(host) && !lock(&self.failed).contains_key(host) && !lock(&self.unpredicted).contains_key(host)
+    }
+
+    /// Whether `--limit` leaves a host. It chooses among the inventory's: `local()` need not be one of them.
+    pub fn within_limit(&self, host: &str) -> bool {
+        let limit = self.settings.limit.as_ref();
+        limit.is_none_or(|limit| limit.contains(host) || self.inventory.host(host).is_err())
     }
 
     /// Takes a host out of the rest of the run.
@@ -85,6 +90,11 @@ impl World {
             let (reason, place) = (error.to_string(), error.place().cloned());
             self.events.tell(What::Unpredicted { host: host.to_owned(), reason, place });
         }
+    }
+
+    /// Why the prediction of a host ended, in a check.
+    pub fn unpredicted(&self, host: &str) -> Option<Error> {
+        lock(&self.unpredicted).get(host).cloned()
     }
 
     /// The hosts that failed, and why.

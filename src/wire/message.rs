@@ -10,6 +10,10 @@ use crate::error::{Error, Kind, Place, Result};
 /// The version of the protocol. An agent of another version is replaced, never talked to.
 pub const PROTOCOL: u32 = 2;
 
+/// The version of mk, and a digest of the sources that both sides share: with another one, an agent may lack
+/// operations or parameters.
+pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), " ", env!("MK_AGENT_BUILD"));
+
 /// The size of a piece of a blob or of output, in bytes.
 pub const CHUNK: usize = 128 * 1024;
 
@@ -68,6 +72,10 @@ pub struct Hello {
     /// Which start of the machine it runs in; every boot has its own. Empty where the kernel does not tell.
     #[serde(default)]
     pub boot: String,
+    /// Its version and the digest of the sources it was built from, as [`BUILD`] is this side's. Empty in agents
+    /// that do not tell.
+    #[serde(default)]
+    pub build: String,
 }
 
 /// Which stream of a command.

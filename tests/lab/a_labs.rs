@@ -112,7 +112,34 @@ fn a_data_folder_of_another_cluster_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_step_with_nothing_to_do_is_one_frame_there_and_one_back() {
-    let output = mk(&["do", "all", "dir", "/root", "--json"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+fn a_step_with_nothing_to_do_on_all_hosts_is_one_frame_to_each_and_one_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = 13;
+    let frames = |steps: &str| {
+        let playbook = folder.path().join("p.rhai");
+        let log = folder.path().join("frames.log");
+        std::fs::write(&playbook, format!("on(\"all\", |host| {{ {steps} }});")).unwrap();
+        let output = mk(&["run", playbook.to_str().unwrap(), "--log", log.to_str().unwrap()])
+            .env("MK_LOG", "mk::wire=trace")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{steps}\n{}", String::from_utf8_lossy(&output.stdout));
+        let log = std::fs::read_to_string(&log).unwrap();
+        (log.matches("frame sent").count(), log.matches("frame received").count())
+    };
+    for step in [
+        "host.dir(\"/root\");",
+        "host.copy(\"/etc/mk-frames\", #{ content: \"hi\" });",
+        "host.systemd(\"ssh\", #{ state: \"started\" });",
+        "host.pkg(\"procps\");",
+        "host.user(\"root\");",
+        "host.run([\"true\"], #{ reads: true });",
+    ] {
+        frames(step);
+        let (sent, received) = frames(step);
+        let (sent_more, received_more) = frames(&step.repeat(4));
+        assert_eq!((sent_more - sent, received_more - received), (3 * hosts, 3 * hosts), "{step}");
+    }
+    let cleaned = script("on(\"all\", |host| { host.file(\"/etc/mk-frames\", #{ state: \"absent\" }); });", &[]);
+    assert_eq!(cleaned.code, 0, "{}", cleaned.all);
 }

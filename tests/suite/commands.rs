@@ -52,11 +52,15 @@ fn the_help_of_every_command() {
           --json                  One event a line, in JSON, on standard output
       -q, --quiet                 Show only what failed
       -v, --verbose...            Show also what did not change; twice: what commands print
+          --log <FILE>            Write what happens on this side to this file. `MK_LOG` says what of
+                                  it, such as `mk=trace,russh=debug`
           --lock-wait <TIME>      How long to wait for a host that another run has, such as 30s or 5m
                                   [env: MK_LOCK_WAIT=60s] [default: 0s]
           --exit-code             End with status 3 when a check finds changes
       -l, --limit <PATTERN>       Only these hosts, as a pattern
           --junit <FILE>          Write a JUnit report to this file: a suite a task, a case a step
+          --report <FILE>         Write a report to this file, as one HTML page: the timeline, and every
+                                  step with its diff
       -t, --tags <TASK>           Only these tasks
       -h, --help                  Print help (see more with '--help')
       -V, --version               Print version
@@ -92,6 +96,8 @@ fn the_help_of_every_command() {
           --json                  One event a line, in JSON, on standard output
       -q, --quiet                 Show only what failed
       -v, --verbose...            Show also what did not change; twice: what commands print
+          --log <FILE>            Write what happens on this side to this file. `MK_LOG` says what of
+                                  it, such as `mk=trace,russh=debug`
           --lock-wait <TIME>      How long to wait for a host that another run has, such as 30s or 5m
                                   [env: MK_LOCK_WAIT=60s] [default: 0s]
           --exit-code             End with status 3 when a check finds changes
@@ -384,10 +390,10 @@ fn on_a_terminal(place: &Place, args: &str, environment: &[(&str, &str)]) -> Str
 #[test]
 fn a_terminal_shows_the_step_that_runs_and_every_line_whole() {
     let place = Place::new();
-    place.file("p.rhai", "let here = local();\nhere.run([\"sleep\", \"1\"]);\nhere.run([\"false\"]);\n");
+    place.file("p.rhai", "let here = local();\nhere.run([\"sleep\", \"2.5\"]);\nhere.run([\"false\"]);\n");
     let shown = on_a_terminal(&place, "run p.rhai", &[]);
-    assert!(shown.contains("running      local          run sleep 1 ["), "{shown:?}");
-    assert!(shown.contains("\u{1b}[33mchanged     \u{1b}[0m local          run sleep 1"), "{shown:?}");
+    assert!(shown.contains("running      local          run sleep 2.5 ["), "{shown:?}");
+    assert!(shown.contains("\u{1b}[33mchanged     \u{1b}[0m local          run sleep 2.5"), "{shown:?}");
     assert!(shown.contains("\u{1b}[31merror\u{1b}[0m"), "{shown:?}");
     let plain = on_a_terminal(&place, "run p.rhai", &[("NO_COLOR", "1"), ("TERM", "dumb")]);
     assert!(!plain.contains('\u{1b}'), "{plain:?}");

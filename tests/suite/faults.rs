@@ -152,3 +152,83 @@ fn a_scan_of_hosts_that_do_not_answer() {
      --> on web-1
     ");
 }
+
+#[test]
+fn a_property_that_is_not_there_is_underlined_with_the_nearest_name() {
+    let ran = run("on(\"web-1\", |host| host.factz);");
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    insta::assert_snapshot!(ran.stderr, @r#"
+    error: a host has no `factz`
+     --> p.rhai:1:25 on web-1
+      |
+    1 | on("web-1", |host| host.factz);
+      |                         ^^^^^
+         called as `closure` at p.rhai:1:1
+     hint: did you mean `facts`?
+    "#);
+    let ran = run("on(\"web-1\", |host| host.vars.rol);");
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    insta::assert_snapshot!(ran.stderr, @r#"
+    error: there is no property `rol`
+     --> p.rhai:1:30 on web-1
+      |
+    1 | on("web-1", |host| host.vars.rol);
+      |                              ^^^
+         called as `closure` at p.rhai:1:1
+     hint: did you mean `role`?
+    "#);
+    let ran = run("let h = host(\"web-1\");\nlog(h\n    .vars.rol);");
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    insta::assert_snapshot!(ran.stderr, @r#"
+    error: there is no property `rol`
+     --> p.rhai:3:11
+      |
+    3 |     .vars.rol);
+      |           ^^^
+     hint: did you mean `role`?
+    "#);
+    let ran = run("let nodes = 1;\nlog(node);");
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    insta::assert_snapshot!(ran.stderr, @r#"
+    error: there is no variable `node`
+     --> p.rhai:2:5
+      |
+    2 | log(node);
+      |     ^^^^
+     hint: did you mean `nodes`?
+    "#);
+}
+
+#[test]
+fn an_agent_of_another_build_is_named_where_it_does_not_understand() {
+    let place = Place::new();
+    let real = std::env::var("MK_AGENT_DIR").map_or_else(
+        |_| std::path::Path::new(env!("CARGO_BIN_EXE_mk")).parent().unwrap().join("agents"),
+        std::path::PathBuf::from,
+    );
+    let agents = place.path().join("agents");
+    std::fs::create_dir_all(&agents).unwrap();
+    let name = format!("mk-agent-{}", std::env::consts::ARCH);
+    let mut bytes = std::fs::read(real.join(&name)).unwrap();
+    // The same agent, but of another build, and with an operation fewer.
+    let replace = |bytes: &mut Vec<u8>, from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let at: Vec<usize> =
+            bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from.as_bytes()).map(|(i, _)| i).collect();
+        assert!(!at.is_empty(), "`{from}` is not in the agent");
+        at.iter().for_each(|at| bytes[*at..at + from.len()].copy_from_slice(to.as_bytes()));
+    };
+    replace(&mut bytes, mk::wire::BUILD, &format!("9.{}", &mk::wire::BUILD[2..]));
+    replace(&mut bytes, "authorized_key", "authorised_key");
+    std::fs::write(agents.join(&name), bytes).unwrap();
+    place.file("p.rhai", "local().authorized_key(\"root\", #{ key: \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJrZ1ZzYgUqjFBYOpB2hyiUMK4Yj5KgI2gQcbJY7Jb0q me\" });");
+    let output = place.command(&["run", "--check", "p.rhai"]).env("MK_AGENT_DIR", &agents).output().unwrap();
+    let ran = place.shown(&output);
+    let all = format!("{}{}", ran.stdout, ran.stderr).replace(&mk::wire::BUILD[2..], "X");
+    assert_eq!(ran.code, 2, "{all}");
+    assert!(
+        all.contains("there is no operation `authorized_key`\n  because: the agent's build is 9.X, and mk's is 0.X"),
+        "{all}"
+    );
+    assert!(all.contains("hint: build the agents and mk from the same sources: `.ci/build`"), "{all}");
+}

@@ -52,6 +52,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("local().template(\"/x\", #{ src: \"broken.j2\" });", "broken.j2:2:", "unexpected end of block"),
     ("local().template(\"/x\", #{ src: \"t.j2\", vars: #{ member: 1 } });", "t.j2:2:4", "`members` is not defined"),
     ("let s = `text\n`;\nwarn(s, 2);", "3:1", "`warn` takes 1 value, not 2"),
+    ("let s = \" x \";\nlog(s.trim());", "2:7", "`trim` gives nothing"),
+    ("let s = \" x \";\nlet t = s.trim();", "2:11", "`trim` gives nothing"),
+    ("let s = \" x \";\nlog(`it is ${s.trim()}`);", "2:16", "`trim` gives nothing"),
+    ("let s = \" x \";\nif s.trim() == \"x\" { log(1); }", "2:6", "`trim` gives nothing"),
+    ("let s = \" x \";\nlog(s.trim().len());", "2:7", "`trim` gives nothing"),
+    ("let l = [\" x \"].map(|s| s.trim());", "1:27", "`trim` gives nothing"),
+    ("let n = \"a\";\nlet l = [\" x \"].map(|s| { log(n); s.trim() });", "2:37", "`trim` gives nothing"),
+    ("let l = [2, 1];\nfor n in l.sort() { log(n); }", "2:12", "`sort` gives nothing"),
+    ("fn f(list) { return list.reverse(); }", "1:26", "`reverse` gives nothing"),
+    ("let nodes = [1];\nlog(node);", "2:5", "there is no variable `node`"),
 ];
 
 #[test]
@@ -103,6 +113,13 @@ on("anyone", |host| {
     for (item, index) in [1, 2] { host.dir(`/z/${item}/${index}`, #{ mode: () }); }
     try { fail("x"); } catch (e) { log(e.message); }
     switch host.name { "a" => log("a"), _ => warn("b") }
+    let text = " x ";
+    text.trim();
+    let list = [2, 1];
+    list.sort();
+    [1, 2].for_each(|n| log(n));
+    let of = #{ sort: |n| n };
+    log(of.sort(1));
     let f = Fn("twice");
     f.call(2)
 });
@@ -130,6 +147,37 @@ fn a_finding_is_shown_like_any_fault() {
 }
 
 #[test]
+fn a_backslash_in_backticks_is_warned_of_at_its_place() {
+    for (script, at, letter) in [
+        ("log(`a\\nb`);", "1:7", "\\n"),
+        ("let x = 1;\nlog(`${x}\\t`);", "2:10", "\\t"),
+        ("let x = \"y\";\nlog(`${x + `\\r`}`);", "2:13", "\\r"),
+    ] {
+        let place = Place::new();
+        place.file("p.rhai", script);
+        let ran = place.mk(&["lint", "p.rhai", "--json"]);
+        let lines: Vec<serde_json::Value> = ran.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert_eq!((ran.code, lines.len()), (0, 2), "{script}\n{}{}", ran.stdout, ran.stderr);
+        let found = &lines[0]["warning"];
+        let wanted = format!("`{letter}` in a text in backticks stays as it is written");
+        assert_eq!(found["message"], wanted, "{script}");
+        assert_eq!(format!("{}:{}", found["place"]["line"], found["place"]["column"]), at, "{script}");
+    }
+    let place = Place::new();
+    place.file("p.rhai", "log(`a\\nb`);\n");
+    let ran = place.mk(&["lint", "p.rhai"]);
+    insta::assert_snapshot!(ran.stdout, @r#"
+    warning: `\n` in a text in backticks stays as it is written
+     --> p.rhai:1:7
+      |
+    1 | log(`a\nb`);
+      |       ^^
+     hint: break the line where the text does, or add the piece in double quotes: `…` + "\n"
+    "#);
+    assert_eq!(ran.stderr, "nothing wrong in 1 file, 1 warning\n");
+}
+
+#[test]
 fn the_tree_itself_is_clean() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for inventory in ["inventories/lab", "inventories/iximiuz"] {
@@ -138,6 +186,6 @@ fn the_tree_itself_is_clean() {
             (root.join("playbooks").display().to_string(), root.join("stdlib").display().to_string());
         let ran = Place::new().mk(&["lint", &playbooks, &stdlib, "-i", &inventory]);
         assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-        assert!(ran.stderr.contains("files"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("files") && !ran.stderr.contains("warning"), "{}{}", ran.stdout, ran.stderr);
     }
 }

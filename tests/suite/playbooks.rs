@@ -123,7 +123,7 @@ fn in_a_check_reading_what_a_command_would_print_ends_the_prediction_and_no_scri
     place.file("p.rhai", "on(local(), |host| { try { let r = host.run([\"date\"]); log(r.stdout); } catch (e) { log(\"caught\"); } });\n");
     let ran = place.mk(&["run", "--check", "p.rhai"]);
     assert!(!ran.stdout.contains("caught"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("unpredicted from here: depends on line 1"), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("unknown from p.rhai:1 on: depends on line 1"), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
 
@@ -146,4 +146,109 @@ fn what_a_script_says_of_a_step_is_what_the_report_says() {
     assert_eq!(ran.code, 1);
     assert!(ran.stdout.contains("failed       local          run echo broken"), "{}", ran.stdout);
     assert!(ran.stdout.contains("local          ok 0  failed 1"), "{}", ran.stdout);
+}
+
+/// Three hosts that are this machine, each with an agent of its own.
+pub const THREE: &str = "groups:\n  web: { hosts: ['web-[1..3]'] }\nhosts:\n  'web-[1..3]':\n    ways: [{ local: }]\n    vars: { node_ip: 10.0.0.1 }\n";
+
+#[test]
+fn a_value_that_a_check_cannot_know_ends_the_prediction_wherever_it_is_read() {
+    let reading = [
+        ("let r = local().run([\"date\"]);\nif r.stdout == \"x\" { log(\"gone on\"); }", 2, 1),
+        (
+            "let r = on(local(), |host| host.run([\"date\"]).stdout);\ntry { if r[\"local\"] == \"x\" { log(\"gone on\"); } } catch (e) { log(\"gone on\"); }",
+            2,
+            1,
+        ),
+        ("let r = run_once([local()], |host| host.run([\"date\"]).stdout);\nlog(\"gone on\");", 1, 1),
+        (
+            "let r = on(local(), |host| host.run([\"date\"]).stdout);\nfor value in r.values { log(\"gone on\"); }\nlog(\"gone on\");",
+            2,
+            1,
+        ),
+        (
+            "let here = local();\nlet r = on(here, |host| host.run([\"date\"]).stdout);\nfor host in r.ok { log(`${r[host]}`); }\nlog(\"gone on\");",
+            3,
+            2,
+        ),
+        (
+            "let r = on(local(), |host| host.run([\"date\"]).stdout);\nlet s = on(local(), |host| 1);\nlog(s[local()] + \"gone on\");",
+            3,
+            1,
+        ),
+        (
+            "task(\"t\", || { let r = local().run([\"date\"]);\nalways(|| log(r.stdout), || ()); });\nlog(\"gone on\");",
+            2,
+            1,
+        ),
+    ];
+    for (script, line, on) in reading {
+        let place = Place::new();
+        place.file("p.rhai", script);
+        let ran = place.mk(&["run", "--check", "p.rhai"]);
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!all.contains("gone on") && !all.contains("error"), "{script}\n{all}");
+        let wanted = format!("unpredicted  the rest is unknown from p.rhai:{line} on: depends on line {on}");
+        assert!(ran.stdout.contains(&wanted), "{script}\nwanted {wanted}\n{all}");
+        assert!(ran.stdout.contains("  local          ok 0  would change 1  unknown from p.rhai:"), "{script}\n{all}");
+        assert_eq!(ran.code, 0, "{script}\n{all}");
+        assert_eq!(place.mk(&["run", "--check", "--exit-code", "p.rhai"]).code, 3, "{script}");
+        let ran = place.mk(&["run", "--check", "--json", "p.rhai"]);
+        assert!(ran.stdout.contains("\"prediction_ended\""), "{script}\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_host_that_is_not_predicted_leaves_the_others_their_results() {
+    let place = Place::new();
+    place.file("inventory.yml", THREE);
+    place.file("p.rhai", "let r = on(\"web\", |host| { if host.name == \"web-2\" { host.run([\"date\"]).stdout } else { host.name } });\nlog(`${r[\"web-1\"]} of ${r.ok.len()}`);\non(\"web\", |host| log(`again ${host.name}`));\nlog(r[\"web-2\"]);\n");
+    let ran = place.mk(&["run", "--check", "p.rhai", "-i", "inventory.yml"]);
+    let all = format!("{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, 0, "{all}");
+    assert!(all.contains("web-1 of 3") && all.contains("again web-3") && !all.contains("again web-2"), "{all}");
+    assert!(all.contains("unknown from p.rhai:4 on: depends on line 1"), "{all}");
+}
+
+#[test]
+fn limit_leaves_this_machine_and_tells_scripts_what_it_leaves() {
+    let place = Place::new();
+    place.file("inventory.yml", THREE);
+    place.file("p.rhai", "on(local(), |host| log(`on ${host.name}`));\nlog(within_limit(\"web\").map(|host| host.name).joined(\" \"));\nlog(within_limit([local(), host(\"web-1\")]).len());\nlog(hosts(\"web\").len());\n");
+    let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml", "--limit", "web-2,web-3"]);
+    let said: Vec<&str> = ran.stdout.lines().map(str::trim).collect();
+    assert_eq!(said[..4], ["local          on local", "web-2 web-3", "1", "3"], "{}{}", ran.stdout, ran.stderr);
+    // A `local` that the inventory names is a host like any other.
+    place.file("inventory.yml", "hosts:\n  local: { ways: [{ local: }] }\n  other: { ways: [{ local: }] }\n");
+    place.file("p.rhai", "on(local(), |host| log(\"ran\"));\n");
+    let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml", "--limit", "other"]);
+    assert_eq!((ran.code, ran.stdout.contains("ran")), (0, false), "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn lines_and_joined() {
+    let ran = run(
+        "let l = \"a\\n\\nb\\r\\n\".lines();\nlog(`${l.len()} ${l.joined(\"+\")} ${joined([1, true, 'c'], \", \")} ${\"\".lines().len()} ${[].joined(\"x\")}.`);\nlog([#{}].joined(\",\"));\n",
+    );
+    assert!(ran.stdout.contains("3 a++b 1, true, c 0 .\n"), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("joined: `[0]` is a map, not a text"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_same_warning_of_several_hosts_is_one_line() {
+    let place = Place::new();
+    place.file("inventory.yml", THREE);
+    place.file("p.rhai", "on(\"web\", |host| { warn(\"it is old\"); if host.name == \"web-2\" { warn(\"it swaps\"); } });\nwarn(\"at the end\");\n");
+    let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml"]);
+    insta::assert_snapshot!(ran.stdout, @r"
+    warning      3 hosts        it is old (web-[1..3])
+    warning      web-2          it swaps
+    warning      at the end
+    ");
+    let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml", "-q"]);
+    assert!(ran.stdout.contains("warning      3 hosts        it is old (web-[1..3])\n"), "{}", ran.stdout);
+    // Machines get each as it came.
+    let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml", "--json"]);
+    assert_eq!(ran.stdout.matches("it is old").count(), 3, "{}", ran.stdout);
 }

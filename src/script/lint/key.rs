@@ -3,16 +3,12 @@
 use rhai::{ASTNode, Engine, Expr, Position};
 
 use super::{literal, word};
-use crate::control::{Base, Found, STDLIB};
 use crate::error::Place;
+use crate::script::names::text_of;
 
 /// The place of a field in the map that the call at a position takes, where the map is written out there.
 pub(in crate::script) fn key_place(engine: &Engine, source: &str, call: Position, field: &str) -> Option<Place> {
-    let text = match Base::of(source) {
-        Base::File(path) => Found::Disk(path).text().ok()?,
-        Base::BuiltIn(path) => STDLIB.get_file(path)?.contents_utf8()?.to_owned(),
-    };
-    let ast = engine.compile(text).ok()?;
+    let ast = engine.compile(text_of(source)?).ok()?;
     let mut found = None;
     ast.walk(&mut |path: &[ASTNode<'_>]| {
         if let Some(ASTNode::Expr(Expr::MethodCall(method, at))) = path.last()

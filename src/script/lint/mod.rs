@@ -8,6 +8,7 @@ mod key;
 mod literal;
 mod steps;
 mod templates;
+mod traps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -61,6 +62,7 @@ pub struct Linter {
     names: BTreeMap<String, Option<Rc<templates::Used>>>,
     scripts: BTreeMap<String, Option<Rc<Script>>>,
     findings: Vec<Error>,
+    warnings: Vec<Error>,
 }
 
 impl Default for Linter {
@@ -86,6 +88,7 @@ impl Linter {
             names: BTreeMap::new(),
             scripts: BTreeMap::new(),
             findings: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -104,12 +107,14 @@ impl Linter {
         self.scripts.len() + self.names.len()
     }
 
-    /// What is wrong, by file and place.
-    pub fn findings(mut self) -> Vec<Error> {
-        let place = |error: &Error| error.place().map(|place| (place.file.clone(), place.line, place.column));
-        self.findings.sort_by_key(place);
-        self.findings.dedup();
-        self.findings
+    /// What is wrong, and then what may not be meant, each by file and place.
+    pub fn findings(self) -> (Vec<Error>, Vec<Error>) {
+        let sorted = |mut all: Vec<Error>| {
+            all.sort_by_key(|error| error.place().map(|place| (place.file.clone(), place.line, place.column)));
+            all.dedup();
+            all
+        };
+        (sorted(self.findings), sorted(self.warnings))
     }
 
     fn load(&mut self, found: &Found, around: &Surroundings) -> Option<Rc<Script>> {
@@ -120,6 +125,7 @@ impl Linter {
         // Scripts that lead to each other in a circle end here.
         self.scripts.insert(name.clone(), None);
         let text = self.kept(found.text().map_err(|e| e.at(Place::new(super::fault::shown(&name), 0, 0))))?;
+        self.backticks(&name, &text);
         let mut ast = self.parse(&name, &text)?;
         ast.set_source(name.as_str());
         let mut script = Script {
@@ -135,7 +141,10 @@ impl Linter {
         self.scripts.insert(name, Some(Rc::clone(&script)));
         script.ast.walk(&mut |path: &[ASTNode<'_>]| {
             match path.last() {
-                Some(ASTNode::Expr(Expr::MethodCall(call, at))) => self.method(&script, call, *at, around),
+                Some(ASTNode::Expr(Expr::MethodCall(call, at))) => {
+                    self.method(&script, call, *at, around);
+                    self.in_place(&script, call, *at, path);
+                }
                 Some(ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at))) => {
                     self.function(&script, call, *at, around);
                 }
@@ -146,6 +155,7 @@ impl Linter {
             }
             true
         });
+        self.in_closures(&script);
         Some(script)
     }
 
@@ -154,7 +164,7 @@ impl Linter {
         match self.strict.compile(text) {
             Ok(ast) => Some(ast),
             Err(error) => {
-                self.findings.push(super::engine::syntax(&error, name));
+                self.findings.push(super::engine::syntax(&error, name, text));
                 match *error.0 {
                     ParseErrorType::VariableUndefined(_) => self.lax.compile(text).ok(),
                     _ => None,

@@ -1,0 +1,214 @@
+//! Events as one page that needs nothing else: what the run was, a timeline, and every step with its diff.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+
+use super::human::{call, seconds};
+use super::junit::escaped;
+use super::{Look, Recap, Reporter, diff, fault};
+use crate::change::Status;
+use crate::event::{Event, Step, What};
+use crate::wire::Mode;
+
+/// How the page looks. Colours are those of the words on a terminal.
+const STYLE: &str = "\
+body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem;color:#222;background:#fff}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.15rem .6rem;vertical-align:top}
+tr+tr td{border-top:1px solid #eee}pre{margin:.3rem 0;padding:.5rem;background:#f6f6f6;overflow-x:auto}
+.lane{position:relative;height:1.1rem;background:#f6f6f6;min-width:30rem}
+.lane i{position:absolute;top:.15rem;bottom:.15rem;min-width:2px;border-radius:2px}
+.ok{color:#2a7d2a}.changed{color:#a66a00}.other{color:#2b5fa8}.failed{color:#b00020}
+i.ok{background:#9c9}i.changed{background:#e2a93b}i.other{background:#8ab}i.failed{background:#d33}
+.num{text-align:right;white-space:nowrap}";
+
+/// One row of the list of steps.
+struct Row {
+    at: u64,
+    took: u64,
+    task: Option<String>,
+    host: String,
+    what: String,
+    place: String,
+    word: &'static str,
+    class: &'static str,
+    /// What a reader may open: the diff, or the fault.
+    more: String,
+}
+
+/// Collects what happened, and writes the page at the end.
+pub struct Html<W> {
+    out: W,
+    playbook: String,
+    inventory: String,
+    mode: Mode,
+    rows: Vec<Row>,
+    recap: Recap,
+    ended: Option<String>,
+}
+
+impl<W: Write> Html<W> {
+    /// A page into `out`.
+    pub fn new(out: W) -> Self {
+        let (playbook, inventory) = (String::new(), String::new());
+        Self { out, playbook, inventory, mode: Mode::Apply, rows: Vec::new(), recap: Recap::default(), ended: None }
+    }
+
+    fn step(&mut self, step: &Step, ms: u64, took: u64, (word, class): (&'static str, &'static str), more: String) {
+        self.rows.push(Row {
+            at: ms.saturating_sub(took),
+            took,
+            task: step.task.clone(),
+            host: step.host.clone(),
+            what: call(step),
+            place: step.place.as_ref().map(ToString::to_string).unwrap_or_default(),
+            word,
+            class,
+            more,
+        });
+    }
+
+    fn note(&mut self, ms: u64, host: Option<&String>, word: &'static str, class: &'static str, text: &str) {
+        let host = host.cloned().unwrap_or_default();
+        let (what, place, more) = (text.to_owned(), String::new(), String::new());
+        self.rows.push(Row { at: ms, took: 0, task: None, host, what, place, word, class, more });
+    }
+
+    fn page(&self) -> String {
+        let what = if self.mode == Mode::Check { "check" } else { "run" };
+        let title = escaped(&format!("mk {what} {}", self.playbook));
+        let mut out = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n"
+        );
+        let total = self.recap.total();
+        let _ = writeln!(
+            out,
+            "<p>Inventory {}, {} hosts, {}. Ok {}, {} {}, skipped {}, unknown {}, failed {}.</p>",
+            escaped(&self.inventory),
+            self.recap.hosts.len(),
+            seconds(self.recap.ms),
+            total.ok,
+            if self.mode == Mode::Check { "would change" } else { "changed" },
+            total.changed,
+            total.skipped,
+            total.unknown,
+            total.failed
+        );
+        if let Some(ended) = &self.ended {
+            let _ = writeln!(out, "<pre class=\"failed\">{}</pre>", escaped(ended));
+        }
+        self.timeline(&mut out);
+        self.steps(&mut out);
+        out
+    }
+
+    /// A lane a host, with a bar a step.
+    fn timeline(&self, out: &mut String) {
+        let mut lanes: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| !row.host.is_empty()) {
+            lanes.entry(&row.host).or_default().push(row);
+        }
+        let _ = writeln!(out, "<h2>Timeline</h2>\n<table>");
+        let share = |ms: u64| {
+            // Thousandths are as fine as a screen can be.
+            let thousandths = ms.saturating_mul(100_000) / self.recap.ms.max(1);
+            format!("{}.{:03}%", thousandths / 1000, thousandths % 1000)
+        };
+        for (host, rows) in lanes {
+            let _ = write!(out, "<tr><td>{}<td><div class=\"lane\">", escaped(host));
+            for row in rows {
+                let _ = write!(
+                    out,
+                    "<i class=\"{}\" style=\"left:{};width:{}\" title=\"{}\"></i>",
+                    row.class,
+                    share(row.at),
+                    share(row.took),
+                    escaped(&format!("{} {} [{}]", row.word, row.what, seconds(row.took)))
+                );
+            }
+            let lost = self.recap.lost.get(host).map(|error| format!("out: {error}"));
+            let open = self.recap.unpredicted.get(host).cloned();
+            let end = lost.or(open).map(|text| format!("<td>{}", escaped(&text))).unwrap_or_default();
+            let _ = writeln!(out, "</div>{end}");
+        }
+        let _ = writeln!(out, "</table>");
+    }
+
+    fn steps(&self, out: &mut String) {
+        let _ = writeln!(
+            out,
+            "<h2>Steps</h2>\n<table>\n<tr><th class=\"num\">at<th class=\"num\">took<th>host<th>task<th>step<th>"
+        );
+        for row in &self.rows {
+            let more = match row.more.is_empty() {
+                true => String::new(),
+                false => format!("<details open><summary>more</summary><pre>{}</pre></details>", escaped(&row.more)),
+            };
+            let took = if row.took > 0 { seconds(row.took) } else { String::new() };
+            let _ = writeln!(
+                out,
+                "<tr><td class=\"num\">{}<td class=\"num\">{took}<td>{}<td>{}<td>{} <small>{}</small>{more}<td class=\"{}\">{}",
+                seconds(row.at),
+                escaped(&row.host),
+                escaped(row.task.as_deref().unwrap_or_default()),
+                escaped(&row.what),
+                escaped(&row.place),
+                row.class,
+                row.word
+            );
+        }
+        let _ = writeln!(out, "</table>");
+    }
+}
+
+fn ending(status: Status) -> (&'static str, &'static str) {
+    match status {
+        Status::Ok => ("ok", "ok"),
+        Status::Read => ("read", "ok"),
+        Status::Changed => ("changed", "changed"),
+        Status::WouldChange => ("would change", "changed"),
+        Status::WouldRun => ("would run", "changed"),
+        Status::Unknown => ("unknown", "other"),
+        Status::Skipped => ("skipped", "other"),
+    }
+}
+
+impl<W: Write> Reporter for Html<W> {
+    fn event(&mut self, event: &Event) {
+        self.recap.add(event);
+        let ms = event.ms;
+        match &event.what {
+            What::RunStarted { playbook, inventory, mode } => {
+                (self.playbook, self.inventory, self.mode) = (playbook.clone(), inventory.clone(), *mode);
+            }
+            What::StepDone { step, outcome, took } => {
+                let mut more: Vec<String> = outcome.reason.iter().cloned().collect();
+                more.extend(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Look::plain())));
+                self.step(step, ms, *took, ending(outcome.status), more.join("\n"));
+            }
+            What::StepFailed { step, error, took } => {
+                self.step(step, ms, *took, ("failed", "failed"), fault::render(error, Look::plain()));
+            }
+            What::Retry { step, error, .. } => {
+                self.step(step, ms, 0, ("retry", "other"), fault::render(error, Look::plain()));
+            }
+            What::Said { host, warning: true, text } => self.note(ms, host.as_ref(), "warning", "changed", text),
+            What::Said { host, warning: false, text } => self.note(ms, host.as_ref(), "", "other", text),
+            What::HostFailed { host, error } if error.step_name().is_none() => {
+                self.note(ms, Some(host), "out", "failed", &error.to_string());
+            }
+            What::PredictionEnded { reason, place } => {
+                self.note(ms, None, "unpredicted", "other", &super::recap::unknown_from(place.as_ref(), reason));
+            }
+            What::RunDone { error: Some(error) } => self.ended = Some(fault::render(error, Look::plain())),
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        let page = self.page();
+        // Whether the file can be written was found out before the run.
+        let _ = self.out.write_all(page.as_bytes());
+        let _ = self.out.flush();
+    }
+}

@@ -1,0 +1,97 @@
+//! The log of the control side: every event, and what mk's connections say of themselves, without the secrets.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing_subscriber::EnvFilter;
+
+use super::Reporter;
+use super::human::call;
+use crate::error::{Context, Error, Kind, Result};
+use crate::event::{Event, What};
+use crate::secret::Secrets;
+
+/// What is logged when nobody says otherwise.
+const USUAL: &str = "info,mk=debug";
+
+/// Writes each event of the run into the log.
+pub struct Log;
+
+/// Begins to log into `out`, for the rest of the process. `filter` says what: `mk=trace,russh=debug`.
+///
+/// # Errors
+/// When the filter cannot be read, or something logs already.
+pub fn start(out: impl Write + Send + 'static, filter: Option<&str>, secrets: Secrets) -> Result<Log> {
+    let filter = EnvFilter::try_new(filter.unwrap_or(USUAL))
+        .or_kind(Kind::Usage, || format!("`MK_LOG` is no filter: `{}`", filter.unwrap_or_default()))?;
+    let out: Arc<Mutex<dyn Write + Send>> = Arc::new(Mutex::new(out));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(move || Masking { out: Arc::clone(&out), secrets: secrets.clone() })
+        .try_init()
+        .map_err(|e| Error::internal("cannot begin to log").because(e))?;
+    Ok(Log)
+}
+
+/// Takes the secrets out of each line. A line comes in one piece.
+struct Masking {
+    out: Arc<Mutex<dyn Write + Send>>,
+    secrets: Secrets,
+}
+
+impl Write for Masking {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let masked = self.secrets.mask(&String::from_utf8_lossy(bytes));
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(masked.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+}
+
+impl Reporter for Log {
+    fn event(&mut self, event: &Event) {
+        match &event.what {
+            What::RunStarted { playbook, inventory, mode } => {
+                tracing::info!(target: "mk", playbook, inventory, ?mode, "run started");
+            }
+            What::Connected { host, way, pushed, took } => {
+                tracing::info!(target: "mk", host, way, agent_copied = pushed, ms = took, "connected");
+            }
+            What::HostFailed { host, error } => tracing::error!(target: "mk", host, %error, "host failed"),
+            What::Unpredicted { host, reason, .. } => tracing::info!(target: "mk", host, reason, "unpredicted"),
+            What::PredictionEnded { reason, .. } => tracing::info!(target: "mk", reason, "prediction ended"),
+            What::PlayStarted { playbook } => tracing::info!(target: "mk", playbook, "play started"),
+            What::TaskStarted { task } => tracing::info!(target: "mk", task, "task started"),
+            What::TaskDone { task, took } => tracing::info!(target: "mk", task, ms = took, "task done"),
+            What::StepStarted { step } => {
+                let place = step.place.as_ref().map(ToString::to_string).unwrap_or_default();
+                tracing::debug!(target: "mk", id = step.id, host = step.host, step = call(step), place, "step started");
+            }
+            What::Output { id, host, stderr, text } => {
+                tracing::trace!(target: "mk", id, host, stderr, text, "output");
+            }
+            What::StepDone { step, outcome, took } => {
+                let (status, reason) = (outcome.status, outcome.reason.as_deref());
+                tracing::info!(target: "mk", id = step.id, host = step.host, step = call(step), ?status, reason, ms = took, "step done");
+                if let Some(diff) = &outcome.diff {
+                    let lines = super::diff::lines(diff, super::Look::plain()).join("\n");
+                    tracing::debug!(target: "mk", id = step.id, host = step.host, diff = lines, "differs");
+                }
+            }
+            What::StepFailed { step, error, took } => {
+                tracing::error!(target: "mk", id = step.id, host = step.host, step = call(step), %error, ms = took, "step failed");
+            }
+            What::Retry { step, error, left } => {
+                tracing::warn!(target: "mk", id = step.id, host = step.host, step = call(step), %error, left, "step will be tried again");
+            }
+            What::Said { host, warning: true, text } => tracing::warn!(target: "mk", host, text, "said"),
+            What::Said { host, warning: false, text } => tracing::info!(target: "mk", host, text, "said"),
+            What::RunDone { error: Some(error) } => tracing::error!(target: "mk", %error, "run ended"),
+            What::RunDone { error: None } => tracing::info!(target: "mk", "run done"),
+        }
+    }
+}

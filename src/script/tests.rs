@@ -1,0 +1,78 @@
+//! What scripts can call, held against the one list of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use super::{Settings, World, engine, functions};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::event::Events;
+use crate::fleet::{Agents, Boxed, Connector, Fleet, Options, Pipes, Prompts};
+use crate::inventory::{Extras, Inventory};
+use crate::secret::Secrets;
+use crate::state::State;
+use crate::wire::Mode;
+
+/// Connects to nothing.
+struct Nowhere;
+
+impl Connector for Nowhere {
+    fn connect<'a>(&'a self, host: &'a str) -> Boxed<'a, Result<Box<dyn Pipes>>> {
+        Box::pin(async move { Err(Error::internal(format!("a test connects to `{host}`"))) })
+    }
+
+    fn become_user(&self, _host: &str) -> Option<String> {
+        None
+    }
+}
+
+impl Prompts for Nowhere {
+    fn become_password(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A run without hosts.
+fn world(folder: &std::path::Path, runtime: &tokio::runtime::Runtime) -> Arc<World> {
+    let secrets = Secrets::default();
+    let events = Events::new(channel().0, secrets.clone());
+    let inventory = Arc::new(Inventory::none(&Extras::default()));
+    let state = State::of(folder, inventory.file());
+    let control = Arc::new(Control::new(folder.to_owned(), state, secrets));
+    let options = Options {
+        forks: 1,
+        mode: Mode::Check,
+        start_limit: Duration::from_secs(1),
+        holder: String::new(),
+        lock_wait: Duration::ZERO,
+    };
+    let fleet = Fleet::new(
+        runtime.handle().clone(),
+        options,
+        events.clone(),
+        Arc::clone(&control),
+        Agents::none(),
+        Box::new(Nowhere),
+        Box::new(Nowhere),
+    );
+    Arc::new(World::new(fleet, control, inventory, events, Settings::default()))
+}
+
+#[test]
+fn the_list_of_functions_is_what_the_engine_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let engine = engine(&world(folder.path(), &runtime));
+    let of = |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
+    // What values of mk's own answer to: properties, comparisons, their texts.
+    let inner = |name: &str| name.contains('$') || ["to_string", "to_debug", "==", "!="].contains(&name);
+    let has: BTreeSet<(String, usize)> =
+        engine.collect_fn_metadata(None, of, true).into_iter().filter(|(name, _)| !inner(name)).collect();
+    let listed: BTreeSet<(String, usize)> =
+        functions::callable().map(|(name, count)| (name.to_owned(), count)).filter(|(name, _)| !inner(name)).collect();
+    let only =
+        |a: &BTreeSet<(String, usize)>, b: &BTreeSet<(String, usize)>| a.difference(b).cloned().collect::<Vec<_>>();
+    assert_eq!((only(&has, &listed), only(&listed, &has)), (vec![], vec![]), "what is only there, and only listed");
+}
