@@ -28,7 +28,7 @@ impl State {
     /// # Errors
     /// When the state cannot be read, or is not what mk wrote.
     pub fn learned(&self) -> Result<ByHost> {
-        self.read(FILE)?.map_or_else(|| Ok(ByHost::new()), |text| decode(&text))
+        self.of_hosts().read(FILE)?.map_or_else(|| Ok(ByHost::new()), |text| decode(&text))
     }
 
     /// Keeps a value of a host's variable. Says whether it is another than before.
@@ -36,15 +36,21 @@ impl State {
     /// # Errors
     /// When the state cannot be read or written.
     pub fn learn(&self, host: &str, key: &str, learned: Learned) -> Result<bool> {
-        let _lock = self.lock()?;
+        let state = self.of_hosts();
+        let _lock = state.lock()?;
         let mut all = self.learned()?;
         let known = all.entry(host.to_owned()).or_default().insert(key.to_owned(), learned.clone());
         if known.is_some_and(|known| known.value == learned.value) {
             return Ok(false);
         }
         let text = serde_json::to_string_pretty(&all).or_kind(Kind::Internal, || "cannot encode mk's state".to_owned());
-        self.write(FILE, &text?)?;
+        state.write(FILE, &text?)?;
         Ok(true)
+    }
+
+    /// The part that is the inventory's alone.
+    fn of_hosts(&self) -> Self {
+        Self { folder: self.hosts.clone(), hosts: self.hosts.clone() }
     }
 }
 
@@ -75,9 +81,11 @@ mod tests {
     fn damage_is_told_and_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::at(dir.path().to_owned());
-        std::fs::write(dir.path().join(FILE), "{").unwrap();
+        let file = dir.path().join("hosts").join(FILE);
+        std::fs::create_dir(dir.path().join("hosts")).unwrap();
+        std::fs::write(&file, "{").unwrap();
         let error = state.learn("a", "k", Learned { value: 1.into(), by: String::new() }).unwrap_err();
         assert!(error.to_string().contains("learned.json` is damaged"), "{error}");
-        assert_eq!(std::fs::read_to_string(dir.path().join(FILE)).unwrap(), "{");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
     }
 }

@@ -21,17 +21,20 @@ use crate::error::{Context, Error, Kind, Result};
 #[derive(Debug, Clone)]
 pub struct State {
     folder: PathBuf,
+    /// What is known of the inventory's hosts, whichever project's playbooks found it out.
+    hosts: PathBuf,
 }
 
 impl State {
     /// The state of the project in a folder, run against an inventory. Nothing is made before it is needed.
     pub fn of(project: &Path, inventory: &Path) -> Self {
-        Self { folder: root().join(named(project)).join(named(inventory)) }
+        let inventory = named(inventory);
+        Self { folder: root().join(named(project)).join(&inventory), hosts: root().join("inventories").join(inventory) }
     }
 
     /// State in a folder of the caller's choice.
     pub fn at(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { hosts: folder.join("hosts"), folder }
     }
 
     /// Where it lies.
