@@ -9,6 +9,7 @@ mod certificate;
 mod half;
 mod resolve;
 mod secrets;
+mod shared;
 mod sources;
 mod template;
 mod unpack;
@@ -24,6 +25,7 @@ pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
 pub use half::{Half, Other};
 pub use resolve::Place;
+pub use shared::{Made, Pair, Pairs};
 pub use sources::{Base, Found, STDLIB, Sources};
 pub use template::Templates;
 
@@ -48,6 +50,8 @@ pub struct Control {
     pub artifacts: Artifacts,
     /// The archives that hosts want something of.
     pub archives: Arc<Archives>,
+    /// The shared certificates that this run has asked for.
+    pub pairs: Pairs,
 }
 
 impl Control {
@@ -63,6 +67,7 @@ impl Control {
             templates: Templates::new(),
             authorities: Authorities::new(state.clone()),
             state,
+            pairs: Pairs::default(),
         }
     }
 
