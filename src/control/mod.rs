@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 pub use archive::{Archives, Choice};
 pub use artifacts::{
-    Artifacts, Cache, Completed, Entry, FILE as LOCK, Found as Artifact, MIRROR, Stored, Sums, complete, release_arch,
+    Artifacts, Cache, Completed, Entry, FILE as LOCK, Found as Artifact, MIRROR, Stored, Sums, complete, parse_lock,
+    release_arch,
 };
 pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;

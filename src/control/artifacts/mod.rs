@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cache::{Cache, Stored};
-pub use lock::{Entry, FILE, Sums};
+pub use lock::{Entry, FILE, Sums, parse as parse_lock};
 pub use sums::{Completed, complete};
 
 use crate::error::{Error, Place, Result, nearest};
