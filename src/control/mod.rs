@@ -26,7 +26,7 @@ pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
 pub use half::{Half, Other};
 pub use resolve::Place;
-pub use shared::{Made, Pair, Pairs};
+pub use shared::{Form, Made, Pair, Pairs};
 pub use sources::{Base, Found, STDLIB, Sources};
 pub use template::Templates;
 

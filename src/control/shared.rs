@@ -38,6 +38,31 @@ pub enum Made {
     Renewed,
 }
 
+/// How random bytes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// In base64.
+    Base64,
+    /// As lower-case digits, two a byte.
+    Hex,
+}
+
+impl Form {
+    fn text(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Base64 => STANDARD.encode(bytes),
+            Self::Hex => crate::change::hex(bytes),
+        }
+    }
+
+    fn length(self, bytes: usize) -> usize {
+        match self {
+            Self::Base64 => bytes.div_ceil(3) * 4,
+            Self::Hex => bytes * 2,
+        }
+    }
+}
+
 /// The pairs of a run, by name.
 pub type Pairs = Mutex<BTreeMap<String, (Cert, Pair)>>;
 
@@ -88,25 +113,25 @@ impl Control {
         Ok((pair, made))
     }
 
-    /// The token of a secret of that many random bytes, in base64: made once, never again, and kept in mk's state. A
-    /// check keeps nothing.
+    /// The token of a secret of that many random bytes: made once, never again, and kept in mk's state. A check keeps
+    /// nothing.
     ///
     /// # Errors
     /// For a size that is no use, and when the state cannot be read or written.
-    pub fn random_secret(&self, name: &str, bytes: usize, mode: Mode) -> Result<(String, Made)> {
+    pub fn random_secret(&self, name: &str, bytes: usize, form: Form, mode: Mode) -> Result<(String, Made)> {
         fit(name)?;
         if !(8..=1024).contains(&bytes) {
             return Err(Error::playbook(format!("a secret of {bytes} random bytes; it may have 8 to 1024")));
         }
         let file = format!("shared/{name}.secret");
         let (text, made) = match self.state.read(&file)? {
-            Some(text) if STANDARD.decode(&text).is_ok_and(|kept| kept.len() == bytes) => (text, Made::Kept),
+            Some(text) if form.length(bytes) == text.len() => (text, Made::Kept),
             Some(_) => return Err(lost(&format!("the random secret `{name}` of {bytes} bytes"))),
             None => {
                 let mut random = vec![0; bytes];
                 rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
                     .or_kind(Kind::Internal, || "no random bytes".to_owned())?;
-                let text = STANDARD.encode(&random);
+                let text = form.text(&random);
                 if mode == Mode::Apply {
                     self.state.create(&[(&file, &text)])?;
                 }
@@ -208,17 +233,17 @@ mod tests {
     #[test]
     fn a_random_secret_is_made_once_and_a_check_keeps_none() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(control(dir.path()).random_secret("k", 32, Mode::Check).unwrap().1, Made::New);
+        assert_eq!(control(dir.path()).random_secret("k", 32, Form::Base64, Mode::Check).unwrap().1, Made::New);
         assert!(!control(dir.path()).has_random_secret("k").unwrap());
         let first = control(dir.path());
-        let (token, made) = first.random_secret("k", 32, Mode::Apply).unwrap();
+        let (token, made) = first.random_secret("k", 32, Form::Base64, Mode::Apply).unwrap();
         assert_eq!(made, Made::New);
         let second = control(dir.path());
-        let (again, made) = second.random_secret("k", 32, Mode::Apply).unwrap();
+        let (again, made) = second.random_secret("k", 32, Form::Base64, Mode::Apply).unwrap();
         assert_eq!(made, Made::Kept);
         assert_eq!(revealed(&first, &token), revealed(&second, &again));
-        let error = second.random_secret("k", 16, Mode::Apply).unwrap_err();
+        let error = second.random_secret("k", 16, Form::Base64, Mode::Apply).unwrap_err();
         assert!(error.message().contains("16 bytes"), "{error}");
-        assert!(second.random_secret("../k", 32, Mode::Apply).is_err());
+        assert!(second.random_secret("../k", 32, Form::Hex, Mode::Apply).is_err());
     }
 }

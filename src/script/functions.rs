@@ -119,9 +119,9 @@ pub static FUNCTIONS: &[Function] = &[
     function("play", &["play(path)"], "Runs another playbook, found beside this one, to its end."),
     function(
         "random_secret",
-        &["random_secret(name, bytes)"],
-        "A handle on a secret of 8 to 1024 random bytes, in base64, made the first time and never again.\n\n\
-         It is kept in mk's state for this inventory. In a check nothing is kept.",
+        &["random_secret(name, bytes)", "random_secret(name, bytes, form)"],
+        "A handle on a secret of 8 to 1024 random bytes, made the first time and never again.\n\n\
+         `form` is `\"base64\"`, as without it, or `\"hex\"`. It is kept in mk's state for this inventory. In a check nothing is kept.",
     ),
     function(
         "run_once",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::fault::throw;
 use super::value::{from_json, to_json};
 use super::world::World;
-use crate::control::{Base, Made, Wish};
+use crate::control::{Base, Form, Made, Wish};
 use crate::error::{Error, Result};
 use crate::event::What;
 use crate::ops::Cert;
@@ -35,12 +35,13 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     });
     let shared = Arc::clone(world);
     engine.register_fn("random_secret", move |context: NativeCallContext, name: &str, bytes: i64| -> Raised<String> {
-        let size = usize::try_from(bytes).unwrap_or_default();
-        let (token, made) =
-            shared.control.random_secret(name, size, shared.fleet.mode()).map_err(|e| throw(&context, e))?;
-        tell(&shared, &format!("random secret `{name}`"), made);
-        Ok(token)
+        random(&shared, name, bytes, "base64").map_err(|e| throw(&context, e))
     });
+    let shared = Arc::clone(world);
+    let formed = move |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<String> {
+        random(&shared, name, bytes, form).map_err(|e| throw(&context, e))
+    };
+    engine.register_fn("random_secret", formed);
     let shared = Arc::clone(world);
     engine.register_fn("has_random_secret", move |context: NativeCallContext, name: &str| -> Raised<bool> {
         shared.control.has_random_secret(name).map_err(|e| throw(&context, e))
@@ -81,6 +82,20 @@ fn shared_cert(world: &Arc<World>, name: &str, mut wish: Map) -> Result<Dynamic>
     tell(world, &format!("shared certificate `{name}`"), made);
     let fields = [("cert", pair.cert), ("key", pair.key), ("key_data", pair.key_data)];
     Ok(from_json(&Value::Object(fields.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect())))
+}
+
+fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<String> {
+    let form = match form {
+        "base64" => Form::Base64,
+        "hex" => Form::Hex,
+        other => {
+            return Err(Error::playbook(format!("random_secret: there is no form `{other}`: \"base64\" or \"hex\"")));
+        }
+    };
+    let size = usize::try_from(bytes).unwrap_or_default();
+    let (token, made) = world.control.random_secret(name, size, form, world.fleet.mode())?;
+    tell(world, &format!("random secret `{name}`"), made);
+    Ok(token)
 }
 
 /// Tells that something was made or renewed on this side.
