@@ -178,6 +178,11 @@ fn base(cn: &str, o: Option<&str>, valid: Span) -> Result<CertificateParams> {
 }
 
 impl Authority {
+    /// The private key, as PEM.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Issues a certificate for the public key in DER.
     ///
     /// # Errors

@@ -29,7 +29,13 @@ pub(super) fn answer(authority: &Authority, request: &Cert, question: &Value) ->
 }
 
 /// What a certificate says, in the words of a wish; null when it is none.
-fn inspect(authority: &Authority, request: &Cert, pem: &str, public: Option<&[u8]>, key_there: bool) -> Result<Value> {
+pub(super) fn inspect(
+    authority: &Authority,
+    request: &Cert,
+    pem: &str,
+    public: Option<&[u8]>,
+    key_there: bool,
+) -> Result<Value> {
     let Ok(der) = der_of(pem) else { return Ok(Value::Null) };
     let Ok((_, cert)) = X509Certificate::from_der(&der) else { return Ok(Value::Null) };
     let ca_der = der_of(&authority.cert)?;

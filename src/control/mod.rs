@@ -10,6 +10,7 @@ mod fetch;
 mod half;
 mod resolve;
 mod secrets;
+mod shared;
 mod sources;
 mod template;
 mod tree;
@@ -27,6 +28,7 @@ pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
 pub use half::{Half, Other};
 pub use resolve::Place;
+pub use shared::{Form, Made, Pair, Pairs};
 pub use sources::{Base, Found, STDLIB, Sources};
 pub use template::Templates;
 
@@ -52,6 +54,8 @@ pub struct Control {
     /// The archives that hosts want something of.
     pub archives: Arc<Archives>,
     fetched: fetch::Fetched,
+    /// The shared certificates that this run has asked for.
+    pub pairs: Pairs,
 }
 
 impl Control {
@@ -68,6 +72,7 @@ impl Control {
             fetched: fetch::Fetched::default(),
             authorities: Authorities::new(state.clone()),
             state,
+            pairs: Pairs::default(),
         }
     }
 

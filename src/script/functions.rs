@@ -51,6 +51,12 @@ pub static FUNCTIONS: &[Function] = &[
          `wish` holds `cn`, the common name, and `valid`, ten years by default. The result has `name`, `cert` (PEM) \
          and `fingerprint`; the key never leaves mk's state. Without `wish` the authority must exist.",
     ),
+    function(
+        "ca_key",
+        &["ca_key(name)"],
+        "A handle on the private key of one of mk's own authorities, for a program that signs in its place.\n\n\
+         Whoever reads the file it is written to can issue certificates, so do without where that is possible.",
+    ),
     function("checking", &["checking()"], "Whether this run is a check that changes nothing."),
     function(
         "env",
@@ -71,6 +77,11 @@ pub static FUNCTIONS: &[Function] = &[
         "get",
         &["host.get(name)", "host.get(name, otherwise)"],
         "A variable of the host; without `otherwise`, one that is not there is an error.",
+    ),
+    function(
+        "has_random_secret",
+        &["has_random_secret(name)"],
+        "Whether mk's state keeps a random secret of that name.",
     ),
     function("host", &["host(name)"], "The host of that name in the inventory."),
     function(
@@ -122,6 +133,12 @@ pub static FUNCTIONS: &[Function] = &[
     ),
     function("play", &["play(path)"], "Runs another playbook, found beside this one, to its end."),
     function(
+        "random_secret",
+        &["random_secret(name, bytes)", "random_secret(name, bytes, form)"],
+        "A handle on a secret of 8 to 1024 random bytes, made the first time and never again.\n\n\
+         `form` is `\"base64\"`, as without it, or `\"hex\"`. It is kept in mk's state for this inventory. In a check nothing is kept.",
+    ),
+    function(
         "run_once",
         &["run_once(hosts, closure)"],
         "Runs the closure for the first of the hosts that still takes part, and gives what it returned.",
@@ -132,6 +149,14 @@ pub static FUNCTIONS: &[Function] = &[
         "A handle on a secret: a token that is replaced when a step leaves for its host, and masked in everything \
          shown.\n\n\
          `from` is `file.age#key`, `file:PATH`, `env:NAME` or `prompt:TEXT`.",
+    ),
+    function(
+        "shared_cert",
+        &["shared_cert(name, wish)"],
+        "A certificate and key that several hosts share, kept in mk's state.\n\n\
+         `wish` holds what `cert` takes besides `path` and who owns the files: `ca`, `cn`, `o`, `sans`, `usage`, `valid`, \
+         `renew`. The result has `cert` (PEM), `key` (a handle on the PEM) and `key_data` (a handle on its base64). The \
+         certificate is issued again when the wish changes or it is about to expire; the key stays.",
     ),
     function("sleep", &["sleep(time)"], "Waits: a number of seconds, or a text such as `\"500ms\"`."),
     function(

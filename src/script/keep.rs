@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::fault::throw;
 use super::value::{from_json, to_json};
 use super::world::World;
-use crate::control::{Base, Wish};
+use crate::control::{Base, Form, Made, Wish};
 use crate::error::{Error, Result};
 use crate::event::What;
+use crate::ops::Cert;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -23,6 +24,27 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     engine.register_fn("ca", move |context: NativeCallContext, name: &str| -> Raised<Dynamic> {
         let authority = shared.control.authorities.get(name).map_err(|e| throw(&context, e))?;
         Ok(shown(name, &authority.cert, &authority.fingerprint))
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn("ca_key", move |context: NativeCallContext, name: &str| -> Raised<String> {
+        shared.control.authority_key(name).map_err(|e| throw(&context, e))
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn("shared_cert", move |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
+        shared_cert(&shared, name, wish).map_err(|e| throw(&context, e))
+    });
+    let shared = Arc::clone(world);
+    engine.register_fn("random_secret", move |context: NativeCallContext, name: &str, bytes: i64| -> Raised<String> {
+        random(&shared, name, bytes, "base64").map_err(|e| throw(&context, e))
+    });
+    let shared = Arc::clone(world);
+    let formed = move |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<String> {
+        random(&shared, name, bytes, form).map_err(|e| throw(&context, e))
+    };
+    engine.register_fn("random_secret", formed);
+    let shared = Arc::clone(world);
+    engine.register_fn("has_random_secret", move |context: NativeCallContext, name: &str| -> Raised<bool> {
+        shared.control.has_random_secret(name).map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
     engine.register_fn("secret", move |context: NativeCallContext, from: &str| -> Raised<String> {
@@ -43,16 +65,48 @@ pub(super) fn wish(name: &str, value: Value) -> Option<Error> {
 fn ca(world: &Arc<World>, name: &str, wish: Map) -> Result<Dynamic> {
     let wish: Wish =
         serde_json::from_value(to_json(&Dynamic::from(wish))?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
-    let mode = world.fleet.mode();
-    let (authority, new) = world.control.authorities.ensure(name, &wish, mode)?;
-    if new {
-        let text = format!(
-            "authority `{name}` {}",
-            if mode == crate::wire::Mode::Check { "would be made" } else { "was made" }
-        );
-        world.events.tell(What::Said { host: None, warning: false, text });
-    }
+    let (authority, new) = world.control.authorities.ensure(name, &wish, world.fleet.mode())?;
+    tell(world, &format!("authority `{name}`"), if new { Made::New } else { Made::Kept });
     Ok(shown(name, &authority.cert, &authority.fingerprint))
+}
+
+fn shared_cert(world: &Arc<World>, name: &str, mut wish: Map) -> Result<Dynamic> {
+    if let Some(field) = ["path", "owner", "group", "key_mode"].iter().find(|field| wish.contains_key(**field)) {
+        return Err(Error::playbook(format!("shared_cert: `{field}` says how files lie on a host, and here are none"))
+            .hint("write the certificate and its key with `copy`"));
+    }
+    wish.insert("path".into(), "/".into());
+    let request = serde_json::from_value::<Cert>(to_json(&Dynamic::from(wish))?)
+        .map_err(|e| Error::playbook(format!("shared_cert: {e}")))?;
+    let (pair, made) = world.control.shared_cert(name, &request, world.fleet.mode())?;
+    tell(world, &format!("shared certificate `{name}`"), made);
+    let fields = [("cert", pair.cert), ("key", pair.key), ("key_data", pair.key_data)];
+    Ok(from_json(&Value::Object(fields.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect())))
+}
+
+fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<String> {
+    let form = match form {
+        "base64" => Form::Base64,
+        "hex" => Form::Hex,
+        other => {
+            return Err(Error::playbook(format!("random_secret: there is no form `{other}`: \"base64\" or \"hex\"")));
+        }
+    };
+    let size = usize::try_from(bytes).unwrap_or_default();
+    let (token, made) = world.control.random_secret(name, size, form, world.fleet.mode())?;
+    tell(world, &format!("random secret `{name}`"), made);
+    Ok(token)
+}
+
+/// Tells that something was made or renewed on this side.
+fn tell(world: &Arc<World>, what: &str, made: Made) {
+    let verb = match made {
+        Made::Kept => return,
+        Made::New => "made",
+        Made::Renewed => "renewed",
+    };
+    let tense = if world.fleet.mode() == crate::wire::Mode::Check { "would be" } else { "was" };
+    world.events.tell(What::Said { host: None, warning: false, text: format!("{what} {tense} {verb}") });
 }
 
 fn shown(name: &str, cert: &str, fingerprint: &str) -> Dynamic {

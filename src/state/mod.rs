@@ -76,6 +76,15 @@ impl State {
         texts.iter().try_for_each(|(name, text)| self.write(name, text))
     }
 
+    /// Keeps a text under a name, in place of what was there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn put(&self, name: &str, text: &str) -> Result {
+        let _lock = self.lock()?;
+        self.write(name, text)
+    }
+
     /// Runs `work` while no other run on this machine can change this state.
     fn lock(&self) -> Result<File> {
         let failed = || format!("cannot lock mk's state in `{}`", self.folder.display());

@@ -1,0 +1,17 @@
+# From inside of a pod: the cluster's DNS, a service by its name, the API's virtual address, pods of other nodes.
+# Debian's busybox crashes at wget's own -T.
+set -u
+namespace=$1 pod=$2 api=$3 domain=$4
+shift 4
+exec kubectl --kubeconfig /root/admin.kubeconfig --namespace "$namespace" exec "$pod" -- sh -c '
+api=$1 domain=$2 namespace=$3
+shift 3
+nslookup "kubernetes.default.svc.$domain" | grep -q "$api" || { echo "it does not find kubernetes.default.svc.$domain at $api"; exit 1; }
+timeout 5 wget -q -O - "http://web.$namespace.svc.$domain/" | grep -q "served by" || { echo "the service web does not answer by its name"; exit 1; }
+timeout 5 wget -q -O - http://web/ | grep -q "served by" || { echo "the service web does not answer by its short name"; exit 1; }
+nc -w 5 "$api" 443 < /dev/null || { echo "the API does not answer at $api"; exit 1; }
+for pair in "$@"; do
+    node=${pair%%=*} ip=${pair#*=}
+    timeout 5 wget -q -O - "http://$ip:8080/" | grep -q "served by $node" || { echo "the pod on $node does not answer at $ip"; exit 1; }
+done
+' sh "$api" "$domain" "$namespace" "$@"
