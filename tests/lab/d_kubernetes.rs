@@ -69,8 +69,9 @@ fn what_is_wrong_with_a_certificate_is_told() {
          host.run([\"chmod\", \"644\", \"/var/lib/kubelet/kubelet.key\"]);\n});\n",
     );
     let told = script_small(verify);
-    let mended =
-        script_small("on(\"worker-1\", |host| { host.run([\"mv\", \"/root/kept.key\", \"/var/lib/kubelet/kubelet.key\"]); });");
+    let mended = script_small(
+        "on(\"worker-1\", |host| { host.run([\"mv\", \"/root/kept.key\", \"/var/lib/kubelet/kubelet.key\"]); });",
+    );
     assert_eq!((broken.code, mended.code), (0, 0), "{}{}", broken.all, mended.all);
     assert_eq!(told.code, 1, "{}", told.all);
     assert!(told.all.contains("does not belong to the certificate"), "{}", told.all);
@@ -83,16 +84,15 @@ fn a_lost_encryption_key_is_not_replaced_while_there_is_data() {
     built();
     let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lost");
     let _ = std::fs::remove_dir_all(&copy);
-    let state = std::env::var_os("XDG_STATE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".local/state"),
-        PathBuf::from,
-    );
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".local/state"), PathBuf::from);
     let lost = copied(&state.join("mk"), &copy.join("mk"));
     assert!(!lost.is_empty(), "mk's state has no encryption key to lose");
     for key in lost {
         std::fs::remove_file(key).unwrap();
     }
-    let output = small(&["run", "playbooks/06-data-encryption-keys.rhai"]).env("XDG_STATE_HOME", &copy).output().unwrap();
+    let output =
+        small(&["run", "playbooks/06-data-encryption-keys.rhai"]).env("XDG_STATE_HOME", &copy).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("the encryption key key1 is not in mk's state"), "{text}");
@@ -133,7 +133,11 @@ fn the_encryption_key_is_rotated_and_old_secrets_stay_readable() {
     ));
     assert!(read.all.contains("value Yg=="), "{}", read.all);
     assert!(read.all.contains("stored k8s:enc:secretbox:v1:key"), "{}", read.all);
-    assert!(!read.all.contains("stored k8s:enc:secretbox:v1:key1"), "it is still written with the old key: {}", read.all);
+    assert!(
+        !read.all.contains("stored k8s:enc:secretbox:v1:key1"),
+        "it is still written with the old key: {}",
+        read.all
+    );
     assert_eq!(built().changes(), vec![]);
 }
 
@@ -164,5 +168,23 @@ fn cleanup_says_what_will_be_lost_and_takes_it_all() {
     ));
     drop(rest);
     // What others find is a cluster.
+    built();
+}
+
+#[test]
+fn workers_join_by_token_and_nothing_of_it_stays_valid() {
+    well(run_small(&CONFIRMED));
+    let by_token = ["-e", "join=token", "playbooks/all.rhai"];
+    well(run_small(&by_token));
+    assert_eq!(well(run_small(&by_token)).changes(), vec![]);
+    let held = script_small(
+        "import \"cluster\" as cluster;\non(\"workers\", |host| {\n    \
+         let key = host.run([\"test\", \"-e\", \"/var/lib/kubelet/kubelet.key\"], #{ reads: true, ok: [0, 1] });\n    \
+         assert(key.code == 1, \"it has a key made for it\");\n});\non(\"controllers\", |host| {\n    \
+         let tokens = host.run(cluster::kubectl() + [\"get\", \"secrets\", \"-A\", \"--field-selector=type=bootstrap.kubernetes.io/token\", \"-o\", \"name\"], #{ reads: true }).stdout;\n    \
+         assert(tokens == \"\", `still good: ${tokens}`);\n});",
+    );
+    assert_eq!(held.code, 0, "{}", held.all);
+    well(run_small(&CONFIRMED));
     built();
 }

@@ -5,7 +5,7 @@
 mod a_labs;
 mod b_operations;
 mod c_faults;
-mod d_kubernetes;
 mod d_away;
 mod d_drills;
+mod d_kubernetes;
 mod support;
