@@ -69,7 +69,7 @@ impl Kind {
 }
 
 /// A place in a text file. Lines and columns count from one, columns in characters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The file, as the user would name it.
     pub file: String,

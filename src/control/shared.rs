@@ -124,6 +124,8 @@ impl Control {
             return Err(Error::playbook(format!("a secret of {bytes} random bytes; it may have 8 to 1024")));
         }
         let file = format!("shared/{name}.secret");
+        // Hosts ask side by side, and all get the one that is made first.
+        let _one_at_a_time = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
         let (text, made) = match self.state.read(&file)? {
             Some(text) if form.length(bytes) == text.len() => (text, Made::Kept),
             Some(_) => return Err(lost(&format!("the random secret `{name}` of {bytes} bytes"))),

@@ -1,11 +1,13 @@
 //! Events as text for people: quiet, then what changed, then a recap.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::folded::{Folded, pattern};
 use super::recap::{Counts, Recap};
 use super::{Reporter, diff, fault, line};
 use crate::change::{Outcome, Status};
+use crate::error::Place;
 use crate::event::{Event, Step, What};
 use crate::wire::Mode;
 
@@ -71,6 +73,8 @@ pub struct Human<W> {
     mode: Mode,
     quiet: bool,
     warnings: Folded,
+    /// The steps that have been told to be tried again: host, operation and place.
+    retried: BTreeSet<(String, String, Option<Place>)>,
 }
 
 impl<W: Write> Human<W> {
@@ -85,6 +89,7 @@ impl<W: Write> Human<W> {
             mode: Mode::Apply,
             quiet: false,
             warnings: Folded::default(),
+            retried: BTreeSet::new(),
         }
     }
 
@@ -224,6 +229,11 @@ impl<W: Write> Reporter for Human<W> {
                 });
             }
             What::Retry { step, error, left } => {
+                // What takes long is told once; how it goes on, only to those who want to see every step.
+                let known = (step.host.clone(), step.op.clone(), step.place.clone());
+                if !self.retried.insert(known) && self.verbose == 0 {
+                    return;
+                }
                 let (shown, times) = (printable(&error.to_string()), if *left == 1 { "once" } else { "times" });
                 let left = if *left == 1 { String::new() } else { format!("{left} ") };
                 self.say(&format!(

@@ -7,4 +7,5 @@ mod b_operations;
 mod c_faults;
 mod d_away;
 mod d_drills;
+mod d_kubernetes;
 mod support;

@@ -23,6 +23,27 @@ pub fn mk(args: &[&str]) -> Command {
     command
 }
 
+/// The command that runs mk with the small lab's inventory.
+pub fn small(args: &[&str]) -> Command {
+    let up = std::path::Path::new("/var/lib/mk/small/known_hosts").exists();
+    assert!(up, "the small lab is not up: mk run playbooks/lab/up.rhai -i inventories/small");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
+    command.args(args).args(["-i", "inventories/small"]).current_dir(root()).env("MK_LOCK_WAIT", "60s");
+    command
+}
+
+/// Runs a playbook against the small lab and reads its events.
+pub fn run_small(args: &[&str]) -> Run {
+    events(&small(&[&["run", "--json"], args].concat()).output().unwrap())
+}
+
+/// Runs a script against the small lab and reads its events.
+pub fn script_small(text: &str) -> Run {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("small.rhai");
+    std::fs::write(&path, text).unwrap();
+    run_small(&[path.to_str().unwrap()])
+}
+
 /// A run of mk and its events.
 pub struct Run {
     /// Its exit code.

@@ -1,0 +1,190 @@
+//! Kubernetes on the small lab: built from nothing, tried, broken, mended and taken away.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Run, run_small, script_small, small};
+
+const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
+
+fn well(run: Run) -> Run {
+    assert_eq!(run.code, 0, "{}", run.all);
+    run
+}
+
+fn built() -> Run {
+    well(run_small(&["playbooks/all.rhai"]))
+}
+
+#[test]
+fn a_cluster_is_built_from_nothing_and_the_second_run_changes_nothing() {
+    well(run_small(&CONFIRMED));
+    let first = built();
+    assert!(first.all.contains("nothing changed") || !first.changes().is_empty(), "nothing was built: {}", first.all);
+    let second = built();
+    assert_eq!(second.changes(), vec![], "{}", second.all);
+    let foretold = well(run_small(&["--check", "playbooks/all.rhai"]));
+    assert_eq!(foretold.changes(), vec![], "{}", foretold.all);
+}
+
+#[test]
+fn each_lab_can_be_run_alone_and_for_one_host() {
+    built();
+    for lab in ["05-kubeconfigs", "08-control-plane", "09-bootstrapping-workers", "11-pod-network", "11b-cluster-dns"] {
+        let alone = well(run_small(&[&format!("playbooks/{lab}.rhai")]));
+        assert_eq!(alone.changes(), vec![], "lab {lab}: {}", alone.all);
+    }
+    let one = well(run_small(&["--limit", "worker-1", "playbooks/09-bootstrapping-workers.rhai"]));
+    assert!(one.done().iter().all(|done| done.host != "worker-2"), "{}", one.all);
+}
+
+#[test]
+fn every_check_of_the_smoke_test_is_a_case_of_junit() {
+    built();
+    let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("smoke.xml");
+    well(run_small(&["--junit", report.to_str().unwrap(), "playbooks/12-smoke-test.rhai"]));
+    let text = std::fs::read_to_string(report).unwrap();
+    for check in ["certificates", "port-forward", "the node port, on every node", "the largest packet"] {
+        assert!(text.contains(check), "no `{check}` in {text}");
+    }
+}
+
+#[test]
+fn only_what_changed_is_restarted() {
+    built();
+    let changed = well(run_small(&["-e", "max_pods=100", "playbooks/09-bootstrapping-workers.rhai"]));
+    let restarted: Vec<_> = changed.changes().into_iter().filter(|done| done.call.starts_with("systemd ")).collect();
+    assert_eq!(restarted.len(), 2, "{restarted:?}");
+    assert!(restarted.iter().all(|done| done.call == "systemd kubelet"), "{restarted:?}");
+    well(run_small(&["playbooks/09-bootstrapping-workers.rhai"]));
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_told() {
+    built();
+    let verify = "import \"pki\" as pki;\non(\"worker-1\", |host| { pki::verify(host); });\n";
+    well(script_small(verify));
+    let broken = script_small(
+        "on(\"worker-1\", |host| {\n    host.run([\"cp\", \"-a\", \"/var/lib/kubelet/kubelet.key\", \"/root/kept.key\"]);\n    \
+         host.run([\"openssl\", \"ecparam\", \"-genkey\", \"-name\", \"prime256v1\", \"-out\", \"/var/lib/kubelet/kubelet.key\"]);\n    \
+         host.run([\"chmod\", \"644\", \"/var/lib/kubelet/kubelet.key\"]);\n});\n",
+    );
+    let told = script_small(verify);
+    let mended = script_small(
+        "on(\"worker-1\", |host| { host.run([\"mv\", \"/root/kept.key\", \"/var/lib/kubelet/kubelet.key\"]); });",
+    );
+    assert_eq!((broken.code, mended.code), (0, 0), "{}{}", broken.all, mended.all);
+    assert_eq!(told.code, 1, "{}", told.all);
+    assert!(told.all.contains("does not belong to the certificate"), "{}", told.all);
+    assert!(told.all.contains("mode 644, not 600"), "{}", told.all);
+    well(script_small(verify));
+}
+
+#[test]
+fn a_lost_encryption_key_is_not_replaced_while_there_is_data() {
+    built();
+    let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lost");
+    let _ = std::fs::remove_dir_all(&copy);
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".local/state"), PathBuf::from);
+    let lost = copied(&state.join("mk"), &copy.join("mk"));
+    assert!(!lost.is_empty(), "mk's state has no encryption key to lose");
+    for key in lost {
+        std::fs::remove_file(key).unwrap();
+    }
+    let output =
+        small(&["run", "playbooks/06-data-encryption-keys.rhai"]).env("XDG_STATE_HOME", &copy).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("the encryption key key1 is not in mk's state"), "{text}");
+    assert_eq!(well(run_small(&["playbooks/06-data-encryption-keys.rhai"])).changes(), vec![]);
+}
+
+/// Copies a folder, and says where the copies of encryption keys are.
+fn copied(from: &Path, to: &Path) -> Vec<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(to).unwrap();
+    let mut keys = Vec::new();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            keys.extend(copied(&path, &target));
+            continue;
+        }
+        std::fs::copy(&path, &target).unwrap();
+        if target.to_string_lossy().ends_with("shared/encryption-key1.secret") {
+            keys.push(target);
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_encryption_key_is_rotated_and_old_secrets_stay_readable() {
+    built();
+    let make = "import \"cluster\" as cluster;\nhost(\"controller-1\").run(cluster::kubectl() + [\"create\", \"secret\", \"generic\", \"old\", \"--from-literal=a=b\"]);";
+    well(script_small(make));
+    well(run_small(&["playbooks/rotate-encryption-key.rhai"]));
+    let read = well(script_small(
+        "import \"cluster\" as cluster;\nimport \"smoke\" as smoke;\nlet host = host(\"controller-1\");\n\
+         log(\"value \" + host.run(cluster::kubectl() + [\"get\", \"secret\", \"old\", \"-o\", \"jsonpath={.data.a}\"], #{ reads: true }).stdout);\n\
+         log(\"stored \" + smoke::script(host, \"stored.sh\", [\"/registry/secrets/default/old\"]));\n\
+         host.run(cluster::kubectl() + [\"delete\", \"secret\", \"old\"]);",
+    ));
+    assert!(read.all.contains("value Yg=="), "{}", read.all);
+    assert!(read.all.contains("stored k8s:enc:secretbox:v1:key"), "{}", read.all);
+    assert!(
+        !read.all.contains("stored k8s:enc:secretbox:v1:key1"),
+        "it is still written with the old key: {}",
+        read.all
+    );
+    assert_eq!(built().changes(), vec![]);
+}
+
+#[test]
+fn a_worker_is_taken_out_and_joins_again() {
+    built();
+    well(run_small(&["-e", "nodes=worker-2", "-e", "confirm=small", "playbooks/13-cleanup.rhai"]));
+    let nodes = "import \"cluster\" as cluster;\nlog(host(\"controller-1\").run(cluster::kubectl() + [\"get\", \"nodes\", \"-o\", \"name\"], #{ reads: true }).stdout);";
+    let left = well(script_small(nodes));
+    assert!(left.all.contains("node/worker-1") && !left.all.contains("node/worker-2"), "{}", left.all);
+    built();
+    assert!(well(script_small(nodes)).all.contains("node/worker-2"));
+}
+
+#[test]
+fn cleanup_says_what_will_be_lost_and_takes_it_all() {
+    built();
+    let asked = run_small(&["playbooks/13-cleanup.rhai"]);
+    assert_eq!(asked.code, 1, "{}", asked.all);
+    assert!(asked.all.contains("-e confirm=small"), "{}", asked.all);
+    assert_eq!(asked.changes(), vec![]);
+    well(run_small(&CONFIRMED));
+    assert_eq!(well(run_small(&CONFIRMED)).changes(), vec![]);
+    let rest = well(script_small(
+        "on(\"all\", |host| {\n    let found = host.shell(\"find /etc /usr/local /opt /root /var/lib -newer /etc/machine-id -type f \
+         \\\\( -name '*kube*' -o -name '*etcd*' -o -name '*containerd*' -o -name '*.kubeconfig' -o -name 'pod-network*' \\\\) | head -20\", #{ reads: true }).stdout;\n    \
+         assert(found == \"\", `left behind: ${found}`);\n});",
+    ));
+    drop(rest);
+    // What others find is a cluster.
+    built();
+}
+
+#[test]
+fn workers_join_by_token_and_nothing_of_it_stays_valid() {
+    well(run_small(&CONFIRMED));
+    let by_token = ["-e", "join=token", "playbooks/all.rhai"];
+    well(run_small(&by_token));
+    assert_eq!(well(run_small(&by_token)).changes(), vec![]);
+    let held = script_small(
+        "import \"cluster\" as cluster;\non(\"workers\", |host| {\n    \
+         let key = host.run([\"test\", \"-e\", \"/var/lib/kubelet/kubelet.key\"], #{ reads: true, ok: [0, 1] });\n    \
+         assert(key.code == 1, \"it has a key made for it\");\n});\non(\"controllers\", |host| {\n    \
+         let tokens = host.run(cluster::kubectl() + [\"get\", \"secrets\", \"-A\", \"--field-selector=type=bootstrap.kubernetes.io/token\", \"-o\", \"name\"], #{ reads: true }).stdout;\n    \
+         assert(tokens == \"\", `still good: ${tokens}`);\n});",
+    );
+    assert_eq!(held.code, 0, "{}", held.all);
+    well(run_small(&CONFIRMED));
+    built();
+}
