@@ -30,7 +30,8 @@ fn told(ranges: &[&str]) -> String {
         for one in preflight::together(hosts(\"all\"), \"10.200.0.0/16\", \"10.32.0.0/24\") { log(one); }";
     let ran = run(&workers(ranges), script, &[]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    ran.stdout.lines().filter(|line| line.contains("pod")).map(|line| format!("{}\n", line.trim())).collect()
+    let lines: Vec<&str> = ran.stdout.lines().filter(|line| line.contains("pod")).map(str::trim).collect();
+    lines.join("\n")
 }
 
 #[test]
@@ -38,12 +39,12 @@ fn pod_ranges_that_overlap_or_are_missing_or_outside_are_told() {
     assert_eq!(told(&["10.200.1.0/24", "10.200.2.0/24"]), "");
     assert_eq!(
         told(&["10.200.0.0/23", "10.200.1.0/24"]),
-        "the pod ranges of w2 and w1 overlap: 10.200.1.0/24 and 10.200.0.0/23\n"
+        "the pod ranges of w2 and w1 overlap: 10.200.1.0/24 and 10.200.0.0/23"
     );
-    assert_eq!(told(&["10.200.1.0/24", ""]), "w2 has no `pod_cidr`, the range of its pods\n");
+    assert_eq!(told(&["10.200.1.0/24", ""]), "w2 has no `pod_cidr`, the range of its pods");
     assert_eq!(
         told(&["10.201.1.0/24", "10.200.2.0/24"]),
-        "the pod range of w1, 10.201.1.0/24, is not inside of 10.200.0.0/16\n"
+        "the pod range of w1, 10.201.1.0/24, is not inside of 10.200.0.0/16"
     );
 }
 
@@ -56,7 +57,7 @@ fn whether_networks_overlap_is_known_for_any_two() {
         seed >> 8
     };
     let mut script = "import \"net\" as net;\n".to_owned();
-    let mut expected = String::new();
+    let mut expected = Vec::new();
     for _ in 0..200 {
         // Few bits, so that about half of the pairs meet.
         let mut network = || {
@@ -72,10 +73,10 @@ fn whether_networks_overlap_is_known_for_any_two() {
         script += &format!(
             "log(`{one} {other} ${{net::overlap(\"{one}\", \"{other}\")}} ${{net::overlap(\"{other}\", \"{one}\")}} ${{net::inside(\"{one}\", \"{other}\")}}`);\n"
         );
-        expected += &format!("{one} {other} {meet} {meet} {inside}\n");
+        expected.push(format!("{one} {other} {meet} {meet} {inside}"));
     }
     let ran = run("hosts: { a: { ways: [local: ] } }", &script, &[]);
-    let found: String = ran.stdout.lines().map(|line| format!("{}\n", line.trim())).collect();
+    let found: Vec<&str> = ran.stdout.lines().map(str::trim).collect();
     assert_eq!(found, expected, "{}", ran.stderr);
 }
 
@@ -101,7 +102,7 @@ fn an_even_number_of_members_is_warned_of_and_an_odd_one_is_not() {
         "import \"preflight\" as preflight;\nfor one in preflight::unwise(hosts(\"controllers\")) { warn(one); }";
     for (count, warned) in [(1, false), (2, true), (3, false), (4, true)] {
         let names: Vec<String> = (1..=count).map(|n| format!("c{n}")).collect();
-        let hosts: String = names.iter().map(|name| format!("  {name}: {{ ways: [local: ] }}\n")).collect();
+        let hosts = names.iter().map(|name| format!("  {name}: {{ ways: [local: ] }}\n")).collect::<Vec<_>>().concat();
         let ran = run(
             &format!("groups: {{ controllers: {{ hosts: [{}] }} }}\nhosts:\n{hosts}", names.join(", ")),
             script,
