@@ -99,6 +99,13 @@ pub enum What {
         /// The playbook.
         playbook: String,
     },
+    /// A playbook called from the one that runs was skipped: it completed before with the same inputs.
+    PlaySkipped {
+        /// The playbook.
+        playbook: String,
+        /// When it completed, in UTC.
+        completed: String,
+    },
     /// A named group of steps began.
     TaskStarted {
         /// Its name.

@@ -268,6 +268,7 @@ fn hello() -> Hello {
         uid: rustix::process::geteuid().as_raw(),
         arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
         boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+        machine: std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned(),
         build: BUILD.to_owned(),
     }
 }

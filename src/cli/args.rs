@@ -34,6 +34,11 @@ pub enum Command {
         /// The operation, function or module.
         name: Option<String>,
     },
+    /// Explain a part of Kubernetes: what it is for, and the command that shows it on the running cluster.
+    Explain {
+        /// The part. Without it, all are listed.
+        topic: Option<String>,
+    },
     /// Show the inventory: groups, hosts, ways in.
     Inventory {
         #[command(flatten)]
@@ -168,6 +173,10 @@ pub struct Run {
     /// Only these hosts, as a pattern.
     #[arg(short, long, value_name = "PATTERN")]
     pub limit: Option<String>,
+    /// Skip the playbooks that `play` calls where they completed before with the same scripts, sources, variables,
+    /// hosts, limit and tasks, on the same machines. What is on the machines is not looked at.
+    #[arg(long)]
+    pub resume: bool,
     /// Write a JUnit report to this file: a suite a task, a case a step.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,

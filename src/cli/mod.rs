@@ -6,6 +6,7 @@ mod artifacts;
 mod connect;
 mod doc;
 mod exit;
+mod explain;
 mod hostkeys;
 mod hosts;
 mod lint;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         args::Command::Do(ad_hoc) => ad_hoc::run(&ad_hoc),
         args::Command::Lint(args) => lint::run(&args),
         args::Command::Doc { name } => doc::run(name.as_deref()),
+        args::Command::Explain { topic } => explain::run(topic.as_deref()),
         args::Command::Facts(args) => hosts::facts(&args),
         args::Command::Agent { command: args::AgentCommand::Remove { pattern, common, reach } } => {
             hosts::remove_agent(&pattern, &common, &reach)

@@ -16,7 +16,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     if !args.playbook.is_file() {
         return Err(missing(args));
     }
-    let settings = Settings { tags: args.tags.clone(), ..Settings::default() };
+    let settings = Settings { tags: args.tags.clone(), resume: args.resume, ..Settings::default() };
     let telling = Telling { aside: false, junit: args.junit.clone(), report: args.report.clone() };
     let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;
     let world = std::sync::Arc::clone(&ready.world);
@@ -34,6 +34,10 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         }
         result => result,
     };
+    if args.resume && !world.played() {
+        let text = format!("`--resume` skips what `play` calls, and `{}` calls nothing", args.playbook.display());
+        world.events.tell(What::Said { host: None, warning: true, text });
+    }
     let ended = result.as_ref().err().cloned();
     // A step that failed was shown when it did; what is wrong with the script is shown now.
     let told = ended.clone().map(|error| error.map_text(|text| world.control.secrets.mask(text)));

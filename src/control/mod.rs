@@ -6,8 +6,10 @@ mod artifacts;
 mod authority;
 mod blobs;
 mod certificate;
+mod completed;
 mod fetch;
 mod half;
+mod readings;
 mod resolve;
 mod secrets;
 mod shared;
@@ -26,7 +28,9 @@ pub use artifacts::{
 };
 pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
+pub use completed::{CompletedPlay, Inputs};
 pub use half::{Half, Other};
+pub use readings::{Read, Reading, Readings};
 pub use resolve::Place;
 pub use shared::{Form, Made, Pair, Pairs};
 pub use sources::{Base, Found, STDLIB, Sources};
@@ -62,12 +66,13 @@ impl Control {
     /// A control side for the project in a folder.
     pub fn new(project: PathBuf, state: State, secrets: Secrets) -> Self {
         let cache = Cache::of_user();
+        let sources = Sources::new(project.clone());
         Self {
-            artifacts: Artifacts::new(project.clone(), cache.clone()),
+            artifacts: Artifacts::new(project, cache.clone()).noted_by(sources.readings.clone()),
             archives: Arc::new(Archives::new(cache)),
             secrets,
             blobs: Blobs::default(),
-            sources: Sources::new(project),
+            sources,
             templates: Templates::new(),
             fetched: fetch::Fetched::default(),
             authorities: Authorities::new(state.clone()),

@@ -7,6 +7,7 @@ use age::secrecy::SecretString;
 use serde_json::Value;
 
 use super::Control;
+use super::readings::Reading;
 use super::sources::{Base, Found};
 use crate::error::{Context, Error, Kind, Result, nearest};
 
@@ -20,12 +21,15 @@ impl Control {
     /// When it cannot be had, or is too short to be kept out of other texts.
     pub fn secret(&self, base: &Base, from: &str) -> Result<String> {
         let text = match from.split_once(':') {
-            Some(("env", name)) => std::env::var(name).map_err(|_| {
+            Some(("env", name)) => self.sources.environment(name).ok_or_else(|| {
                 Error::playbook(format!("the environment has no `{name}`"))
                     .hint(format!("set it before the run: `{name}=… mk run …`"))
             })?,
-            Some(("prompt", name)) => rpassword::prompt_password(format!("{name}: "))
-                .or_kind(Kind::Playbook, || format!("cannot ask for `{name}`"))?,
+            Some(("prompt", name)) => {
+                self.sources.readings.note(Reading::Answer(name.to_owned()), String::new);
+                rpassword::prompt_password(format!("{name}: "))
+                    .or_kind(Kind::Playbook, || format!("cannot ask for `{name}`"))?
+            }
             Some(("file", path)) => {
                 let text = self.sources.find(base, Path::new(path))?.text()?;
                 text.trim_end_matches('\n').to_owned()

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
+use super::readings::{self, Reading, Readings};
 use crate::error::{Context, Error, Kind, Result, nearest};
 
 /// The standard library as it was built in.
@@ -23,6 +24,14 @@ pub enum Base {
 }
 
 impl Base {
+    /// The source name of the script.
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::BuiltIn(path) => format!("{BUILT_IN}{}", path.display()),
+        }
+    }
+
     /// The base that a script's source name stands for.
     pub fn of(source: &str) -> Self {
         match source.strip_prefix(BUILT_IN) {
@@ -67,12 +76,14 @@ impl Found {
 #[derive(Debug, Clone)]
 pub struct Sources {
     project: PathBuf,
+    /// Who wants to know what is found.
+    pub readings: Readings,
 }
 
 impl Sources {
     /// The sources of the project in a folder.
     pub fn new(project: PathBuf) -> Self {
-        Self { project }
+        Self { project, readings: Readings::default() }
     }
 
     /// The project's folder.
@@ -91,6 +102,30 @@ impl Sources {
     /// # Errors
     /// When it is nowhere; names the places and the nearest name.
     pub fn find(&self, base: &Base, src: &Path) -> Result<Found> {
+        let found = self.locate(base, src);
+        let reading = Reading::Source { by: base.name(), name: src.to_owned() };
+        self.readings.note(reading, || readings::taken(found.as_ref().ok()));
+        found
+    }
+
+    /// The digest that something read would be noted with now. An answer has none that any other equals.
+    pub fn taken_now(&self, reading: &Reading) -> Option<String> {
+        match reading {
+            Reading::Source { by, name } => Some(readings::taken(self.locate(&Base::of(by), name).ok().as_ref())),
+            Reading::Module { by, name } => Some(readings::taken(self.look_up(&Base::of(by), name).ok().as_ref())),
+            Reading::File(path) => Some(readings::of_path(path)),
+            Reading::Environment(name) => Some(readings::of_environment(name)),
+            Reading::Answer(_) => None,
+        }
+    }
+
+    /// A variable of the environment.
+    pub fn environment(&self, name: &str) -> Option<String> {
+        self.readings.note(Reading::Environment(name.to_owned()), || readings::of_environment(name));
+        std::env::var(name).ok()
+    }
+
+    fn locate(&self, base: &Base, src: &Path) -> Result<Found> {
         if src.is_absolute() {
             return if src.exists() { Ok(Found::Disk(src.to_owned())) } else { Err(missing(src, &[], None)) };
         }
@@ -127,6 +162,13 @@ impl Sources {
     /// # Errors
     /// When there is none; offers the nearest.
     pub fn module(&self, base: &Base, name: &str) -> Result<Found> {
+        let found = self.look_up(base, name);
+        let reading = Reading::Module { by: base.name(), name: name.to_owned() };
+        self.readings.note(reading, || readings::taken(found.as_ref().ok()));
+        found
+    }
+
+    fn look_up(&self, base: &Base, name: &str) -> Result<Found> {
         let file = PathBuf::from(format!("{name}.rhai"));
         let plain =
             |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

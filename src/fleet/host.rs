@@ -242,6 +242,14 @@ impl Slot {
         *self.state.lock().await = State::New;
     }
 
+    /// The machine's own id; `None` when it is not connected.
+    pub(super) async fn machine(&self) -> Option<String> {
+        match &*self.state.lock().await {
+            State::Ready { talk, .. } => Some(talk.hello.machine.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) async fn traffic(&self) -> Traffic {
         match &*self.state.lock().await {
             State::Ready { talk, .. } => talk.traffic,

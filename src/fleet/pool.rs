@@ -171,6 +171,13 @@ impl Fleet {
         self.runtime.block_on(slot.hello(self)).map_err(|e| e.on(host))
     }
 
+    /// The ids of the machines that are connected, by host.
+    pub fn machines(&self) -> BTreeMap<String, String> {
+        let slots: Vec<Arc<Slot>> = lock(&self.slots).values().cloned().collect();
+        let ask = async |slot: Arc<Slot>| Some((slot.name.clone(), slot.machine().await?));
+        slots.into_iter().filter_map(|slot| self.runtime.block_on(ask(slot))).collect()
+    }
+
     /// Runs a command on the bare connection, without an agent. Blocks the calling thread.
     ///
     /// # Errors

@@ -189,6 +189,7 @@ impl<W: Write> Reporter for Human<W> {
         let border = matches!(
             &event.what,
             What::PlayStarted { .. }
+                | What::PlaySkipped { .. }
                 | What::TaskStarted { .. }
                 | What::TaskDone { .. }
                 | What::StepFailed { .. }
@@ -201,6 +202,11 @@ impl<W: Write> Reporter for Human<W> {
         match &event.what {
             What::RunStarted { mode, .. } => self.mode = *mode,
             What::PlayStarted { playbook } => self.say(&format!("{}play {playbook}{}", look.bold(), look.reset())),
+            What::PlaySkipped { playbook, completed } => self.say(&format!(
+                "{}skipped{}      play {playbook}, completed {completed} with the same inputs",
+                look.blue(),
+                look.reset()
+            )),
             What::TaskStarted { task } => self.say(&format!("{}{task}{}", look.bold(), look.reset())),
             What::TaskDone { task, took } if self.verbose > 0 => self.say(&format!("{task}: {}", seconds(*took))),
             What::Connected { host, way, pushed, took } if self.verbose > 0 => {
@@ -254,7 +260,18 @@ impl<W: Write> Reporter for Human<W> {
 
     fn finish(&mut self) {
         self.warned();
-        if self.quiet || self.recap.hosts.is_empty() {
+        if self.quiet {
+            return;
+        }
+        let skipped = match self.recap.skipped.len() {
+            0 => String::new(),
+            1 => ", 1 playbook skipped".to_owned(),
+            count => format!(", {count} playbooks skipped"),
+        };
+        if self.recap.hosts.is_empty() {
+            if !skipped.is_empty() {
+                self.say(&format!("nothing done{skipped}"));
+            }
             return;
         }
         let total = self.recap.total();
@@ -268,7 +285,7 @@ impl<W: Write> Reporter for Human<W> {
         };
         let (bold, reset) = (self.look.bold(), self.look.reset());
         self.say(&format!(
-            "{bold}{head}, {} steps in {}{reset}",
+            "{bold}{head}, {} steps in {}{skipped}{reset}",
             total.ok + total.changed + total.skipped + total.unknown + total.failed,
             seconds(self.recap.ms)
         ));

@@ -64,6 +64,9 @@ impl Reporter for Log {
             What::HostFailed { host, error } => tracing::error!(target: "mk", host, %error, "host failed"),
             What::Unpredicted { host, reason, .. } => tracing::info!(target: "mk", host, reason, "unpredicted"),
             What::PredictionEnded { reason, .. } => tracing::info!(target: "mk", reason, "prediction ended"),
+            What::PlaySkipped { playbook, completed } => {
+                tracing::info!(target: "mk", playbook, completed, "play skipped")
+            }
             What::PlayStarted { playbook } => tracing::info!(target: "mk", playbook, "play started"),
             What::TaskStarted { task } => tracing::info!(target: "mk", task, "task started"),
             What::TaskDone { task, took } => tracing::info!(target: "mk", task, ms = took, "task done"),

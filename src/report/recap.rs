@@ -32,6 +32,8 @@ pub struct Recap {
     pub unpredicted: BTreeMap<String, String>,
     /// Whether a check ended before the script did, because the rest depends on what it cannot know.
     pub cut_short: bool,
+    /// The playbooks that were skipped because they completed before.
+    pub skipped: Vec<String>,
     /// Milliseconds the run took.
     pub ms: u64,
 }
@@ -68,6 +70,7 @@ impl Recap {
                 }
                 self.cut_short = true;
             }
+            What::PlaySkipped { playbook, .. } => self.skipped.push(playbook.clone()),
             _ => {}
         }
     }

@@ -6,7 +6,7 @@ use rhai::{Engine, OptimizationLevel, ParseError, ParseErrorType};
 
 use super::modules::Modules;
 use super::world::World;
-use super::{fault, globals, host, keep, names, on, outcome, results, text};
+use super::{fault, globals, host, keep, names, on, outcome, play, results, text};
 use crate::error::{Error, Place};
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
@@ -96,6 +96,7 @@ pub fn engine(world: &Arc<World>) -> Engine {
     results::register(&mut engine);
     globals::register(&mut engine, world);
     keep::register(&mut engine, world);
+    play::register(&mut engine, world);
     on::register(&mut engine, world);
     text::register(&mut engine);
     engine

@@ -79,6 +79,12 @@ pub static FUNCTIONS: &[Function] = &[
         "A variable of the host; without `otherwise`, one that is not there is an error.",
     ),
     function(
+        "forget_completed",
+        &["forget_completed()"],
+        "Makes `mk run --resume` skip nothing that completed before: for playbooks that undo what others did.\n\n\
+         It holds for the project and inventory. In a check nothing is forgotten.",
+    ),
+    function(
         "has_random_secret",
         &["has_random_secret(name)"],
         "Whether mk's state keeps a random secret of that name.",
@@ -131,7 +137,15 @@ pub static FUNCTIONS: &[Function] = &[
          `keep_going` (hosts that fail stay in the run), `order` (`\"inventory\"`, `\"reverse\"`, `\"sorted\"`), \
          `pause` (a time between batches) and `health` (a closure run after each batch).",
     ),
-    function("play", &["play(path)"], "Runs another playbook, found beside this one, to its end."),
+    function(
+        "play",
+        &["play(path)"],
+        "Runs another playbook, found beside this one, to its end, and gives the value of its last statement.\n\n\
+         With `mk run --resume` it is skipped, and gives nothing, when it completed before without a failed host, and \
+         its script, what that imports and reads on this side, variables, hosts, limit, tasks, mk itself and the \
+         machines it ran on are the same. Their state is not looked at, and neither is what comes over the network. A \
+         playbook that undoes what others did calls `forget_completed()`.",
+    ),
     function(
         "random_secret",
         &["random_secret(name, bytes)", "random_secret(name, bytes, form)"],

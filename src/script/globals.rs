@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
 use serde_json::Value;
 
-use super::fault::{raise, throw};
+use super::fault::throw;
 use super::here::{Here, at, here};
 use super::host::Host;
 use super::on::hosts_of;
@@ -113,7 +113,10 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
     engine.register_fn("now", || {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     });
-    engine.register_fn("env", |name: &str, otherwise: Dynamic| std::env::var(name).map_or(otherwise, Dynamic::from));
+    let shared = Arc::clone(world);
+    engine.register_fn("env", move |name: &str, otherwise: Dynamic| {
+        shared.control.sources.environment(name).map_or(otherwise, Dynamic::from)
+    });
     let shared = Arc::clone(world);
     engine.register_fn("file_text", move |context: NativeCallContext, src: &str| -> Raised<String> {
         let base = Base::of(context.call_source().unwrap_or_default());
@@ -135,13 +138,6 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         shared.events.tell(What::TaskDone { task: name.to_owned(), took });
         result
-    });
-    let shared = Arc::clone(world);
-    engine.register_fn("play", move |context: NativeCallContext, path: &str| -> Raised<Dynamic> {
-        let base = Base::of(context.call_source().unwrap_or_default());
-        let found = shared.control.sources.find(&base, Path::new(path)).map_err(|e| throw(&context, e))?;
-        shared.events.tell(What::PlayStarted { playbook: super::fault::shown(&found.name()) });
-        super::run::script(context.engine(), &found).map_err(|e| raise(e, context.call_position()))
     });
     engine.register_fn("always", |context: NativeCallContext, body: FnPtr, finally: FnPtr| -> Raised<Dynamic> {
         let result: Raised<Dynamic> = body.call_within_context(&context, ());

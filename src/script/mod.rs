@@ -18,6 +18,7 @@ mod names;
 mod on;
 mod outcome;
 mod parameters;
+mod play;
 mod results;
 mod run;
 mod step;

@@ -6,12 +6,19 @@ use std::sync::{Mutex, PoisonError};
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use super::fault::raise;
-use crate::control::{Base, Found, Sources};
+use crate::control::{Base, Found, Read, Sources};
 
 /// Finds modules where [`Sources`] looks.
 pub(super) struct Modules {
     sources: Sources,
-    known: Mutex<HashMap<String, Shared<Module>>>,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+/// A module, and what was read to make it.
+#[derive(Clone)]
+struct Known {
+    module: Shared<Module>,
+    read: Read,
 }
 
 impl Modules {
@@ -37,8 +44,10 @@ impl ModuleResolver for Modules {
             Found::Disk(path) => path.display().to_string(),
             Found::BuiltIn(name, _) => name.clone(),
         };
-        if let Some(module) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return Ok(Shared::clone(module));
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(known) = known {
+            self.sources.readings.note_all(&known.read);
+            return Ok(known.module);
         }
         let text = found.text().map_err(|e| raise(e, position))?;
         let compiled = engine.compile(&text).map_err(|e| {
@@ -49,9 +58,14 @@ impl ModuleResolver for Modules {
         // Errors name the file by this, and files beside the module are found from it.
         ast.set_source(name.as_str());
         // What goes wrong while it begins is in its own file.
+        let reading = self.sources.readings.begin();
         let begun = Module::eval_ast_as_new(Scope::new(), &ast, engine);
+        let read = self.sources.readings.end(reading);
         let module: Shared<Module> = begun.map_err(|e| EvalAltResult::ErrorInModule(name.clone(), e, position))?.into();
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Shared::clone(&module));
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, Known { module: Shared::clone(&module), read });
         Ok(module)
     }
 }

@@ -28,7 +28,8 @@ pub fn run(world: &Arc<World>, path: &Path) -> Result {
         let result = result.map_err(|e| super::names::near_host_variable(e, &world, None));
         // Steps outside of any `on` notify too.
         let flushed = world.hosts_notified().iter().try_for_each(|name| super::step::flush(&Host::new(&world, name)));
-        result.and(flushed)
+        result.and(flushed)?;
+        super::play::settle(&world)
     };
     let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(STACK).spawn(work);
     let thread = thread.or_kind(Kind::Internal, || "cannot start the script's thread".to_owned())?;

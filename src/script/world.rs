@@ -1,11 +1,12 @@
 //! What every part of a running playbook shares.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use crate::control::Control;
+use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Events, What};
 use crate::fleet::Fleet;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub tags: Vec<String>,
     /// Pass the output of commands on while they run.
     pub stream: bool,
+    /// Skip the playbooks that completed before with the same inputs.
+    pub resume: bool,
 }
 
 /// A run in progress.
@@ -41,6 +44,8 @@ pub struct World {
     notified: Mutex<BTreeMap<String, Vec<(Value, Place)>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
     learned: Mutex<BTreeMap<String, Map<String, Value>>>,
+    played: AtomicBool,
+    completed: Mutex<Vec<CompletedPlay>>,
 }
 
 impl World {
@@ -63,6 +68,8 @@ impl World {
             notified: Mutex::default(),
             facts: Mutex::default(),
             learned: Mutex::default(),
+            played: AtomicBool::default(),
+            completed: Mutex::default(),
         }
     }
 
@@ -124,6 +131,26 @@ impl World {
     /// The hosts that have notified steps.
     pub fn hosts_notified(&self) -> Vec<String> {
         lock(&self.notified).keys().cloned().collect()
+    }
+
+    /// Remembers that a playbook called another one.
+    pub fn has_played(&self) {
+        self.played.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a playbook called another one.
+    pub fn played(&self) -> bool {
+        self.played.load(Ordering::Relaxed)
+    }
+
+    /// Remembers a playbook that has completed when the run's last steps end well.
+    pub fn complete_later(&self, completed: CompletedPlay) {
+        lock(&self.completed).push(completed);
+    }
+
+    /// Takes the playbooks that waited for the run's last steps.
+    pub fn take_completed(&self) -> Vec<CompletedPlay> {
+        std::mem::take(&mut lock(&self.completed))
     }
 
     /// The facts of a host, read once a run by `read`.

@@ -85,6 +85,19 @@ impl State {
         self.write(name, text)
     }
 
+    /// Removes everything that is kept under a folder's name; nothing there is no fault.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remove_all(&self, folder: &str) -> Result {
+        let path = self.folder.join(folder);
+        if !path.exists() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        fs::remove_dir_all(&path).or_kind(Kind::Internal, || format!("cannot remove mk's state `{}`", path.display()))
+    }
+
     /// Runs `work` while no other run on this machine can change this state.
     fn lock(&self) -> Result<File> {
         let failed = || format!("cannot lock mk's state in `{}`", self.folder.display());

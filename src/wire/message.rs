@@ -72,6 +72,9 @@ pub struct Hello {
     /// Which start of the machine it runs in; every boot has its own. Empty where the kernel does not tell.
     #[serde(default)]
     pub boot: String,
+    /// The machine's own id, made when its system was installed. Empty where it has none.
+    #[serde(default)]
+    pub machine: String,
     /// Its version and the digest of the sources it was built from, as [`BUILD`] is this side's. Empty in agents
     /// that do not tell.
     #[serde(default)]

@@ -3,6 +3,7 @@
 
 mod aarch64;
 mod architecture;
+mod bad_input;
 mod command_line;
 mod commands;
 mod faults;
@@ -11,6 +12,7 @@ mod lint;
 mod playbooks;
 mod reference;
 mod refusals;
+mod resume;
 mod streams;
 mod support;
 mod transfers;

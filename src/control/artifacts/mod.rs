@@ -18,6 +18,7 @@ pub use cache::{Cache, Stored};
 pub use lock::{Entry, FILE, Sums, parse as parse_lock};
 pub use sums::{Completed, complete};
 
+use super::readings::{Reading, Readings, of_path};
 use crate::error::{Error, Place, Result, nearest};
 
 /// The variable that names a mirror.
@@ -30,6 +31,7 @@ pub struct Artifacts {
     pub cache: Cache,
     locks: Mutex<BTreeMap<String, Arc<Vec<Entry>>>>,
     fetched: Mutex<BTreeMap<String, Stored>>,
+    readings: Readings,
 }
 
 /// An artifact and whose lock it is in.
@@ -44,7 +46,13 @@ pub struct Found {
 impl Artifacts {
     /// Those of the project in a folder.
     pub fn new(project: PathBuf, cache: Cache) -> Self {
-        Self { project, cache, locks: Mutex::default(), fetched: Mutex::default() }
+        let readings = Readings::default();
+        Self { project, cache, locks: Mutex::default(), fetched: Mutex::default(), readings }
+    }
+
+    /// Tells these of the locks that are read.
+    pub fn noted_by(self, readings: Readings) -> Self {
+        Self { readings, ..self }
     }
 
     /// All that a project and a mirror offer; what the mirror has too comes from the mirror.
@@ -63,6 +71,7 @@ impl Artifacts {
             all.extend(entries.iter().map(|entry| Found { entry: entry.clone(), beside: beside.clone() }));
         }
         let file = self.project.join(FILE);
+        self.noted(&file);
         if file.exists() {
             let titles: BTreeSet<String> = all.iter().map(|found| found.entry.title()).collect();
             let beside = self.project.display().to_string();
@@ -174,6 +183,7 @@ impl Artifacts {
     fn lock_of(&self, mirror: &str) -> Result<Arc<Vec<Entry>>> {
         if !lock::is_remote(mirror) {
             let file = self.project.join(mirror).join(FILE);
+            self.noted(&file);
             return self.read(&file.display().to_string(), || lock::read(&file));
         }
         let url = format!("{}/{FILE}", trimmed(mirror));
@@ -187,6 +197,10 @@ impl Artifacts {
             }
             lock::with_sums(lock::parse(&url, &text)?)
         })
+    }
+
+    fn noted(&self, lock: &Path) {
+        self.readings.note(Reading::File(lock.to_owned()), || of_path(lock));
     }
 
     fn read(&self, name: &str, read: impl FnOnce() -> Result<Vec<Entry>>) -> Result<Arc<Vec<Entry>>> {

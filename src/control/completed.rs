@@ -1,0 +1,138 @@
+//! The playbooks that came to a good end, and what they were made from: what `--resume` skips.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Control;
+use super::readings::{Read, Reading};
+use crate::change::digest;
+use crate::error::{Context, Kind, Result};
+
+/// The folder of mk's state that holds one file a playbook.
+const FOLDER: &str = "completed";
+
+/// What decides what a playbook does, beside what is on the hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// What it read on this side, with digests.
+    #[serde(with = "pairs")]
+    pub read: Read,
+    /// Digests of everything else, by what it is called.
+    pub given: BTreeMap<String, String>,
+    /// The machines it ran on, by host: each machine's own id.
+    pub machines: BTreeMap<String, String>,
+}
+
+/// A playbook that came to a good end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletedPlay {
+    /// The playbook.
+    pub playbook: String,
+    /// When it ended, in UTC.
+    pub at: String,
+    /// What it was made from.
+    pub inputs: Inputs,
+}
+
+impl Inputs {
+    /// What of a playbook's inputs is another now, of those that this side knows: the first by name.
+    pub fn changed(
+        &self,
+        given: &BTreeMap<String, String>,
+        now: impl Fn(&Reading) -> Option<String>,
+    ) -> Option<String> {
+        let read = self.read.iter().find(|(reading, taken)| now(reading).as_ref() != Some(*taken));
+        let other = || {
+            let names = self.given.keys().chain(given.keys());
+            names.filter(|name| self.given.get(*name) != given.get(*name)).min().cloned()
+        };
+        read.map(|(reading, _)| reading.to_string()).or_else(other)
+    }
+}
+
+impl Control {
+    /// How a playbook completed that ran for these hosts and tasks; `None` when it never did.
+    ///
+    /// # Errors
+    /// When mk's state cannot be read.
+    pub fn completed(&self, playbook: &str, scope: &str) -> Result<Option<CompletedPlay>> {
+        // What another version wrote is no fault: the playbook runs, and is noted anew.
+        Ok(self.state.read(&name(playbook, scope))?.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Notes that a playbook completed.
+    ///
+    /// # Errors
+    /// When mk's state cannot be written.
+    pub fn complete(&self, scope: &str, completed: &CompletedPlay) -> Result {
+        let text = serde_json::to_string_pretty(completed);
+        let text = text.or_kind(Kind::Internal, || "cannot encode mk's state".to_owned())?;
+        self.state.put(&name(&completed.playbook, scope), &text)
+    }
+
+    /// Forgets every playbook that completed.
+    ///
+    /// # Errors
+    /// When mk's state cannot be changed.
+    pub fn forget_completed(&self) -> Result {
+        self.state.remove_all(FOLDER)
+    }
+}
+
+/// Where a playbook is noted. Each limit and choice of tasks has a note of its own: one does not void another.
+fn name(playbook: &str, scope: &str) -> String {
+    let stem = std::path::Path::new(playbook).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{FOLDER}/{stem}-{}.json", &digest(format!("{playbook}\0{scope}").as_bytes())[..16])
+}
+
+/// A map whose keys are no text, as a list.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Read;
+
+    pub(super) fn serialize<S: Serializer>(read: &Read, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(read)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Read, D::Error> {
+        Vec::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secrets;
+    use crate::state::State;
+
+    #[test]
+    fn what_completed_is_known_until_it_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let control = Control::new(dir.path().to_owned(), State::at(dir.path().join("s")), Secrets::default());
+        control.forget_completed().unwrap();
+        let reading = Reading::Environment("A".to_owned());
+        let inputs = Inputs { read: Read::from([(reading, "1".to_owned())]), ..Inputs::default() };
+        let done = CompletedPlay { playbook: "/p/04-x.rhai".to_owned(), at: "then".to_owned(), inputs };
+        control.complete("all", &done).unwrap();
+        assert_eq!(control.completed("/p/04-x.rhai", "all").unwrap(), Some(done));
+        assert_eq!(control.completed("/p/04-x.rhai", "some").unwrap(), None);
+        assert_eq!(control.completed("/q/04-x.rhai", "all").unwrap(), None);
+        control.forget_completed().unwrap();
+        assert_eq!(control.completed("/p/04-x.rhai", "all").unwrap(), None);
+    }
+
+    #[test]
+    fn the_first_input_that_is_another_is_named() {
+        let reading = Reading::Environment("A".to_owned());
+        let given = BTreeMap::from([("the hosts".to_owned(), "1".to_owned())]);
+        let inputs =
+            Inputs { read: Read::from([(reading, "x".to_owned())]), given: given.clone(), ..Inputs::default() };
+        assert_eq!(inputs.changed(&given, |_| Some("x".to_owned())), None);
+        assert_eq!(inputs.changed(&given, |_| None).unwrap(), "`A` of the environment");
+        assert_eq!(inputs.changed(&BTreeMap::new(), |_| Some("x".to_owned())).unwrap(), "the hosts");
+        let more = BTreeMap::from([("the hosts".to_owned(), "1".to_owned()), ("the tasks".to_owned(), "2".to_owned())]);
+        assert_eq!(inputs.changed(&more, |_| Some("x".to_owned())).unwrap(), "the tasks");
+    }
+}
