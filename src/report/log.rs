@@ -65,7 +65,7 @@ impl Reporter for Log {
             What::Unpredicted { host, reason, .. } => tracing::info!(target: "mk", host, reason, "unpredicted"),
             What::PredictionEnded { reason, .. } => tracing::info!(target: "mk", reason, "prediction ended"),
             What::PlaySkipped { playbook, completed } => {
-                tracing::info!(target: "mk", playbook, completed, "play skipped")
+                tracing::info!(target: "mk", playbook, completed, "play skipped");
             }
             What::PlayStarted { playbook } => tracing::info!(target: "mk", playbook, "play started"),
             What::TaskStarted { task } => tracing::info!(target: "mk", task, "task started"),

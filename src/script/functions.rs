@@ -143,7 +143,7 @@ pub static FUNCTIONS: &[Function] = &[
         "Runs another playbook, found beside this one, to its end, and gives the value of its last statement.\n\n\
          With `mk run --resume` it is skipped, and gives nothing, when it completed before without a failed host, and \
          its script, what that imports and reads on this side, variables, hosts, limit, tasks, mk itself and the \
-         machines it ran on are the same. Their state is not looked at, and neither is what comes over the network. A \
+         machines it ran on are the same. Inside of an `on` it always runs. The machines' state is not looked at, and neither is what comes over the network. A \
          playbook that undoes what others did calls `forget_completed()`.",
     ),
     function(

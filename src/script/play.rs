@@ -9,6 +9,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::{raise, shown, throw};
+use super::here::here;
 use super::world::World;
 use crate::change::digest;
 use crate::control::{Base, CompletedPlay, Found, Inputs, Read};
@@ -40,7 +41,10 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
     let base = Base::of(context.call_source().unwrap_or_default());
     let found = world.control.sources.find(&base, Path::new(path)).map_err(fail)?;
     world.has_played();
-    if world.settings.resume
+    // What runs once a host is neither noted nor skipped: one host's good end says nothing of the others'.
+    let whole = here().host.is_none();
+    if whole
+        && world.settings.resume
         && let Some(done) = still_holds(world, &found).map_err(fail)?
     {
         // What the skipped one would read is read by whoever plays it.
@@ -50,8 +54,10 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
     }
     world.events.tell(What::PlayStarted { playbook: shown(&found.name()) });
     let value = super::run::script(context.engine(), &found).map_err(|error| raise(error, context.call_position()))?;
-    let read = world.control.sources.readings.end(reading);
-    completed(world, &found, read).map_err(fail)?;
+    if whole {
+        let read = world.control.sources.readings.end(reading);
+        completed(world, &found, read).map_err(fail)?;
+    }
     Ok(value)
 }
 

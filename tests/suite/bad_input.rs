@@ -62,7 +62,7 @@ fn whether_networks_overlap_is_known_for_any_two() {
         let mut network = || {
             let bits = 20 + next() % 13;
             let first = 0x0ac8_0000 | ((next() & 0x3fff) & (u32::MAX << (32 - bits)));
-            (first, bits, first + (u32::MAX >> bits >> u32::from(bits == 32)))
+            (first, bits, first | u32::MAX.checked_shr(bits).unwrap_or(0))
         };
         let (a, b) = (network(), network());
         let cidr = |(first, bits, _): (u32, u32, u32)| format!("{}/{bits}", std::net::Ipv4Addr::from(first));

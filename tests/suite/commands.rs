@@ -11,6 +11,7 @@ fn the_help_of_every_command() {
         &["do"],
         &["lint"],
         &["doc"],
+        &["explain"],
         &["inventory"],
         &["vars"],
         &["facts"],
@@ -58,6 +59,9 @@ fn the_help_of_every_command() {
                                   [env: MK_LOCK_WAIT=60s] [default: 0s]
           --exit-code             End with status 3 when a check finds changes
       -l, --limit <PATTERN>       Only these hosts, as a pattern
+          --resume                Skip the playbooks that `play` calls where they completed before with
+                                  the same scripts, sources, variables, hosts, limit and tasks, on the
+                                  same machines. What is on the machines is not looked at
           --junit <FILE>          Write a JUnit report to this file: a suite a task, a case a step
           --report <FILE>         Write a report to this file, as one HTML page: the timeline, and every
                                   step with its diff
@@ -127,6 +131,18 @@ fn the_help_of_every_command() {
 
     Arguments:
       [NAME]  The operation, function or module
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    ---
+    Explain a part of Kubernetes: what it is for, and the command that shows it on the running cluster
+
+    Usage: mk explain [TOPIC]
+
+    Arguments:
+      [TOPIC]  The part. Without it, all are listed
 
     Options:
       -h, --help     Print help

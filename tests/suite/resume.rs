@@ -171,6 +171,15 @@ fn a_step_that_waits_for_the_end_of_the_run_must_end_well_first() {
 }
 
 #[test]
+fn what_is_played_for_each_host_always_runs() {
+    let place = project();
+    place.file("all.rhai", "on(local(), |host| { play(\"02-two.rhai\"); });");
+    resume(&place);
+    resume(&place);
+    assert_eq!(ran(&place), [0, 2]);
+}
+
+#[test]
 fn a_playbook_that_plays_nothing_says_that_nothing_can_be_skipped() {
     let place = Place::new();
     place.file("p.rhai", "log(\"hi\");");
