@@ -1,4 +1,5 @@
 set -eu
+: > /run/mk-smoke-forward
 kubectl --kubeconfig /root/admin.kubeconfig --namespace "$1" port-forward "pod/$2" :8080 > /run/mk-smoke-forward 2>&1 &
 pid=$!
 trap 'kill $pid; rm -f /run/mk-smoke-forward' EXIT
