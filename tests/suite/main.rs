@@ -3,6 +3,7 @@
 
 mod aarch64;
 mod architecture;
+mod bench;
 mod command_line;
 mod commands;
 mod faults;
