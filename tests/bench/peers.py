@@ -47,6 +47,7 @@ def configure(hosts):
     common = f"""[defaults]
 inventory = {WORK}/hosts.ini
 forks = {len(hosts)}
+timeout = 60
 gathering = explicit
 host_key_checking = true
 retry_files_enabled = false

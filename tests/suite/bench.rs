@@ -10,7 +10,8 @@ fn root() -> PathBuf {
 #[test]
 fn the_table_of_the_benchmark_is_made_of_its_committed_results() {
     let results = std::fs::read_dir(root().join("tests/bench/results")).unwrap().count();
-    let made = Command::new(root().join("tests/bench/table")).output().expect("tests/bench/table runs; it needs python3");
+    let made =
+        Command::new(root().join("tests/bench/table")).output().expect("tests/bench/table runs; it needs python3");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let made = String::from_utf8(made.stdout).unwrap();
     let notes = made.lines().filter(|line| line.starts_with("- ")).count();
