@@ -4,6 +4,7 @@
 mod aarch64;
 mod architecture;
 mod bad_input;
+mod bench;
 mod command_line;
 mod commands;
 mod faults;
