@@ -49,6 +49,14 @@ fn every_check_of_the_smoke_test_is_a_case_of_junit() {
 }
 
 #[test]
+fn the_cluster_outlives_the_drills() {
+    built();
+    let drilled = well(run_small(&["playbooks/12b-drills.rhai"]));
+    assert!(drilled.all.contains("a reboot of worker-2"), "{}", drilled.all);
+    well(run_small(&["playbooks/12-smoke-test.rhai"]));
+}
+
+#[test]
 fn only_what_changed_is_restarted() {
     built();
     let changed = well(run_small(&["-e", "max_pods=100", "playbooks/09-bootstrapping-workers.rhai"]));
