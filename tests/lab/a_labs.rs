@@ -12,7 +12,7 @@ fn playbook(lab: &str) -> String {
 }
 
 #[test]
-fn a_check_before_the_first_run_predicts_it_and_the_second_run_changes_nothing() {
+fn a_bare_lab_does_what_a_check_foretells_and_nothing_the_second_time() {
     let mut unpredicted = 0;
     let mut predicted = 0;
     for lab in LABS {
