@@ -1,10 +1,11 @@
 //! Keys, from files and from an agent.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::sshd::{Sshd, keygen, private, tool};
 use super::{Answers, connect, dialer, fault};
@@ -183,11 +184,11 @@ fn agent(sshd: &Sshd, keys: &[&str], more: &str) -> SshAgent {
         .spawn()
         .unwrap_or_else(|e| panic!("cannot run `ssh-agent`: {e}; install `openssh-client`"));
     let agent = SshAgent(child);
-    for _ in 0..200 {
-        if socket.exists() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
+    // The socket's file is there a moment before anything listens on it.
+    let started = Instant::now();
+    while let Err(e) = UnixStream::connect(&socket) {
+        assert!(started.elapsed() < Duration::from_secs(20), "ssh-agent does not listen: {e}");
+        std::thread::sleep(Duration::from_millis(5));
     }
     for key in keys {
         let added = Command::new("ssh-add").arg("-q").arg(sshd.path(key)).env("SSH_AUTH_SOCK", &socket).status();
