@@ -86,21 +86,12 @@ impl Talk {
         });
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
-        let hello = Hello {
-            protocol: 0,
-            pid: 0,
-            uid: 0,
-            arch: String::new(),
-            boot: String::new(),
-            machine: String::new(),
-            build: String::new(),
-        };
         let mut talk = Self {
             writer,
             reader: stdout,
             buffer: Vec::new(),
             pinger,
-            hello,
+            hello: Hello::default(),
             locked: false,
             traffic: Traffic::default(),
             lost: false,

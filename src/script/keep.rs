@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fault::throw;
 use super::value::{from_json, to_json};
@@ -80,8 +80,7 @@ fn shared_cert(world: &Arc<World>, name: &str, mut wish: Map) -> Result<Dynamic>
         .map_err(|e| Error::playbook(format!("shared_cert: {e}")))?;
     let (pair, made) = world.control.shared_cert(name, &request, world.fleet.mode())?;
     tell(world, &format!("shared certificate `{name}`"), made);
-    let fields = [("cert", pair.cert), ("key", pair.key), ("key_data", pair.key_data)];
-    Ok(from_json(&Value::Object(fields.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect())))
+    Ok(from_json(&json!({ "cert": pair.cert, "key": pair.key, "key_data": pair.key_data })))
 }
 
 fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<String> {
@@ -110,9 +109,5 @@ fn tell(world: &Arc<World>, what: &str, made: Made) {
 }
 
 fn shown(name: &str, cert: &str, fingerprint: &str) -> Dynamic {
-    from_json(&Value::Object(serde_json::Map::from_iter([
-        ("name".to_owned(), name.into()),
-        ("cert".to_owned(), cert.into()),
-        ("fingerprint".to_owned(), fingerprint.into()),
-    ])))
+    from_json(&json!({ "name": name, "cert": cert, "fingerprint": fingerprint }))
 }

@@ -59,7 +59,7 @@ pub struct Request {
 }
 
 /// What an agent says of itself when it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Its protocol version.
     pub protocol: u32,

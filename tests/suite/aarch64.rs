@@ -20,16 +20,7 @@ impl Emulated {
         let mut command = Command::new("qemu-aarch64-static");
         command.arg(agent).stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = command.spawn().expect("qemu-aarch64-static is needed: install qemu-user-static");
-        let hello = Hello {
-            protocol: 0,
-            pid: 0,
-            uid: 0,
-            arch: String::new(),
-            boot: String::new(),
-            machine: String::new(),
-            build: String::new(),
-        };
-        let mut started = Self { child, hello, last: 0 };
+        let mut started = Self { child, hello: Hello::default(), last: 0 };
         let FromAgent::Hello(hello) = started.next() else { panic!("an agent says hello first") };
         started.hello = hello;
         started
