@@ -199,6 +199,29 @@ impl Error {
         self
     }
 
+    /// Adds a hint at the candidate that `name` was probably meant to be, if there is one.
+    #[must_use]
+    pub fn suggest<'a>(self, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
+        match nearest(name, candidates) {
+            Some(near) => self.hint(format!("did you mean `{near}`?")),
+            None => self,
+        }
+    }
+
+    /// The same, with another hint where there is no such candidate.
+    #[must_use]
+    pub fn suggest_or<'a>(
+        self,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+        otherwise: impl Into<String>,
+    ) -> Self {
+        match nearest(name, candidates) {
+            Some(near) => self.hint(format!("did you mean `{near}`?")),
+            None => self.hint(otherwise),
+        }
+    }
+
     /// Adds a block of text shown as it is, such as the last lines of a command's stderr.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {

@@ -59,10 +59,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(unknown) = names.iter().find(|name| all.iter().all(|one| one.entry.name != **name)) {
         let error = Error::usage(format!("there is no artifact `{unknown}`"));
         let known = all.iter().map(|one| one.entry.name.as_str());
-        return Err(match crate::error::nearest(unknown, known) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("`mk artifacts list` shows them"),
-        });
+        return Err(error.suggest_or(unknown, known, "`mk artifacts list` shows them"));
     }
     let wanted = all.iter().filter(|one| {
         let entry = &one.entry;

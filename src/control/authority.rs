@@ -10,7 +10,7 @@ use rcgen::{
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use crate::error::{Context, Error, Kind, Result, nearest};
+use crate::error::{Context, Error, Kind, Result};
 use crate::op::Span;
 use crate::ops::{Cert, Usage};
 use crate::state::State;
@@ -102,10 +102,8 @@ impl Authorities {
             return Ok(authority);
         }
         let error = Error::playbook(format!("there is no authority `{name}`"));
-        Err(match nearest(name, known.keys().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint(format!("make it first: `ca(\"{name}\", #{{ cn: \"…\" }})`")),
-        })
+        let otherwise = format!("make it first: `ca(\"{name}\", #{{ cn: \"…\" }})`");
+        Err(error.suggest_or(name, known.keys().map(String::as_str), otherwise))
     }
 
     fn load(&self, name: &str) -> Result<Option<Authority>> {

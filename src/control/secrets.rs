@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Control;
 use super::readings::Reading;
 use super::sources::{Base, Found};
-use crate::error::{Context, Error, Kind, Result, nearest};
+use crate::error::{Context, Error, Kind, Result};
 
 /// The longest secrets file, in bytes.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -55,10 +55,7 @@ impl Control {
         match all.get(key) {
             Some(Value::String(text)) => Ok(text.clone()),
             Some(other) if !other.is_null() => Ok(other.to_string()),
-            _ => {
-                let error = Error::playbook(format!("`{}` has no secret `{key}`", path.display()));
-                Err(nearest(key, keys).map_or(error.clone(), |near| error.hint(format!("did you mean `{near}`?"))))
-            }
+            _ => Err(Error::playbook(format!("`{}` has no secret `{key}`", path.display())).suggest(key, keys)),
         }
     }
 }

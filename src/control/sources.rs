@@ -192,12 +192,8 @@ impl Sources {
         let known: Vec<String> =
             STDLIB.files().filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
         let error = Error::playbook(format!("there is no module `{name}`"));
-        Err(match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => {
-                error.hint("modules are looked for beside the script, in `stdlib/` of the project, and in mk itself")
-            }
-        })
+        let otherwise = "modules are looked for beside the script, in `stdlib/` of the project, and in mk itself";
+        Err(error.suggest_or(name, known.iter().map(String::as_str), otherwise))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What hosts and groups may be called, and the expansion of ranges in their names.
 
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
 
 use super::model::{ALL, UNGROUPED};
 use super::range::{Expanded, MOST_HOSTS, Ranged};
@@ -47,8 +47,5 @@ pub(super) fn suggest<'a>(fault: Error, name: &str, candidates: impl IntoIterato
     // In one order, whatever they were kept in: of two as near the same one must be named every time.
     let mut candidates: Vec<&str> = candidates.into_iter().collect();
     candidates.sort_unstable();
-    match nearest(name, candidates) {
-        Some(near) => fault.hint(format!("did you mean `{near}`?")),
-        None => fault,
-    }
+    fault.suggest(name, candidates)
 }

@@ -34,7 +34,7 @@ mod unpack;
 mod user;
 mod wait;
 
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
 use crate::op;
 pub use crate::op::Spec;
 pub use cert::{Cert, KEY_FITS, LONG_ENOUGH, Usage};
@@ -80,10 +80,7 @@ pub static OPS: &[Spec] = &[
 pub fn find(name: &str) -> Result<&'static Spec> {
     OPS.iter().find(|spec| spec.name == name).ok_or_else(|| {
         let error = Error::playbook(format!("there is no operation `{name}`"));
-        match nearest(name, OPS.iter().map(|spec| spec.name)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("`mk doc` lists the operations"),
-        }
+        error.suggest_or(name, OPS.iter().map(|spec| spec.name), "`mk doc` lists the operations")
     })
 }
 

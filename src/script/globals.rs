@@ -16,7 +16,7 @@ use super::value::{from_json, from_map};
 use super::world::World;
 use crate::change::{Outcome, Status};
 use crate::control::Base;
-use crate::error::{Error, Kind, Result, nearest};
+use crate::error::{Error, Kind, Result};
 use crate::event::What;
 use crate::fleet::Call;
 use crate::op::Span;
@@ -100,8 +100,7 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
         let known = shared.inventory.vars_of_all();
         known.get(name).map(from_json).ok_or_else(|| {
             let error = Error::playbook(format!("there is no variable `{name}` that holds for every host"));
-            let near = nearest(name, known.keys().map(String::as_str));
-            throw(&context, near.map_or(error.clone(), |near| error.hint(format!("did you mean `{near}`?"))))
+            throw(&context, error.suggest(name, known.keys().map(String::as_str)))
         })
     });
     let shared = Arc::clone(world);

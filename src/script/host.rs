@@ -61,10 +61,8 @@ impl Host {
         let vars = self.world.vars(&self.name);
         vars.get(name).map(from_json).ok_or_else(|| {
             let error = Error::playbook(format!("`{}` has no variable `{name}`", self.name));
-            match nearest(name, vars.keys().map(String::as_str)) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint(format!("`mk vars {}` lists its variables", self.name)),
-            }
+            let otherwise = format!("`mk vars {}` lists its variables", self.name);
+            error.suggest_or(name, vars.keys().map(String::as_str), otherwise)
         })
     }
 }

@@ -7,7 +7,7 @@ use rhai::{ASTNode, Engine, Position, Stmt};
 use super::fault::place;
 use super::world::World;
 use crate::control::{Base, Found, STDLIB};
-use crate::error::{Error, Place, nearest};
+use crate::error::{Error, Place};
 
 /// The text of a script that is on disk or built in.
 pub(super) fn text_of(source: &str) -> Option<String> {
@@ -52,10 +52,7 @@ pub(super) fn near_variable(error: Error, name: &str, text: &str) -> Error {
     });
     known.extend(ast.iter_fn_def().flat_map(|function| function.params.iter().map(ToString::to_string)));
     known.remove(name);
-    match nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    }
+    error.suggest(name, known.iter().map(String::as_str))
 }
 
 /// An error about a property of `host.vars`, with the nearest variable that the host has, or that any has.
@@ -78,11 +75,6 @@ pub(super) fn near_host_variable(error: Error, world: &World, host: Option<&str>
         None => world.inventory.hosts().iter().flat_map(|host| world.vars(&host.name)).map(|(key, _)| key).collect(),
     };
     let listed = format!("`mk vars {}` lists its variables", host.unwrap_or("HOST"));
-    match nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => {
-            let hint = format!("did you mean `{near}`?");
-            error.hint(hint)
-        }
-        None => error.hint(listed),
-    }
+    let name = name.to_owned();
+    error.suggest_or(&name, known.iter().map(String::as_str), listed)
 }

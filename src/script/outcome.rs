@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::fault::throw;
 use super::value::from_json;
 use crate::change::Status;
-use crate::error::{Error, Place, Result, nearest};
+use crate::error::{Error, Place, Result};
 
 /// An outcome, and which step it came from.
 #[derive(Debug, Clone)]
@@ -67,10 +67,8 @@ impl Outcome {
         }
         let known = FIELDS.iter().copied().chain(self.of.values.keys().map(String::as_str));
         let error = Error::playbook(format!("the outcome of `{}` has no `{name}`", self.op));
-        Err(match nearest(name, known.clone()) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint(format!("it has {}", known.map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", "))),
-        })
+        let listed = known.clone().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+        Err(error.suggest_or(name, known, format!("it has {listed}")))
     }
 }
 

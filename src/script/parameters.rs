@@ -11,10 +11,7 @@ pub(super) fn unknown_field(spec: &Spec, unknown: &str) -> Error {
     let known: Vec<String> = crate::ops::parameters(spec).into_iter().map(|p| p.name).collect();
     let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
-    let error = match nearest(unknown, known.iter().map(String::as_str).chain(COMMON)) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    };
+    let error = error.suggest(unknown, known.iter().map(String::as_str).chain(COMMON));
     error.hint(format!("`mk doc {}` lists its parameters", spec.name))
 }
 

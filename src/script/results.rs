@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
 use super::fault::throw;
 use super::host::Host;
 use super::world::World;
-use crate::error::{Error, nearest};
+use crate::error::Error;
 
 /// The results of one `on`.
 #[derive(Clone)]
@@ -58,10 +58,7 @@ impl Results {
             return Err(self.unknown(Some(name)));
         }
         let error = Error::playbook(format!("`{name}` is not among the hosts of this `on`"));
-        Err(match nearest(name, self.order.iter().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error,
-        })
+        Err(error.suggest(name, self.order.iter().map(String::as_str)))
     }
 
     /// That the value of a host, or of one of them, is not known.

@@ -19,7 +19,7 @@ pub use lock::{Entry, FILE, Sums, parse as parse_lock};
 pub use sums::{Completed, complete};
 
 use super::readings::{Reading, Readings, of_path};
-use crate::error::{Error, Place, Result, nearest};
+use crate::error::{Error, Place, Result};
 
 /// The variable that names a mirror.
 pub const MIRROR: &str = "artifact_mirror";
@@ -93,13 +93,9 @@ impl Artifacts {
         if named.is_empty() {
             let error = Error::playbook(format!("there is no artifact `{name}`"));
             let places = format!("`{}`", self.project.join(FILE).display());
-            return Err(match nearest(name, all.iter().map(|found| found.entry.name.as_str())) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint(format!(
-                    "looked for in {places}{}",
-                    mirror.map(|m| format!(" and `{m}`")).unwrap_or_default()
-                )),
-            });
+            let known = all.iter().map(|found| found.entry.name.as_str());
+            let mirror = mirror.map(|m| format!(" and `{m}`")).unwrap_or_default();
+            return Err(error.suggest_or(name, known, format!("looked for in {places}{mirror}")));
         }
         let fits = |found: &&&Found| {
             let entry = &found.entry;

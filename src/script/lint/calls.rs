@@ -200,10 +200,7 @@ fn unknown(name: &str, own: &[Defined]) -> Error {
     let error = Error::playbook(format!("there is no function `{name}`"));
     let own = own.iter().map(|f| f.name.as_str()).filter(|name| !name.starts_with("anon$"));
     let known: Vec<&str> = super::super::functions::names().collect();
-    match nearest(name, known.into_iter().chain(own)) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    }
+    error.suggest(name, known.into_iter().chain(own))
 }
 
 fn wrong_count(name: &str, takes: &BTreeSet<usize>, count: usize) -> Error {
