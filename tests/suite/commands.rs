@@ -388,30 +388,3 @@ fn quiet_says_what_failed_and_nothing_else() {
     assert_eq!(ran.code, 1);
     assert!(ran.stdout.starts_with("failed "), "{}", ran.stdout);
 }
-
-/// Runs mk on a terminal of its own, and gives what that shows, codes and all.
-fn on_a_terminal(place: &Place, args: &str, environment: &[(&str, &str)]) -> String {
-    let mut script = place.command(&[]);
-    let mk = script.get_program().to_string_lossy().into_owned();
-    let mut command = std::process::Command::new("script");
-    command.args(["-qec", &format!("{mk} {args}"), "/dev/null"]).current_dir(place.path()).env_clear();
-    for (name, value) in script.env("TERM", "xterm").get_envs() {
-        command.env(name, value.unwrap());
-    }
-    command.envs(environment.iter().copied()).stdin(std::process::Stdio::null());
-    let output = command.output().unwrap_or_else(|e| panic!("`script` of util-linux is needed: {e}"));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[test]
-fn a_terminal_shows_the_step_that_runs_and_every_line_whole() {
-    let place = Place::new();
-    place.file("p.rhai", "let here = local();\nhere.run([\"sleep\", \"2.5\"]);\nhere.run([\"false\"]);\n");
-    let shown = on_a_terminal(&place, "run p.rhai", &[]);
-    assert!(shown.contains("running      local          run sleep 2.5 ["), "{shown:?}");
-    assert!(shown.contains("\u{1b}[33mchanged     \u{1b}[0m local          run sleep 2.5"), "{shown:?}");
-    assert!(shown.contains("\u{1b}[31merror\u{1b}[0m"), "{shown:?}");
-    let plain = on_a_terminal(&place, "run p.rhai", &[("NO_COLOR", "1"), ("TERM", "dumb")]);
-    assert!(!plain.contains('\u{1b}'), "{plain:?}");
-    assert!(!place.mk(&["run", "p.rhai"]).stdout.contains('\u{1b}'));
-}

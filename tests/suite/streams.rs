@@ -75,10 +75,10 @@ fn on_a_terminal(place: &Place, args: &str, environment: &[(&str, &str)]) -> Str
 #[test]
 fn a_terminal_shows_the_step_that_runs_and_every_line_whole() {
     let place = Place::new();
-    place.file("p.rhai", "let here = local();\nhere.run([\"sleep\", \"1\"]);\nhere.run([\"false\"]);\n");
+    place.file("p.rhai", "let here = local();\nhere.run([\"sleep\", \"2.5\"]);\nhere.run([\"false\"]);\n");
     let shown = on_a_terminal(&place, "run p.rhai", &[]);
-    assert!(shown.contains("running      local          run sleep 1"), "{shown:?}");
-    assert!(shown.contains("\u{1b}[33mchanged     \u{1b}[0m local          run sleep 1"), "{shown:?}");
+    assert!(shown.contains("running      local          run sleep 2.5 ["), "{shown:?}");
+    assert!(shown.contains("\u{1b}[33mchanged     \u{1b}[0m local          run sleep 2.5"), "{shown:?}");
     assert!(shown.contains("\u{1b}[31merror\u{1b}[0m"), "{shown:?}");
     let plain = on_a_terminal(&place, "run p.rhai", &[("NO_COLOR", "1"), ("TERM", "dumb")]);
     assert!(!plain.contains('\u{1b}'), "{plain:?}");
