@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::bootstrap::{self, Become};
 use super::pool::{Fleet, Pipes};
 use super::talk::{Listener, Talk, Traffic};
-use crate::change::Outcome;
+use crate::change::{Maker, Outcome, Trace};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Step, What};
 use crate::op::Operation;
@@ -116,7 +116,9 @@ impl Slot {
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
     pub(super) async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
         if call.mode == Mode::Apply && !call.reads && !talk.locked {
-            let taken = talk.lock(&fleet.options.holder, fleet.options.lock_wait, None).await?;
+            let (holder, wait) = (&fleet.options.holder, fleet.options.lock_wait);
+            let taken = talk.lock(holder, fleet.ledger.id(), wait, None).await?;
+            fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
             if !self.caught_up.swap(true, Ordering::SeqCst) {
                 self.catch_up(fleet, talk, taken.pending).await?;
             }
@@ -140,7 +142,15 @@ impl Slot {
             settles: call.settles.clone(),
         };
         let masked = || Masked::new(fleet.control.secrets.clone());
-        let mut listener = Shown { fleet, host: &self.name, id: request.id, out: masked(), err: masked() };
+        let mut listener = Shown {
+            fleet,
+            host: &self.name,
+            id: request.id,
+            maker: Maker { place: request.place.clone(), user: request.user.clone() },
+            machine: talk.hello.machine.clone(),
+            out: masked(),
+            err: masked(),
+        };
         let other = fleet.control.half(&self.name);
         let result = talk.step(&request, &other, &mut listener).await;
         listener.finish();
@@ -271,6 +281,8 @@ struct Shown<'a> {
     fleet: &'a Fleet,
     host: &'a str,
     id: u64,
+    maker: Maker,
+    machine: String,
     out: Masked,
     err: Masked,
 }
@@ -298,5 +310,9 @@ impl Listener for Shown<'_> {
         let masked = if stderr { &mut self.err } else { &mut self.out };
         let text = masked.push(bytes);
         self.tell(stderr, text);
+    }
+
+    fn made(&mut self, traces: Vec<Trace>) -> Result {
+        self.fleet.note_made(self.host, &self.machine, traces, &self.maker)
     }
 }

@@ -7,6 +7,7 @@ mod again;
 mod agents;
 mod bootstrap;
 mod host;
+mod ledger;
 mod pool;
 mod reboot;
 mod removal;

@@ -18,6 +18,7 @@ use crate::change::Outcome;
 use crate::control::Control;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Events, What};
+use crate::state::Ledger;
 use crate::wire::{Hello, Mode};
 
 /// The three streams of a command on a host.
@@ -96,6 +97,8 @@ pub struct Fleet {
     pub(super) options: Options,
     pub(super) events: Events,
     pub(super) control: Arc<Control>,
+    /// What was made on the hosts.
+    pub ledger: Ledger,
     pub(super) agents: Agents,
     pub(super) connector: Box<dyn Connector>,
     pub(super) prompts: Box<dyn Prompts>,
@@ -122,6 +125,7 @@ impl Fleet {
         Self {
             options,
             events,
+            ledger: control.state.ledger(),
             control,
             agents,
             connector,
@@ -217,6 +221,7 @@ impl Fleet {
                 let _ = end.await;
             }
         });
+        self.ledger.sync();
     }
 
     /// What went over the wire to a host so far.

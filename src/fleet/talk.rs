@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 use super::pool::Pipe;
-use crate::change::Outcome;
+use crate::change::{Left, Outcome, Trace};
 use crate::control::Other;
 use crate::error::{Error, Kind, Result};
 use crate::wire::{
@@ -49,6 +49,12 @@ enum Taking {
 pub trait Listener: Send {
     /// A piece of output.
     fn output(&mut self, id: u64, stderr: bool, bytes: &[u8]);
+
+    /// What the step made and took away; told before its outcome is.
+    ///
+    /// # Errors
+    /// When it cannot be kept: then the agent is to keep it.
+    fn made(&mut self, traces: Vec<Trace>) -> Result;
 }
 
 /// A running agent.
@@ -65,6 +71,8 @@ pub struct Talk {
     pub traffic: Traffic,
     /// Whether the connection to it is gone.
     pub lost: bool,
+    /// The agent holds what nobody has kept yet.
+    untold: bool,
 }
 
 /// What comes with a host's lock.
@@ -73,6 +81,8 @@ pub struct Taken {
     pub pending: Vec<Value>,
     /// What an earlier agent of this run did last.
     pub record: Option<Record>,
+    /// What an earlier run made and could not tell.
+    pub left: Vec<Left>,
 }
 
 impl Talk {
@@ -95,6 +105,7 @@ impl Talk {
             locked: false,
             traffic: Traffic::default(),
             lost: false,
+            untold: false,
         };
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
@@ -114,14 +125,20 @@ impl Talk {
 
     /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run,
     /// given by its process id, is told to go; it gets as long as it needs to finish what must be finished.
-    pub async fn lock(&mut self, holder: &str, wait: Duration, instead_of: Option<u32>) -> Result<Taken> {
+    pub async fn lock(
+        &mut self,
+        holder: &str,
+        ledger: &str,
+        wait: Duration,
+        instead_of: Option<u32>,
+    ) -> Result<Taken> {
         let until = tokio::time::Instant::now() + wait;
         loop {
-            self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of }).await?;
+            self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of, ledger: ledger.to_owned() }).await?;
             let (other, taken) = loop {
                 match self.message().await? {
-                    FromAgent::Locked { holder, pending, record } => {
-                        break (holder, Taken { pending, record: record.map(|record| *record) });
+                    FromAgent::Locked { holder, pending, record, left } => {
+                        break (holder, Taken { pending, record: record.map(|record| *record), left });
                     }
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the lock")),
@@ -172,7 +189,10 @@ impl Talk {
                     }
                 }
                 Frame::Message(body) => match from_body(&body)? {
-                    FromAgent::Done { id, result } if id == request.id => {
+                    FromAgent::Done { id, result, made } if id == request.id => {
+                        if !made.is_empty() {
+                            listener.made(made).inspect_err(|_| self.untold = true)?;
+                        }
                         let result = result.map_err(|e| stale(e, &self.hello.build));
                         return fault.map_or(result, Err);
                     }
@@ -228,7 +248,9 @@ impl Talk {
 
     /// Ends the agent.
     pub async fn end(mut self) {
-        let _ = self.say(&ToAgent::Bye).await;
+        if !self.untold {
+            let _ = self.say(&ToAgent::Bye).await;
+        }
         let _ = self.writer.lock().await.shutdown().await;
         // The agent goes when its running step has; what it says last is read so that it can.
         let mut rest = [0; 4096];

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::change::Change;
+use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource};
 use crate::sys::{Edited, Editing, Hands, Lines, Owner, Probe, Wish};
@@ -50,9 +51,13 @@ impl EtcHosts {
         Editing { wish, create: true, present: true }
     }
 
+    fn begin(&self) -> String {
+        format!("# BEGIN mk: {}", self.name)
+    }
+
     fn edit(&self, text: &str) -> Result<String> {
         let mut lines = Lines::of(text);
-        let (begin, end) = (format!("# BEGIN mk: {}", self.name), format!("# END mk: {}", self.name));
+        let (begin, end) = (self.begin(), format!("# END mk: {}", self.name));
         if let Some(own) = &self.own_name {
             lines.retain(|line| !gives_loopback(line, own));
         }
@@ -122,6 +127,14 @@ impl Resource for EtcHosts {
 
     fn fix(&self, hands: &Hands, change: &Change<Edited>) -> Result {
         self.editing().fix(hands, change)
+    }
+
+    fn things(&self, state: Option<&Edited>) -> Vec<Thing> {
+        let begin = self.begin();
+        let there = Editing::text(state).lines().any(|line| line == begin);
+        let call = json!({ "name": self.name, "entries": [], "path": self.path });
+        let thing = || Thing::new(Self::NAME, format!("{} {}", self.path.display(), self.name), call);
+        there.then(thing).into_iter().collect()
     }
 
     fn effects(&self, desired: Option<&Edited>) -> Effects {

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Frame;
-use crate::change::Outcome;
+use crate::change::{Left, Outcome, Trace};
 use crate::error::{Error, Kind, Place, Result};
 
 /// The version of the protocol. An agent of another version is replaced, never talked to.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The version of mk, and a digest of the sources that both sides share: with another one, an agent may lack
 /// operations or parameters.
@@ -166,6 +166,8 @@ pub enum ToAgent {
         /// The process id of an earlier agent of this run, whose connection was lost: it is to stop and to go.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead_of: Option<u32>,
+        /// The ledger that learns what this run makes, by a name that no other has.
+        ledger: String,
     },
     /// Stop the running step and refuse those that wait.
     Cancel,
@@ -187,6 +189,9 @@ pub enum FromAgent {
         id: u64,
         /// How.
         result: std::result::Result<Outcome, Error>,
+        /// What it made and took away, also when it failed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        made: Vec<Trace>,
     },
     /// A step was not run because one before it in the same list failed.
     Dropped {
@@ -210,6 +215,9 @@ pub enum FromAgent {
         /// What an earlier agent of this run did last.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         record: Option<Box<Record>>,
+        /// What an earlier run made for the same ledger and could not tell.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<Left>,
     },
     /// The answer to `Ping`.
     Pong,
