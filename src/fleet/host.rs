@@ -57,7 +57,7 @@ pub(super) enum State {
 /// A host's place in the fleet. Steps wait here for each other.
 pub(super) struct Slot {
     pub(super) name: String,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// What earlier runs left to be run has been: what is noted on the host from then on is this run's own.
     caught_up: AtomicBool,
 }
@@ -68,7 +68,7 @@ impl Slot {
     }
 
     /// The agent, started first when there is none yet.
-    async fn talk<'a>(&self, fleet: &Fleet, state: &'a mut State) -> Result<&'a mut Talk> {
+    pub(super) async fn talk<'a>(&self, fleet: &Fleet, state: &'a mut State) -> Result<&'a mut Talk> {
         if fleet.is_stopped() {
             return Err(Error::new(Kind::Interrupted, "stopped"));
         }
@@ -115,15 +115,24 @@ impl Slot {
 
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
     pub(super) async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
-        if call.mode == Mode::Apply && !call.reads && !talk.locked {
-            let (holder, wait) = (&fleet.options.holder, fleet.options.lock_wait);
-            let taken = talk.lock(holder, fleet.ledger.id(), wait, None).await?;
-            fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
-            if !self.caught_up.swap(true, Ordering::SeqCst) {
-                self.catch_up(fleet, talk, taken.pending).await?;
-            }
+        if call.mode == Mode::Apply && !call.reads {
+            self.take_lock(fleet, talk).await?;
         }
         self.step(fleet, talk, call).await
+    }
+
+    /// Takes the host's lock, unless this run has it, and makes up for what earlier runs left.
+    pub(super) async fn take_lock(&self, fleet: &Fleet, talk: &mut Talk) -> Result {
+        if talk.locked {
+            return Ok(());
+        }
+        let (holder, wait) = (&fleet.options.holder, fleet.options.lock_wait);
+        let taken = talk.lock(holder, fleet.ledger.id(), wait, None).await?;
+        fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
+        if !self.caught_up.swap(true, Ordering::SeqCst) {
+            self.catch_up(fleet, talk, taken.pending).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {

@@ -103,7 +103,7 @@ pub struct Fleet {
     pub(super) connector: Box<dyn Connector>,
     pub(super) prompts: Box<dyn Prompts>,
     pub(super) handshakes: Semaphore,
-    runtime: Handle,
+    pub(super) runtime: Handle,
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     stoppers: Mutex<Vec<Stopper>>,
     stopped: AtomicBool,
@@ -238,7 +238,7 @@ impl Fleet {
         self.events.tell(what);
     }
 
-    fn slot(&self, host: &str) -> Arc<Slot> {
+    pub(super) fn slot(&self, host: &str) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         Arc::clone(slots.entry(host.to_owned()).or_insert_with(|| Arc::new(Slot::new(host))))
     }

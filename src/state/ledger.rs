@@ -131,7 +131,9 @@ impl Ledger {
         }
         let _lock = self.state.lock()?;
         if lock(&self.begun).insert(host.to_owned()) {
-            self.begin(host, machine).inspect_err(|_| drop(lock(&self.begun).remove(host)))?;
+            self.begin(host, machine).inspect_err(|_| {
+                lock(&self.begun).remove(host);
+            })?;
         }
         let path = self.path(host);
         let failed = || format!("cannot write mk's state `{}`", path.display());
