@@ -212,7 +212,7 @@ fn recorded(
     recorder: Option<&Recorder>,
 ) -> FromAgent {
     if step.mode == Mode::Apply {
-        session.traces.borrow_mut().begin(Maker { place: step.place.clone(), user: step.user.clone() });
+        session.traces.borrow_mut().begin(Maker { place: step.place.clone(), user: step.user.clone() }, step.secret);
     }
     let Some(recorder) = recorder else { return one(step, session, link, children) };
     recorder.begun(step);

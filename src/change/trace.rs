@@ -70,9 +70,8 @@ pub fn traces(before: &[Thing], now: &[Thing]) -> Vec<Trace> {
         things.iter().map(|thing| (thing.op.clone(), thing.subject.clone())).collect()
     };
     let (old, new) = (names(before), names(now));
-    let lacks = |names: &BTreeSet<(String, String)>, thing: &Thing| {
-        !names.contains(&(thing.op.clone(), thing.subject.clone()))
-    };
+    let lacks =
+        |names: &BTreeSet<(String, String)>, thing: &Thing| !names.contains(&(thing.op.clone(), thing.subject.clone()));
     let gone = before.iter().filter(|thing| lacks(&new, thing));
     let gone = gone.map(|thing| Trace::Gone { op: thing.op.clone(), subject: thing.subject.clone() });
     gone.chain(now.iter().filter(|thing| lacks(&old, thing)).cloned().map(Trace::Made)).collect()

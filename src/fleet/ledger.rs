@@ -39,7 +39,14 @@ impl Fleet {
         }
         let by = maker.place.as_ref().map(|place| format!("{}:{}", place.file, place.line));
         let at = jiff::Timestamp::now().as_second();
-        Some(Line::Made(Entry { op: thing.op, subject: thing.subject, args: thing.args, user: maker.user.clone(), by, at }))
+        Some(Line::Made(Entry {
+            op: thing.op,
+            subject: thing.subject,
+            args: thing.args,
+            user: maker.user.clone(),
+            by,
+            at,
+        }))
     }
 }
 

@@ -47,7 +47,8 @@ impl Fleet {
         let other =
             self.connector.become_user(host).map(|user| Become { user, password: self.prompts.become_password() });
         let mark = mark();
-        let command = read_by(&SCRIPT.replace("@MARK@", &mark).replace("@LEDGER@", self.ledger.id()), &mark, other.as_ref());
+        let command =
+            read_by(&SCRIPT.replace("@MARK@", &mark).replace("@LEDGER@", self.ledger.id()), &mark, other.as_ref());
         let password = other.as_ref().and_then(|other| other.password.as_ref());
         let stdin = password.map(|password| format!("{password}\n")).unwrap_or_default();
         let raw = self.raw(host, &command, stdin.as_bytes(), LIMIT)?;
@@ -61,9 +62,11 @@ impl Fleet {
             return Err(left_behind(&pending, host));
         }
         if answers.contains(&"untold") {
-            return Err(Error::step("what a run made that was killed is not in the ledger yet, and would be lost to it")
-                .hint(format!("any step that changes the host makes up for that: `mk do {host} run true`"))
-                .on(host));
+            return Err(Error::step(
+                "what a run made that was killed is not in the ledger yet, and would be lost to it",
+            )
+            .hint(format!("any step that changes the host makes up for that: `mk do {host} run true`"))
+            .on(host));
         }
         if answers.last() != Some(&"done") {
             let error = Error::new(Kind::Unreachable, "the host did not answer").on(host);

@@ -125,13 +125,7 @@ impl Talk {
 
     /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run,
     /// given by its process id, is told to go; it gets as long as it needs to finish what must be finished.
-    pub async fn lock(
-        &mut self,
-        holder: &str,
-        ledger: &str,
-        wait: Duration,
-        instead_of: Option<u32>,
-    ) -> Result<Taken> {
+    pub async fn lock(&mut self, holder: &str, ledger: &str, wait: Duration, instead_of: Option<u32>) -> Result<Taken> {
         let until = tokio::time::Instant::now() + wait;
         loop {
             self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of, ledger: ledger.to_owned() }).await?;

@@ -60,11 +60,15 @@ impl EtcHosts {
         let (begin, end) = (self.begin(), format!("# END mk: {}", self.name));
         let set_aside = format!("# mk, for {}: ", self.name);
         let own = self.own_name.as_deref();
-        let changed: Vec<(usize, String)> = lines.bare().enumerate().filter_map(|(at, line)| match own {
-            Some(own) if gives_loopback(line, own) => Some((at, format!("{set_aside}{line}"))),
-            None if self.entries.is_empty() => Some((at, line.strip_prefix(&set_aside)?.to_owned())),
-            _ => None,
-        }).collect();
+        let changed: Vec<(usize, String)> = lines
+            .bare()
+            .enumerate()
+            .filter_map(|(at, line)| match own {
+                Some(own) if gives_loopback(line, own) => Some((at, format!("{set_aside}{line}"))),
+                None if self.entries.is_empty() => Some((at, line.strip_prefix(&set_aside)?.to_owned())),
+                _ => None,
+            })
+            .collect();
         for (at, line) in changed {
             lines.replace(at, &line);
         }
@@ -170,7 +174,10 @@ mod tests {
                 wish(json!([{ "ip": "10.0.0.2", "names": ["n2"] }])),
             ],
         );
-        assert_eq!(host.get("hosts"), format!("127.0.0.1 localhost\n# mk, for k: {own}::1 localhost\n# BEGIN mk: k\n10.0.0.2 n2\n# END mk: k\n"));
+        assert_eq!(
+            host.get("hosts"),
+            format!("127.0.0.1 localhost\n# mk, for k: {own}::1 localhost\n# BEGIN mk: k\n10.0.0.2 n2\n# END mk: k\n")
+        );
         host.contract("etc_hosts", &[json!({ "name": "k", "entries": [], "path": path })]);
         assert_eq!(host.get("hosts"), before);
     }

@@ -42,6 +42,8 @@ pub struct Traces {
     /// What an operation is about to make, until it was looked what it has made.
     expected: Vec<Trace>,
     maker: Maker,
+    /// The step holds a secret, so nothing of its parameters may stand in the file.
+    secret: bool,
     file: Option<File>,
     /// The file holds something.
     written: bool,
@@ -60,8 +62,8 @@ impl Traces {
     }
 
     /// A step begins. Those before it are in the ledger.
-    pub fn begin(&mut self, maker: Maker) {
-        (self.notes, self.expected, self.maker) = (Vec::new(), Vec::new(), maker);
+    pub fn begin(&mut self, maker: Maker, secret: bool) {
+        (self.notes, self.expected, self.maker, self.secret) = (Vec::new(), Vec::new(), maker, secret);
         self.clear();
     }
 
@@ -112,7 +114,7 @@ impl Traces {
     pub fn finish(&mut self) -> Vec<Trace> {
         let mut made = resolved(&std::mem::take(&mut self.notes));
         made.append(&mut self.expected);
-        if !made.is_empty() || self.written {
+        if !self.secret && (!made.is_empty() || self.written) {
             self.clear();
             let notes: Vec<Note> = made.iter().cloned().map(Note::Trace).collect();
             self.write(&notes);
@@ -127,13 +129,16 @@ impl Traces {
 
     /// A host that cannot write this down, on a full disk say, will fail the step itself.
     fn write(&mut self, notes: &[Note]) {
-        let Some(file) = self.file.as_mut().filter(|_| !notes.is_empty()) else { return };
+        let Some(file) = self.file.as_mut() else { return };
         let mut text = Vec::new();
-        for note in notes {
+        let shown = |note: &&Note| !self.secret || matches!(note, Note::Path { .. });
+        for note in notes.iter().filter(shown) {
             let _ = serde_json::to_writer(&mut text, &Line { note: note.clone(), maker: self.maker.clone() });
             text.push(b'\n');
         }
-        self.written |= file.write_all(&text).is_ok();
+        if !text.is_empty() {
+            self.written |= file.write_all(&text).is_ok();
+        }
     }
 }
 
@@ -180,7 +185,10 @@ mod tests {
     use crate::error::Place;
 
     fn made(traces: &[Trace]) -> Vec<&str> {
-        traces.iter().filter_map(|t| if let Trace::Made(thing) = t { Some(thing.subject.as_str()) } else { None }).collect()
+        traces
+            .iter()
+            .filter_map(|t| if let Trace::Made(thing) = t { Some(thing.subject.as_str()) } else { None })
+            .collect()
     }
 
     #[test]
@@ -189,7 +197,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         fs::write(path("old"), "").unwrap();
         let mut traces = Traces::default();
-        traces.begin(Maker::default());
+        traces.begin(Maker::default(), false);
         for name in ["old", "new", "never"] {
             traces.path(&path(name), false);
         }
@@ -204,7 +212,7 @@ mod tests {
         let mut killed = Traces::default();
         assert_eq!(killed.keep_in(&file), []);
         let place = Some(Place::new("p.rhai", 3, 1));
-        killed.begin(Maker { place: place.clone(), user: None });
+        killed.begin(Maker { place: place.clone(), user: None }, false);
         killed.path(&new, false);
         fs::write(&new, "").unwrap();
         drop(killed);
@@ -213,7 +221,7 @@ mod tests {
         assert_eq!((left.len(), &left[0].maker.place), (1, &place));
         // Only the next step says that the ledger has it.
         assert_eq!(Traces::default().keep_in(&file).len(), 1);
-        next.begin(Maker::default());
+        next.begin(Maker::default(), false);
         assert_eq!(Traces::default().keep_in(&file), []);
     }
 
@@ -223,13 +231,13 @@ mod tests {
         let path = folder.path().join("f");
         fs::write(&path, "").unwrap();
         let mut traces = Traces::default();
-        traces.begin(Maker::default());
+        traces.begin(Maker::default(), false);
         traces.gone(&path);
         fs::remove_file(&path).unwrap();
         traces.path(&path, false);
         fs::write(&path, "").unwrap();
         assert_eq!(traces.finish(), []);
-        traces.begin(Maker::default());
+        traces.begin(Maker::default(), false);
         traces.gone(&path);
         fs::remove_file(&path).unwrap();
         assert_eq!(traces.finish(), [Trace::Below(path)]);

@@ -9,6 +9,7 @@ mod command_line;
 mod commands;
 mod faults;
 mod frames;
+mod ledger;
 mod lint;
 mod playbooks;
 mod reference;

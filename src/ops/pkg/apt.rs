@@ -193,7 +193,11 @@ pub(super) fn install(hands: &Hands, job: &Job) -> Result {
 fn all(probe: &Probe) -> Result<BTreeSet<String>> {
     let format = "--showformat=${db:Status-Abbrev}\\t${binary:Package}\\n";
     let text = probe.observe(&Command::parsed(["dpkg-query", "--show", format]))?.text();
-    let name = |line: &str| line.split_once('\t').filter(|(status, _)| !matches!(status.as_bytes().get(1), Some(b'n' | b'c'))).map(|(_, name)| name.to_owned());
+    let name = |line: &str| {
+        line.split_once('\t')
+            .filter(|(status, _)| !matches!(status.as_bytes().get(1), Some(b'n' | b'c')))
+            .map(|(_, name)| name.to_owned())
+    };
     Ok(text.lines().filter_map(name).collect())
 }
 
