@@ -116,7 +116,7 @@ fn built() {
 fn a_cluster_is_taken_away_with_all_that_mk_made_and_nothing_else() {
     folder();
     // What was there before mk came, in places where mk makes things too.
-    let own = "mkdir -p /etc/containerd && echo own > /etc/containerd/own && groupadd --system own && mkdir -m 0700 /var/lib/kube-proxy";
+    let own = "mkdir -p /etc/containerd && echo own > /etc/containerd/own && groupadd --system own && mkdir -m 0755 /var/lib/kube-proxy";
     ssh("10.79.21.11", Stdio::null(), &[own]);
     ssh(
         "10.79.1.10",
@@ -125,6 +125,7 @@ fn a_cluster_is_taken_away_with_all_that_mk_made_and_nothing_else() {
             "apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends libpsl5 >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install -y --no-install-recommends libpsl5 >/dev/null; }",
         ],
     );
+    well(&["agent", "remove", "all"]);
     let before = trees();
     built();
     let during = differences(&before["controller-1"], &tree("10.79.10.11"));
