@@ -11,6 +11,7 @@ mod faults;
 mod frames;
 mod lint;
 mod playbooks;
+mod profile;
 mod reference;
 mod refusals;
 mod resume;
