@@ -316,8 +316,10 @@ impl Talk {
     async fn next_frame(&mut self) -> Result<Frame> {
         let mut piece = vec![0; 64 * 1024];
         loop {
+            let filled = self.buffer.len();
             if let Some(frame) = decode(&mut self.buffer)? {
-                tracing::trace!(target: "mk::wire", agent = self.hello.pid, "frame received");
+                let bytes = filled - self.buffer.len();
+                tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes, "frame received");
                 self.traffic.received += 1;
                 return Ok(frame);
             }
