@@ -185,8 +185,8 @@ pub struct Run {
     pub report: Option<PathBuf>,
     /// Show at the end what the time was spent on: this side, connecting, the network, the agent, the programs it
     /// started, and waiting. With a file, also write each stretch of it as a trace, for Perfetto and `chrome://tracing`.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub profile: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Vec<PathBuf>>,
     /// Only these tasks.
     #[arg(short, long, value_delimiter = ',', value_name = "TASK")]
     pub tags: Vec<String>,

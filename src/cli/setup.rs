@@ -89,8 +89,8 @@ pub(super) struct Telling {
     pub(super) junit: Option<PathBuf>,
     /// The HTML report.
     pub(super) report: Option<PathBuf>,
-    /// What the time was spent on, as a table; unless the path is empty, also as a trace.
-    pub(super) profile: Option<PathBuf>,
+    /// What the time was spent on, as a table; where there is a file, also as a trace.
+    pub(super) profile: Option<Vec<PathBuf>>,
 }
 
 /// Puts everything together.
@@ -217,7 +217,7 @@ fn reporters(connecting: &Connecting, telling: Telling) -> Result<Vec<Box<dyn Re
             true => Box::new(std::io::stderr()),
             false => Box::new(std::io::stdout()),
         };
-        let trace = Some(trace).filter(|path| !path.as_os_str().is_empty()).map(|path| created(&path)).transpose()?;
+        let trace = trace.last().map(|path| created(path)).transpose()?;
         all.push(Box::new(Profile::new(out, trace, verbose)));
     }
     Ok(all)

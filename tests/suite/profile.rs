@@ -85,3 +85,13 @@ fn without_profile_nothing_is_told_of_time() {
     let told = format!("{}{log}", String::from_utf8_lossy(&output.stdout));
     assert!(told.contains("step_done") && !told.contains("spent"), "{told}");
 }
+
+#[test]
+fn without_a_file_there_is_the_table_only() {
+    let place = Place::new();
+    place.file("p.rhai", "local().run([\"true\"], #{ reads: true });");
+    let ran = place.mk(&["run", "--profile", "p.rhai"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("profile: a host's mean") && ran.stdout.contains("run true  p.rhai:1:9 on local"));
+    assert_eq!(place.mk(&["run", "--profile=/nowhere/x", "p.rhai"]).code, 2);
+}
