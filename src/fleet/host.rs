@@ -12,7 +12,7 @@ use super::pool::{Fleet, Pipes};
 use super::talk::{Listener, Talk, Traffic};
 use crate::change::{Maker, Outcome, Trace};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Step, What};
+use crate::event::{Part, Step, What};
 use crate::op::Operation;
 use crate::ops::Reboot;
 use crate::secret::Masked;
@@ -25,6 +25,8 @@ pub struct Call {
     pub host: String,
     /// The step, for those who watch.
     pub step: Step,
+    /// When this side began with it.
+    pub begun: Instant,
     /// The parameters, resolved on this side, secrets still as tokens.
     pub args: Value,
     /// Check or apply; a step that only reads may run in a check.
@@ -94,7 +96,9 @@ impl Slot {
     }
 
     pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
+        let asked = Instant::now();
         let mut state = self.state.lock().await;
+        fleet.spent(Part::Waiting, &self.name, asked);
         let talk = self.talk(fleet, &mut state).await?;
         let result = match call.step.op == Reboot::NAME {
             true => self.reboot(fleet, &mut state, call).await,
@@ -126,8 +130,12 @@ impl Slot {
         if talk.locked {
             return Ok(());
         }
+        let asked = Instant::now();
         let (holder, wait) = (&fleet.options.holder, fleet.options.lock_wait);
-        let taken = talk.lock(holder, fleet.ledger.id(), wait, None).await?;
+        let taken = talk.lock(holder, fleet.ledger.id(), wait, None).await;
+        let waited = taken.as_ref().map_or(true, |taken| taken.waited);
+        fleet.spent(if waited { Part::Waiting } else { Part::Network }, &self.name, asked);
+        let taken = taken?;
         fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
         if !self.caught_up.swap(true, Ordering::SeqCst) {
             self.catch_up(fleet, talk, taken.pending).await?;
@@ -147,6 +155,7 @@ impl Slot {
             place: call.step.place.clone(),
             secret,
             stream: call.stream,
+            timed: fleet.events.is_profiled(),
             notify: call.notify.clone(),
             settles: call.settles.clone(),
         };
@@ -163,13 +172,23 @@ impl Slot {
         let other = fleet.control.half(&self.name);
         let result = talk.step(&request, &other, &mut listener).await;
         listener.finish();
+        fleet.spent_on_trip(&self.name, &talk.trip);
         result
     }
 
     /// Connects and starts the agent.
     pub(super) async fn connect(&self, fleet: &Fleet) -> Result<State> {
+        let asked = Instant::now();
         let permit = fleet.handshakes.acquire().await.map_err(|e| Error::internal("the fleet is closed").because(e))?;
         let started = Instant::now();
+        fleet.spent(Part::Waiting, &self.name, asked);
+        let result = self.connect_now(fleet, started).await;
+        drop(permit);
+        fleet.spent(Part::Connect, &self.name, started);
+        result
+    }
+
+    async fn connect_now(&self, fleet: &Fleet, started: Instant) -> Result<State> {
         tracing::debug!(target: "mk::fleet", host = self.name, "connecting");
         let pipes = fleet.connector.connect(&self.name).await?;
         tracing::debug!(target: "mk::fleet", host = self.name, way = pipes.way(), "starting the agent");
@@ -182,7 +201,6 @@ impl Slot {
         let talk = tokio::time::timeout(fleet.options.start_limit, Talk::begin(pipe))
             .await
             .map_err(|_| Error::new(Kind::Unreachable, "the agent started but did not speak"))??;
-        drop(permit);
         tracing::debug!(target: "mk::fleet", host = self.name, build = talk.hello.build, pushed, "the agent speaks");
         fleet.remember_stopper(talk.stopper());
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -215,10 +233,12 @@ impl Slot {
                 notify: None,
                 settles,
                 stream: false,
+                begun: Instant::now(),
             };
+            let begun = call.begun;
             fleet.tell(What::StepStarted { step: call.step.clone() });
-            let begun = Instant::now();
             let result = self.step(fleet, talk, &call).await;
+            fleet.spent_on(&call);
             let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             match result {
                 Ok(outcome) => fleet.tell(What::StepDone { step: call.step, outcome, took }),
@@ -237,7 +257,9 @@ impl Slot {
         let pipes = match &*state {
             State::Ready { pipes, .. } => pipes,
             _ => {
+                let begun = Instant::now();
                 opened = fleet.connector.connect(&self.name).await?;
+                fleet.spent(Part::Connect, &self.name, begun);
                 &opened
             }
         };

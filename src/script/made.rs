@@ -1,5 +1,7 @@
 //! What was made on a host: asked for, and taken away again.
 
+use std::time::Instant;
+
 use rhai::{Array, Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
@@ -59,7 +61,7 @@ fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
         let acting = Host { user: first.user.clone(), ..host.clone() };
         let args = merged(spec, &together);
         (spec.check)(Value::Object(args.clone()))?;
-        let sent = send(&acting, spec, args, at, None, 0)?;
+        let sent = send(&acting, spec, args, (at, Instant::now()), None, 0)?;
         sent.tell_done(&acting, &sent.outcome.of);
         let subjects = together.iter().map(|entry| format!("{} {}", entry.op, entry.subject));
         if sent.outcome.of.values.get("kept") == Some(&Value::Bool(true)) {

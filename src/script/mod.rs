@@ -16,6 +16,7 @@ mod lint;
 mod made;
 mod modules;
 mod names;
+mod notified;
 mod on;
 mod outcome;
 mod parameters;

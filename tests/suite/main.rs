@@ -3,6 +3,7 @@
 
 mod aarch64;
 mod architecture;
+mod bad_hosts;
 mod bad_input;
 mod bench;
 mod command_line;
@@ -12,9 +13,11 @@ mod frames;
 mod ledger;
 mod lint;
 mod playbooks;
+mod profile;
 mod reference;
 mod refusals;
 mod resume;
+mod sshd;
 mod streams;
 mod support;
 mod transfers;
