@@ -295,9 +295,9 @@ fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) 
     link.request.set(step.id);
     let result = match &step.user {
         Some(user) => match children.run(user, step, link) {
-            Ok(FromAgent::Done { id, result, made, worked }) => {
+            Ok(FromAgent::Done { id, result, worked, made }) => {
                 session.traces.borrow_mut().adopt(&made);
-                return FromAgent::Done { id, result, made: session.traces.borrow_mut().finish(), worked };
+                return FromAgent::Done { id, result, worked, made: session.traces.borrow_mut().finish() };
             }
             Ok(other) => return other,
             Err(e) => Err(e),
@@ -311,7 +311,7 @@ fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) 
         Ok(outcome)
     });
     let made = session.traces.borrow_mut().finish();
-    FromAgent::Done { id: step.id, result: result.map_err(|e| e.in_step(&step.op)), made, worked: None }
+    FromAgent::Done { id: step.id, result: result.map_err(|e| e.in_step(&step.op)), worked: None, made }
 }
 
 fn hello() -> Hello {

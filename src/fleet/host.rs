@@ -9,7 +9,8 @@ use tokio::sync::Mutex;
 
 use super::bootstrap::{self, Become};
 use super::pool::{Fleet, Pipes};
-use super::talk::{Listener, Talk, Traffic};
+use super::talk::{Listener, Talk};
+use super::traffic::Traffic;
 use crate::change::{Maker, Outcome, Trace};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Part, Step, What};

@@ -12,6 +12,7 @@ mod pool;
 mod reboot;
 mod removal;
 mod talk;
+mod traffic;
 
 pub use agents::{Agent, Agents};
 pub use host::Call;

@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::agents::Agents;
 use super::host::{Call, Slot};
-use super::talk::{Stopper, Traffic, Trip};
+use super::talk::Stopper;
+use super::traffic::{Traffic, Trip};
 use crate::change::Outcome;
 use crate::control::Control;
 use crate::error::{Error, Kind, Result};

@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 use super::pool::Pipe;
+use super::traffic::{Traffic, Trip};
 use crate::change::{Left, Outcome, Trace};
 use crate::control::Other;
 use crate::error::{Error, Kind, Result};
 use crate::wire::{
-    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, Worked, decode, encode, from_body,
-    to_frame,
+    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, from_body, to_frame,
 };
 
 /// How often the agent is told that we are still here.
@@ -26,32 +26,6 @@ const SILENCE: Duration = Duration::from_secs(60);
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
 type Writer = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
-
-/// How many frames and bytes went each way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Frames to the agent.
-    pub sent: u64,
-    /// Frames from it.
-    pub received: u64,
-    /// Bytes to the agent.
-    pub bytes_sent: u64,
-    /// Bytes from it.
-    pub bytes_received: u64,
-}
-
-/// How the time of a step's round trip was spent.
-#[derive(Debug, Clone, Copy)]
-pub struct Trip {
-    /// When it was begun.
-    pub begun: Instant,
-    /// When the last of the answer was there.
-    pub ended: Instant,
-    /// What of it was spent outside of this side.
-    pub away: Duration,
-    /// What the agent says of its own time; nothing when it was not asked, or did not answer.
-    pub worked: Option<Worked>,
-}
 
 /// What becomes of the bytes that a host sends.
 enum Taking {
@@ -85,10 +59,10 @@ pub struct Talk {
     pub traffic: Traffic,
     /// Whether the connection to it is gone.
     pub lost: bool,
-    /// The agent holds what nobody has kept yet.
-    untold: bool,
     /// The round trip of the last step.
     pub trip: Trip,
+    /// The agent holds what nobody has kept yet.
+    untold: bool,
 }
 
 /// What comes with a host's lock.
@@ -97,10 +71,10 @@ pub struct Taken {
     pub pending: Vec<Value>,
     /// What an earlier agent of this run did last.
     pub record: Option<Record>,
-    /// What an earlier run made and could not tell.
-    pub left: Vec<Left>,
     /// Whether another run had it first.
     pub waited: bool,
+    /// What an earlier run made and could not tell.
+    pub left: Vec<Left>,
 }
 
 impl Talk {
@@ -124,8 +98,8 @@ impl Talk {
             locked: false,
             traffic: Traffic::default(),
             lost: false,
-            untold: false,
             trip: Trip { begun: now, ended: now, away: Duration::ZERO, worked: None },
+            untold: false,
         };
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
@@ -153,8 +127,7 @@ impl Talk {
             let (other, taken) = loop {
                 match self.message().await? {
                     FromAgent::Locked { holder, pending, record, left } => {
-                        let record = record.map(|record| *record);
-                        break (holder, Taken { pending, record, left, waited });
+                        break (holder, Taken { pending, record: record.map(|record| *record), waited, left });
                     }
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the lock")),
@@ -214,7 +187,7 @@ impl Talk {
                     }
                 }
                 Frame::Message(body) => match from_body(&body)? {
-                    FromAgent::Done { id, result, made, worked } if id == request.id => {
+                    FromAgent::Done { id, result, worked, made } if id == request.id => {
                         self.trip.worked = worked;
                         if !made.is_empty() {
                             listener.made(made).inspect_err(|_| self.untold = true)?;

@@ -201,12 +201,12 @@ pub enum FromAgent {
         id: u64,
         /// How.
         result: std::result::Result<Outcome, Error>,
-        /// What it made and took away, also when it failed.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        made: Vec<Trace>,
         /// How long that took, where the request asks for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         worked: Option<Worked>,
+        /// What it made and took away, also when it failed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        made: Vec<Trace>,
     },
     /// A step was not run because one before it in the same list failed.
     Dropped {
@@ -263,7 +263,7 @@ mod tests {
         #[test]
         fn the_end_of_a_step_says_how_long_it_worked_only_where_it_was_asked(id: u64, asked: bool, own: u64, child: u64) {
             let worked = asked.then_some(Worked { own, child });
-            let done = FromAgent::Done { id, result: Ok(Outcome::new(Status::Ok)), made: Vec::new(), worked };
+            let done = FromAgent::Done { id, result: Ok(Outcome::new(Status::Ok)), worked, made: Vec::new() };
             let Frame::Message(body) = to_frame(&done) else { panic!("a message is a message") };
             prop_assert_eq!(String::from_utf8_lossy(&body).contains("worked"), asked);
             let FromAgent::Done { id: back, worked: told, .. } = from_body(&body).unwrap() else { panic!("another message") };

@@ -19,7 +19,8 @@ fn project() -> Place {
              here.run([\"sh\", \"-c\", \"mkdir -p {folder}/there/by-hand/sub\"], #{{ creates: \"{folder}/there/by-hand\" }});\n"
         ),
     );
-    assert_eq!(place.mk(&["run", "make.rhai"]).code, 0);
+    let ran = place.mk(&["run", "make.rhai"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     place
 }
 
