@@ -7,6 +7,7 @@ mod again;
 mod agents;
 mod bootstrap;
 mod host;
+mod last_words;
 mod ledger;
 mod pool;
 mod reboot;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
+use super::last_words::LastWords;
 use super::pool::Pipe;
 use super::traffic::{Traffic, Trip};
 use crate::change::{Left, Outcome, Trace};
@@ -63,6 +64,7 @@ pub struct Talk {
     pub trip: Trip,
     /// The agent holds what nobody has kept yet.
     untold: bool,
+    last_words: LastWords,
 }
 
 /// What comes with a host's lock.
@@ -80,12 +82,7 @@ pub struct Taken {
 impl Talk {
     /// Takes over a pipe whose other end has become an agent.
     pub async fn begin(pipe: Pipe) -> Result<Self> {
-        let (stdin, stdout, mut stderr) = pipe.split();
-        // An agent says nothing there unless it fails; unread, it could stop the connection.
-        tokio::spawn(async move {
-            let mut buffer = [0; 4096];
-            while matches!(stderr.read(&mut buffer).await, Ok(count) if count > 0) {}
-        });
+        let (stdin, stdout, stderr) = pipe.split();
         let now = Instant::now();
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
@@ -100,6 +97,7 @@ impl Talk {
             lost: false,
             trip: Trip { begun: now, ended: now, away: Duration::ZERO, worked: None },
             untold: false,
+            last_words: LastWords::listen(stderr),
         };
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
@@ -315,7 +313,10 @@ impl Talk {
             }
             match tokio::time::timeout(SILENCE, self.reader.read(&mut piece)).await {
                 Err(_) => return Err(silent()),
-                Ok(Ok(0)) => return Err(Error::new(Kind::Unreachable, "the connection to the host was lost")),
+                Ok(Ok(0)) => {
+                    let error = Error::new(Kind::Unreachable, "the connection to the host was lost");
+                    return Err(self.last_words.heard(error).await);
+                }
                 Ok(Ok(count)) => {
                     self.traffic.bytes_received += count as u64;
                     self.buffer.extend_from_slice(&piece[..count]);
