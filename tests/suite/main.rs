@@ -11,6 +11,7 @@ mod commands;
 mod faults;
 mod frames;
 mod lint;
+mod many;
 mod playbooks;
 mod profile;
 mod reference;
