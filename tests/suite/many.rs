@@ -8,10 +8,7 @@ use crate::support::Place;
 fn mk_may_have_more_files_open_than_it_was_given_and_its_programs_may_not() {
     let place = Place::new();
     // Each host here is this machine, and costs three files: the pipes to its agent.
-    place.file(
-        "inventory.yml",
-        "hosts:\n  'h-[1..40]': { ways: [local: ] }\n",
-    );
+    place.file("inventory.yml", "hosts:\n  'h-[1..40]': { ways: [local: ] }\n");
     place.file(
         "p.rhai",
         "let seen = on(\"all\", |host| host.shell(\"ulimit -S -n\", #{ reads: true }).stdout);\n\
