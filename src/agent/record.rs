@@ -1,6 +1,7 @@
 //! What the agent of a run writes down, so that the next agent of the same run can tell what came of a step
 //! whose connection was lost.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -9,11 +10,16 @@ use crate::change::Outcome;
 use crate::error::Error;
 use crate::wire::{Mode, Record, Request};
 
+/// Records are padded to a multiple of this, in bytes.
+const BLOCK: usize = 512;
+
 /// The record of a run that holds the host's lock. There is one run at a time, and one step of it.
 pub(super) struct Recorder {
     path: PathBuf,
     /// Kept open, because it is written to before and after every step.
     file: Option<File>,
+    /// How long it is.
+    length: Cell<usize>,
     run: String,
 }
 
@@ -23,7 +29,8 @@ impl Recorder {
         let path = run_dir.join("step.json");
         let found = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).ok();
-        let recorder = Self { path, file, run: run.to_owned() };
+        // Whatever its length is, the first record says how long it is from then on.
+        let recorder = Self { path, file, length: Cell::new(usize::MAX), run: run.to_owned() };
         let own = found.filter(|record| record.run == run);
         if own.is_none() {
             recorder.write(0, None);
@@ -54,9 +61,13 @@ impl Recorder {
     /// Losing a record costs certainty only: the control side then says that it does not know.
     fn write(&self, id: u64, result: Option<Result<Outcome, Error>>) {
         let record = Record { run: self.run.clone(), id, result };
-        let (Some(file), Ok(bytes)) = (&self.file, serde_json::to_vec(&record)) else { return };
+        let (Some(file), Ok(mut bytes)) = (&self.file, serde_json::to_vec(&record)) else { return };
+        // Blanks behind it do not count, and with them most records are of one length.
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), b' ');
+        let longer = self.length.replace(bytes.len()) > bytes.len();
         // An agent killed between the two leaves what cannot be read, and then nobody knows.
-        let _ = file.write_all_at(&bytes, 0).and_then(|()| file.set_len(bytes.len() as u64));
+        let _ =
+            file.write_all_at(&bytes, 0).and_then(|()| if longer { file.set_len(bytes.len() as u64) } else { Ok(()) });
     }
 }
 

@@ -15,8 +15,8 @@ use crate::wire::Mode;
 pub struct Place<'a> {
     /// The script that makes the call.
     pub base: sources::Base,
-    /// What templates can name: the host's variables, `host` and so on.
-    pub names: &'a Map<String, Value>,
+    /// What templates can name: the host's variables, `host` and so on. Few steps ask.
+    pub names: &'a dyn Fn() -> Map<String, Value>,
     /// The host.
     pub host: &'a str,
     /// Check or apply: a check leaves nothing behind on this side either.
@@ -91,7 +91,7 @@ impl Control {
     fn template(&self, args: &mut Map<String, Value>, place: &Place) -> Result {
         let Some(src) = text(args, "src") else { return Ok(()) };
         let found = self.sources.find(&place.base, Path::new(&src))?;
-        let mut names = place.names.clone();
+        let mut names = (place.names)();
         if let Some(Value::Object(vars)) = args.remove("vars") {
             names.extend(vars);
         }

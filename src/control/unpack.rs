@@ -76,7 +76,8 @@ impl Control {
     }
 
     fn artifact(&self, name: &str, args: &Map<String, Value>, place: &Place) -> Result<Stored> {
-        let mirror = place.names.get(MIRROR).and_then(Value::as_str).filter(|mirror| !mirror.is_empty());
+        let names = (place.names)();
+        let mirror = names.get(MIRROR).and_then(Value::as_str).filter(|mirror| !mirror.is_empty());
         let machine = (place.arch)()?;
         let version = text(args, "version");
         let found = self.artifacts.find(name, version.as_deref(), release_arch(&machine), mirror)?;

@@ -11,6 +11,13 @@ use crate::error::{Error, Kind, Result};
 /// How much noise a login may print before the script speaks.
 const NOISE: usize = 256 * 1024;
 
+/// The agent is sent in pieces of so many bytes, with a pause after each. What an SSH session is given at once it
+/// encrypts into one buffer, which it keeps as long as that became: a megabyte a host, for the rest of the run.
+const PIECE: usize = 16 * 1024;
+
+/// The pause.
+const BREATH: Duration = Duration::from_millis(1);
+
 /// What runs on the host until the agent does. It answers with one line, then becomes the agent.
 ///
 /// The agent lies in a folder that only its user can enter, under a name that is its digest, and is hashed
@@ -105,7 +112,10 @@ pub async fn start(
                 (Some("have"), _) => return Ok(pushed),
                 (Some("need"), Some(arch)) if !pushed => {
                     let agent = agents.get(arch).ok_or_else(|| unknown_arch(arch))?;
-                    send(&mut pipe.stdin, &agent.bytes).await?;
+                    for piece in agent.bytes.chunks(PIECE) {
+                        send(&mut pipe.stdin, piece).await?;
+                        tokio::time::sleep(BREATH).await;
+                    }
                     pushed = true;
                 }
                 (Some("arch"), arch) => return Err(unknown_arch(arch.unwrap_or("?"))),

@@ -23,6 +23,9 @@ const PING: Duration = Duration::from_secs(15);
 /// Without a word from an agent for this long, its host is taken for lost.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// The room for what an agent says next, in bytes.
+const ROOM: usize = 4096;
+
 /// How often a lock that another run has is tried again.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
@@ -302,25 +305,26 @@ impl Talk {
     }
 
     async fn next_frame(&mut self) -> Result<Frame> {
-        let mut piece = vec![0; 64 * 1024];
         loop {
             let filled = self.buffer.len();
             if let Some(frame) = decode(&mut self.buffer)? {
                 let bytes = filled - self.buffer.len();
                 tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes, "frame received");
                 self.traffic.received += 1;
+                if self.buffer.is_empty() {
+                    // A thousand hosts wait at once; none needs to keep the room that its longest answer took.
+                    self.buffer.shrink_to(ROOM);
+                }
                 return Ok(frame);
             }
-            match tokio::time::timeout(SILENCE, self.reader.read(&mut piece)).await {
+            self.buffer.reserve(ROOM.max(filled));
+            match tokio::time::timeout(SILENCE, self.reader.read_buf(&mut self.buffer)).await {
                 Err(_) => return Err(silent()),
                 Ok(Ok(0)) => {
                     let error = Error::new(Kind::Unreachable, "the connection to the host was lost");
                     return Err(self.last_words.heard(error).await);
                 }
-                Ok(Ok(count)) => {
-                    self.traffic.bytes_received += count as u64;
-                    self.buffer.extend_from_slice(&piece[..count]);
-                }
+                Ok(Ok(count)) => self.traffic.bytes_received += count as u64,
                 Ok(Err(e)) => return Err(lost(e)),
             }
         }

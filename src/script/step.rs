@@ -134,8 +134,11 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map
     drop(checked);
     let mut args = args;
     let world = &host.world;
-    let mut names = world.vars(&host.name);
-    names.insert("host".to_owned(), host.to_json());
+    let names = || {
+        let mut names = world.vars(&host.name);
+        names.insert("host".to_owned(), host.to_json());
+        names
+    };
     world.control.resolve(
         spec.name,
         &mut args,

@@ -16,6 +16,9 @@ use crate::error::{Context, Error, Result};
 /// Files shorter than this are always read: that is as cheap as looking them up.
 const WORTH_KEEPING: u64 = 256 * 1024;
 
+/// How much of a file is read at once, in bytes.
+const MOST_AT_ONCE: usize = 128 * 1024;
+
 /// How many digests are kept between runs.
 const MOST: usize = 10_000;
 
@@ -89,7 +92,9 @@ impl Digests {
         let mut hash = Sha256::new();
         let mut short = Vec::new();
         let mut size = 0;
-        let mut buffer = vec![0; 128 * 1024];
+        // A short file is read at once; one byte more than it has shows its end.
+        let mut buffer =
+            vec![0; usize::try_from(meta.len()).map_or(MOST_AT_ONCE, |size| (size + 1).clamp(4096, MOST_AT_ONCE))];
         loop {
             let count = file.read(&mut buffer).or_step(failed)?;
             if count == 0 {

@@ -48,6 +48,7 @@ impl fmt::Debug for Dialer {
 impl Dialer {
     /// A dialer for one run.
     pub fn new(options: Options, prompt: Arc<dyn Prompt>) -> Self {
+        super::files::raise();
         let settings = Settings::new(options.ssh.clone(), options.ssh_config.clone(), Me::of_process());
         Self {
             shared: Shared {

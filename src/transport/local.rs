@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, oneshot};
 
+use super::files::with_limit_as_given;
 use super::process::{End, Exit, Process, signal_name};
 use crate::error::{Context, Error, Kind, Result};
 
@@ -16,6 +17,7 @@ use crate::error::{Context, Error, Kind, Result};
 /// mk alone, which then decides what becomes of the command.
 pub(super) fn shell(command: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
+    let command = with_limit_as_given(command);
     shell.arg("-c").arg(command).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     shell
 }

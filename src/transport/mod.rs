@@ -11,6 +11,7 @@
 //! - `session`: the handshake, channels, keepalive; `channel`: one command on a channel
 //! - `trust`, `known_hosts`, `remember`: whether a host key is the right one
 //! - `auth`, `credentials`, `keys`: logging in
+//! - `files`: how many connections there can be at once
 //! - `local`: processes on this machine; the only place in mk that starts a shell
 //!
 //! What it deliberately does not know: frames, operations, and how anything is shown. It never prints.
@@ -22,6 +23,7 @@ mod config;
 mod connection;
 mod credentials;
 mod dialer;
+mod files;
 mod jumps;
 mod keys;
 mod known_hosts;

@@ -6,6 +6,7 @@ import lab
 import peers
 from measure import quiet, timed, write
 
+from large import hard_way, many, transfer
 from single import converged, latency, output, start, tree
 
 
@@ -64,4 +65,6 @@ def steps(hosts, options):
         raise SystemExit("the tools left different states")
 
 
-ALL = {"steps": steps, "start": start, "converged": converged, "tree": tree, "latency": latency, "output": output}
+ALL = {"steps": steps, "start": start, "converged": converged, "tree": tree, "latency": latency, "output": output, "transfer": transfer, "many": many, "hard-way": hard_way}
+# Those that make their own hosts.
+APART = ["start", "transfer", "many", "hard-way"]

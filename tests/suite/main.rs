@@ -12,6 +12,7 @@ mod faults;
 mod frames;
 mod ledger;
 mod lint;
+mod many;
 mod playbooks;
 mod profile;
 mod reference;

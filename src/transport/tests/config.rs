@@ -34,7 +34,6 @@ connecttimeout 3
 connectionattempts 4
 serveraliveinterval 5
 serveralivecountmax 2
-serveraliveinterval 0
 revokedhostkeys /etc/ssh/revoked
 tunneldevice any:any
 controlpersist no
