@@ -8,4 +8,5 @@ mod c_faults;
 mod d_away;
 mod d_drills;
 mod d_kubernetes;
+mod e_thirteen;
 mod support;
