@@ -1,6 +1,6 @@
 //! The files that define a unit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::sys::{Kind, Probe};
@@ -40,14 +40,18 @@ pub fn is_planned(probe: &Probe, name: &str) -> bool {
 /// read its units.
 pub fn has_new_drop_in(probe: &Probe, name: &str, used: &[&str]) -> bool {
     // One of the same name in a folder that comes first takes its place.
-    let is_used = |file: &str| used.iter().any(|used| used.rsplit('/').next() == Some(file));
+    let is_used = |file: &Path| used.iter().any(|used| Path::new(used).file_name() == file.file_name());
     // An empty one, or a link to nothing, takes one away.
-    let counts = |path: &Path| {
-        probe.look(path).is_ok_and(|look| look.is_some_and(|look| look.kind == Kind::File && look.size > 0))
+    let counts = |file: &Path| {
+        let look = probe.look(file).ok().flatten();
+        look.is_some_and(|look| look.kind == Kind::File && look.size > 0)
     };
-    definitions(name).map(|path| format!("{path}.d")).any(|folder| {
-        let files = probe.list(Path::new(&folder)).ok().flatten().unwrap_or_default();
-        files.iter().any(|file| file.ends_with(".conf") && !is_used(file) && counts(&Path::new(&folder).join(file)))
+    definitions(name).any(|path| {
+        let folder = PathBuf::from(path + ".d");
+        let files = probe.list(&folder).ok().flatten().unwrap_or_default();
+        let mut drop_ins =
+            files.iter().map(|file| folder.join(file)).filter(|file| file.extension().is_some_and(|is| is == "conf"));
+        drop_ins.any(|file| !is_used(&file) && counts(&file))
     })
 }
 
