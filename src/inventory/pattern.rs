@@ -102,14 +102,23 @@ impl Inventory {
         if !text.contains(['[', ']', '*', '?']) {
             let names = self.hosts.iter().map(|host| host.name.as_str());
             let names = names.chain(self.groups.iter().map(|group| group.name.as_str()));
-            let fault = Error::inventory(format!("no host or group is called `{text}`"));
-            return Err(names::suggest(fault, text, names));
+            let fault = names::suggest(Error::inventory(format!("no host or group is called `{text}`")), text, names);
+            return Err(if self.hosts.is_empty() { fault.hint(self.emptiness()) } else { fault });
         }
         let found = self.covered(&Ranged::read(text).map_err(Error::inventory)?);
         if found.is_empty() {
             return Err(Error::inventory(format!("`{text}` matches no host and no group")));
         }
         Ok(found)
+    }
+
+    /// Why there is no host at all.
+    fn emptiness(&self) -> String {
+        if self.file.as_os_str().is_empty() {
+            "no inventory was given, so there is only this machine: name one with `-i`".to_owned()
+        } else {
+            format!("`{}` names no hosts", self.file.display())
+        }
     }
 
     /// The positions of the hosts whose own name or one of whose groups' is covered. The groups that mk makes

@@ -321,8 +321,13 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// State that lasts and state that a reboot clears: the system's own for root, the user's for others.
+/// State that lasts and state that a reboot clears: the system's own for root, the user's for others. Both are below
+/// the folder that the agent's environment names in `MK_AGENT_STATE`, if it does: so tests run side by side, and none
+/// finishes what another has left.
 fn directories() -> (PathBuf, PathBuf) {
+    if let Some(folder) = std::env::var_os("MK_AGENT_STATE").map(PathBuf::from) {
+        return (folder.join("state"), folder.join("run"));
+    }
     if rustix::process::geteuid().is_root() {
         return ("/var/lib/mk/agent".into(), "/run/mk".into());
     }

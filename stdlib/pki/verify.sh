@@ -3,30 +3,40 @@
 set -u
 days=$1
 shift
-bad=0
-wrong() {
-    echo "$1"
-    bad=1
-}
-while [ $# -gt 0 ]; do
+
+# Says what is wrong with one of them.
+one() {
     file=$1 ca=$2 usage=$3 sans=$4
-    shift 4
     if [ ! -f "$file.crt" ] || [ ! -f "$file.key" ]; then
-        wrong "$file: the certificate or its key is missing"
-        continue
+        echo "$file: the certificate or its key is missing"
+        return
     fi
-    openssl verify -CAfile "$ca" "$file.crt" >/dev/null 2>&1 || wrong "$file.crt: not signed by $ca"
-    [ "$(openssl x509 -in "$file.crt" -noout -pubkey)" = "$(openssl pkey -in "$file.key" -pubout)" ] || wrong "$file.key: does not belong to the certificate"
-    openssl x509 -in "$file.crt" -noout -checkend $((days * 86400)) >/dev/null || wrong "$file.crt: ends within $days days"
+    openssl verify -CAfile "$ca" "$file.crt" >/dev/null 2>&1 || echo "$file.crt: not signed by $ca"
+    [ "$(openssl x509 -in "$file.crt" -noout -pubkey)" = "$(openssl pkey -in "$file.key" -pubout)" ] || echo "$file.key: does not belong to the certificate"
+    openssl x509 -in "$file.crt" -noout -checkend $((days * 86400)) >/dev/null || echo "$file.crt: ends within $days days"
     text=$(openssl x509 -in "$file.crt" -noout -ext subjectAltName,extendedKeyUsage 2>/dev/null)
-    case $usage in *server*) echo "$text" | grep -q 'Server Authentication' || wrong "$file.crt: not for servers" ;; esac
-    case $usage in *client*) echo "$text" | grep -q 'Client Authentication' || wrong "$file.crt: not for clients" ;; esac
-    for san in $(echo "$sans" | tr ',' ' '); do
+    case $usage in *server*) case $text in *'Server Authentication'*) ;; *) echo "$file.crt: not for servers" ;; esac ;; esac
+    case $usage in *client*) case $text in *'Client Authentication'*) ;; *) echo "$file.crt: not for clients" ;; esac ;; esac
+    # `DNS:one, IP Address:10.0.0.1` becomes `,one,10.0.0.1,`.
+    names=,$(echo "$text" | sed -n 's/ *\(DNS\|IP Address\)://gp' | tr '\n' ','),
+    IFS=,
+    for san in $sans; do
         case $san in *:*) continue ;; esac # written in another way than it is shown
-        echo "$text" | tr ',' '\n' | grep -q "[: ]*\(DNS\|IP Address\):$san\$" || wrong "$file.crt: does not name $san"
+        case $names in *",$san,"*) ;; *) echo "$file.crt: does not name $san" ;; esac
     done
-    mode=$(stat -c %a "$file.key")
-    [ "$mode" = 600 ] || wrong "$file.key: mode $mode, not 600"
-    [ "$(stat -c %U "$file.key")" = "$(stat -c %U "$file.crt")" ] || wrong "$file: key and certificate have different owners"
-done
-exit $bad
+    unset IFS
+    set -- $(stat -c '%a %U' "$file.key") "$(stat -c %U "$file.crt")"
+    [ "$1" = 600 ] || echo "$file.key: mode $1, not 600"
+    [ "$2" = "$3" ] || echo "$file: key and certificate have different owners"
+}
+
+wrong=$(
+    while [ $# -gt 0 ]; do
+        one "$1" "$2" "$3" "$4" &
+        shift 4
+    done
+    wait
+)
+[ -z "$wrong" ] && exit 0
+echo "$wrong" | sort
+exit 1

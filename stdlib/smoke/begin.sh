@@ -3,7 +3,8 @@ namespace=$1 image=$2 pull=$3
 k="kubectl --kubeconfig /root/admin.kubeconfig"
 # One that an interrupted test left behind goes first.
 $k delete namespace "$namespace" --ignore-not-found --timeout=60s >/dev/null
-serve='mkdir -p /tmp/www && echo "served by $NODE" > /tmp/www/index.html && echo "started on $NODE" && exec httpd -f -v -p 8080 -h /tmp/www'
+# The first process of a pod hears no signal it does not ask for, and a machine that goes down would wait for it.
+serve='mkdir -p /tmp/www && echo "served by $NODE" > /tmp/www/index.html && echo "started on $NODE" && { httpd -f -v -p 8080 -h /tmp/www & trap "kill $!" TERM; wait; }'
 pod="
       containers:
       - name: web

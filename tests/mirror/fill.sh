@@ -133,6 +133,14 @@ fill_headscale() {
     entry headscale "$v" "headscale_${v}_linux_$arch"
 }
 
+fill_kube_router() {
+    local v r=github.com/cloudnativelabs/kube-router/v2
+    v=$(pinned $r)
+    build "$work" "-X $r/pkg/version.Version=v$v" $r/cmd/kube-router=kube-router
+    pack "kube-router_${v}_linux_$arch.tar.gz" kube-router
+    entry kube-router "$v" "kube-router_${v}_linux_$arch.tar.gz"
+}
+
 # Two archives, as upstream has them: what a controller needs and what a worker needs.
 fill_kubernetes() {
     local v k=k8s.io/kubernetes flags='' package

@@ -232,3 +232,18 @@ fn an_agent_of_another_build_is_named_where_it_does_not_understand() {
     );
     assert!(all.contains("hint: build the agents and mk from the same sources: `.ci/build`"), "{all}");
 }
+
+#[test]
+fn a_name_that_nobody_has_is_explained_where_there_are_no_hosts_at_all() {
+    let place = Place::new();
+    place.file("p.rhai", "on(\"web\", |host| host.name);");
+    let none = place.mk(&["run", "p.rhai"]);
+    assert!(
+        none.stderr.contains("hint: no inventory was given, so there is only this machine: name one with `-i`"),
+        "{}",
+        none.stderr
+    );
+    place.file("empty.yml", "vars: { a: 1 }");
+    let empty = place.mk(&["run", "p.rhai", "-i", "empty.yml"]);
+    assert!(empty.stderr.contains("hint: `DIR/empty.yml` names no hosts"), "{}", empty.stderr);
+}

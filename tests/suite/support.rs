@@ -42,8 +42,9 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
         command.args(args).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var("PATH").unwrap());
-        // Tests run side by side on one machine, and a machine is changed by one run at a time.
-        command.env("MK_LOCK_WAIT", "60s");
+        // A machine is changed by one run at a time, and what one leaves behind is finished by the next: each test
+        // has what its agents keep for itself.
+        command.env("MK_LOCK_WAIT", "60s").env("MK_AGENT_STATE", self.folder.path().join("agent"));
         command.env("HOME", self.folder.path().join("home")).env("XDG_STATE_HOME", self.folder.path().join("state"));
         command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
         if let Some(folder) = std::env::var_os("MK_AGENT_DIR") {
