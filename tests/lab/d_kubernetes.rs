@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Run, run_small, script_small, small};
 
-const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
+/// The arguments that take the cluster away.
+pub const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
 
-fn well(run: Run) -> Run {
+/// A run that must have ended well.
+pub fn well(run: Run) -> Run {
     assert_eq!(run.code, 0, "{}", run.all);
     run
 }
 
-fn built() -> Run {
+/// The cluster as the playbooks make it, whatever was there before.
+pub fn built() -> Run {
     well(run_small(&["playbooks/all.rhai"]))
 }
 
