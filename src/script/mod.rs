@@ -25,6 +25,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod text;
+mod turns;
 mod value;
 mod world;
 

@@ -38,3 +38,26 @@ fn a_member_of_etcd_is_replaced_only_when_that_is_confirmed_and_the_others_are_h
         assert_eq!((again.code, again.changes()), (0, vec![]), "lab {lab}: {}", again.all);
     }
 }
+
+#[test]
+fn a_key_to_join_with_that_has_expired_is_told_and_the_next_run_makes_a_new_one() {
+    let built = run(&["--resume", "playbooks/all.rhai"]);
+    assert_eq!(built.code, 0, "{}", built.all);
+    let out = crate::support::script("on(\"worker-9\", |host| { host.run([\"tailscale\", \"logout\"]); });", &[]);
+    assert_eq!(out.code, 0, "{}", out.all);
+    let overlay = "playbooks/03-compute-resources.rhai";
+    let late = run(&["-e", "join_key_life=1ms", overlay]);
+    let again = run(&["playbooks/all.rhai"]);
+    assert_eq!(late.code, 1, "{}", late.all);
+    assert!(
+        late.all.contains("worker-9 did not join the overlay: the key to join with has expired; it is good for 1ms, and the next run makes a new one"),
+        "{}",
+        late.all
+    );
+    // The others have been looked at all the same.
+    assert!(late.all.contains("worker-8: 11 of 11 reached"), "{}", late.all);
+    assert_eq!(again.code, 0, "{}", again.all);
+    assert!(again.changes().iter().any(|done| done.host == "worker-9" && done.call.starts_with("run tailscale up")));
+    let last = run(&["playbooks/all.rhai"]);
+    assert_eq!((last.code, last.changes()), (0, vec![]), "{}", last.all);
+}
