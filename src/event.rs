@@ -1,7 +1,7 @@
 //! What happened during a run, in order. Everything shown, stored or counted is made from these.
 
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,44 @@ pub struct Step {
     /// The task it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
+}
+
+/// What time is spent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// mk on this side: the script, its sources and templates, encoding.
+    Control,
+    /// Reaching the host, starting the agent, and ending both.
+    Connect,
+    /// Between this side and the agent.
+    Network,
+    /// The agent itself.
+    Agent,
+    /// Programs that the agent started.
+    Child,
+    /// For another host, a free place among the forks, a lock, a pause, or a host that boots.
+    Waiting,
+}
+
+/// A stretch of time, and what it was spent on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    /// The host that it was spent for; all hosts when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The step, where this is the whole of one; what it was spent on lies inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// The playbook or the task, where this is the whole of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it was spent on.
+    pub part: Part,
+    /// When it began, in microseconds since the run did.
+    pub at: u64,
+    /// How long it was, in microseconds.
+    pub took: u64,
 }
 
 /// The kinds of event.
@@ -170,6 +208,9 @@ pub enum What {
         /// What it said.
         text: String,
     },
+    /// Some time went by; told when the run is profiled. Of spans that cover the same moment, the one that
+    /// began last says what the time was spent on; those of the host itself come before those of all hosts.
+    Spent(Span),
     /// The run ended.
     RunDone {
         /// What ended it, if it did not end well.
@@ -183,12 +224,52 @@ pub struct Events {
     sender: Sender<Event>,
     secrets: Secrets,
     started: Instant,
+    profiled: bool,
 }
 
 impl Events {
-    /// Events from now on, without the secrets.
-    pub fn new(sender: Sender<Event>, secrets: Secrets) -> Self {
-        Self { sender, secrets, started: Instant::now() }
+    /// Events of a run that began at `started`, without the secrets.
+    pub fn new(sender: Sender<Event>, secrets: Secrets, started: Instant) -> Self {
+        Self { sender, secrets, started, profiled: false }
+    }
+
+    /// The same events, with what time was spent on if that is wanted.
+    #[must_use]
+    pub fn profiled(self, profiled: bool) -> Self {
+        Self { profiled, ..self }
+    }
+
+    /// Whether it is told what time was spent on.
+    pub fn is_profiled(&self) -> bool {
+        self.profiled
+    }
+
+    /// Tells what the time from `from` to `to` was spent on, if that is wanted. Without a host, it is of all hosts.
+    pub fn spent(&self, part: Part, host: Option<&str>, step: Option<u64>, (from, to): (Instant, Instant)) {
+        self.span(part, host, (step, None), (from, to));
+    }
+
+    /// Tells how long a playbook or a task took, if that is wanted.
+    pub fn named(&self, name: &str, host: Option<&str>, from: Instant) {
+        self.span(Part::Control, host, (None, Some(name)), (from, Instant::now()));
+    }
+
+    fn span(
+        &self,
+        part: Part,
+        host: Option<&str>,
+        (step, name): (Option<u64>, Option<&str>),
+        (from, to): (Instant, Instant),
+    ) {
+        if !self.profiled {
+            return;
+        }
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // The end is rounded like a beginning, so that what follows begins where this ends.
+        let at = micros(from.saturating_duration_since(self.started));
+        let took = micros(to.saturating_duration_since(self.started)).saturating_sub(at);
+        let (host, name) = (host.map(str::to_owned), name.map(str::to_owned));
+        self.tell(What::Spent(Span { host, step, name, part, at, took }));
     }
 
     /// Tells what happened. Secrets are taken out here, before any sink can see them.

@@ -49,6 +49,8 @@ pub(super) struct Link<'a> {
     pub(super) replies: Receiver<Reply>,
     /// The request that runs now.
     pub(super) request: Cell<u64>,
+    /// How long it has waited for replies.
+    waited: Cell<Duration>,
     gone: Arc<AtomicBool>,
 }
 
@@ -56,7 +58,7 @@ impl<'a> Link<'a> {
     /// A link and the end the reader feeds.
     pub(super) fn new(outlet: &'a Outlet) -> (SyncSender<Reply>, Self) {
         let (sender, replies) = sync_channel(8);
-        (sender, Self { outlet, replies, request: Cell::new(0), gone: Arc::default() })
+        (sender, Self { outlet, replies, request: Cell::new(0), waited: Cell::default(), gone: Arc::default() })
     }
 
     /// What says that nobody will answer any more.
@@ -70,7 +72,18 @@ impl<'a> Link<'a> {
 
     /// The next reply.
     pub(super) fn reply(&self) -> Result<Reply> {
-        let until = Instant::now() + PATIENCE;
+        let begun = Instant::now();
+        let reply = self.reply_until(begun + PATIENCE);
+        self.waited.set(self.waited.get() + begun.elapsed());
+        reply
+    }
+
+    /// How long the steps so far have waited for replies.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited.get()
+    }
+
+    fn reply_until(&self, until: Instant) -> Result<Reply> {
         let why = loop {
             match self.replies.recv_timeout(Duration::from_millis(500)) {
                 Ok(reply) => return Ok(reply),

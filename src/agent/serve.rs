@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::op::{Session, pending};
 use crate::ops;
 use crate::sys::{Jobs, NoPeer, Probe};
-use crate::wire::{BUILD, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, from_body, read_frame};
+use crate::wire::{BUILD, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, Worked, from_body, read_frame};
 
 /// The control side pings every 15 seconds; a silence this long means it is gone without a word.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -177,14 +177,18 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
                 let mut failed = false;
                 for step in &steps {
                     shared.busy.store(true, Ordering::SeqCst);
-                    let said = if failed || shared.gone.load(Ordering::SeqCst) {
+                    let watch = Watch::start(&shared.jobs, link);
+                    let mut said = if failed || shared.gone.load(Ordering::SeqCst) {
                         FromAgent::Dropped { id: step.id }
                     } else {
                         recorded(step, &session, link, &mut children, held.as_ref().map(|(_, recorder)| recorder))
                     };
                     shared.jobs.step_ended();
                     shared.busy.store(false, Ordering::SeqCst);
-                    failed |= matches!(&said, FromAgent::Done { result: Err(_), .. });
+                    if let FromAgent::Done { result, worked, .. } = &mut said {
+                        failed |= result.is_err();
+                        *worked = step.timed.then(|| watch.read(*worked));
+                    }
                     link.outlet.say(&said);
                 }
                 session.digests.borrow_mut().save();
@@ -194,6 +198,29 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
     // A control side that has said goodbye asks for nothing any more; one that was lost may.
     if let Some((_, recorder)) = held.filter(|_| shared.bye.load(Ordering::SeqCst)) {
         recorder.done();
+    }
+}
+
+/// What was spent before a step, to tell afterwards what it spent itself.
+struct Watch<'a> {
+    jobs: &'a Jobs,
+    link: &'a Link<'a>,
+    begun: Instant,
+    taken: u64,
+    waited: Duration,
+}
+
+impl<'a> Watch<'a> {
+    fn start(jobs: &'a Jobs, link: &'a Link) -> Self {
+        Self { jobs, link, begun: Instant::now(), taken: jobs.taken(), waited: link.waited() }
+    }
+
+    /// What the step spent; a child agent that ran it for another user knows of its programs.
+    fn read(&self, of_child: Option<Worked>) -> Worked {
+        let all = self.begun.elapsed().saturating_sub(self.link.waited().saturating_sub(self.waited));
+        let all = u64::try_from(all.as_micros()).unwrap_or(u64::MAX);
+        let child = of_child.map_or_else(|| self.jobs.taken().saturating_sub(self.taken), |worked| worked.child);
+        Worked { own: all.saturating_sub(child), child }
     }
 }
 
@@ -258,7 +285,7 @@ fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) 
         }
         Ok(outcome)
     });
-    FromAgent::Done { id: step.id, result: result.map_err(|e| e.in_step(&step.op)) }
+    FromAgent::Done { id: step.id, result: result.map_err(|e| e.in_step(&step.op)), worked: None }
 }
 
 fn hello() -> Hello {

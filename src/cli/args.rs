@@ -183,6 +183,10 @@ pub struct Run {
     /// Write a report to this file, as one HTML page: the timeline, and every step with its diff.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Show at the end what the time was spent on: this side, connecting, the network, the agent, the programs it
+    /// started, and waiting. With a file, also write each stretch of it as a trace, for Perfetto and `chrome://tracing`.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Vec<PathBuf>>,
     /// Only these tasks.
     #[arg(short, long, value_delimiter = ',', value_name = "TASK")]
     pub tags: Vec<String>,

@@ -17,7 +17,8 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         return Err(missing(args));
     }
     let settings = Settings { tags: args.tags.clone(), resume: args.resume, ..Settings::default() };
-    let telling = Telling { aside: false, junit: args.junit.clone(), report: args.report.clone() };
+    let telling =
+        Telling { aside: false, junit: args.junit.clone(), report: args.report.clone(), profile: args.profile.clone() };
     let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;
     let world = std::sync::Arc::clone(&ready.world);
     world.events.tell(What::RunStarted {

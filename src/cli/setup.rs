@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
@@ -14,10 +14,10 @@ use super::project::Project;
 use super::prompt::Terminal;
 use crate::control::Control;
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Part};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, Variable, parse_extra};
-use crate::report::{Html, Human, JUnit, Json, Live, Look, Recap, Reporter, feed, start_log};
+use crate::report::{Html, Human, JUnit, Json, Live, Look, Profile, Recap, Reporter, feed, start_log};
 use crate::script::{Settings, World};
 use crate::secret::Secrets;
 use crate::state::{Learned, State};
@@ -69,7 +69,9 @@ impl Reporter for Counting {
 impl Ready {
     /// Ends connections and reports, and gives the counts.
     pub(super) fn end(self) -> Recap {
+        let begun = Instant::now();
         self.world.fleet.close();
+        self.world.events.spent(Part::Connect, None, None, (begun, Instant::now()));
         drop(self.world);
         // Every sender of events is gone with the world, so the reporter comes to its end.
         self.runtime.shutdown_timeout(Duration::from_secs(2));
@@ -87,6 +89,8 @@ pub(super) struct Telling {
     pub(super) junit: Option<PathBuf>,
     /// The HTML report.
     pub(super) report: Option<PathBuf>,
+    /// What the time was spent on, as a table; where there is a file, also as a trace.
+    pub(super) profile: Option<Vec<PathBuf>>,
 }
 
 /// Puts everything together.
@@ -98,7 +102,9 @@ pub(super) fn world(
     limit: Option<&str>,
     telling: Telling,
 ) -> Result<Ready> {
+    let started = Instant::now();
     let secrets = Secrets::default();
+    let profiled = telling.profile.is_some();
     let mut shown = reporters(connecting, telling)?;
     if let Some(path) = &connecting.log {
         let filter = std::env::var("MK_LOG").ok();
@@ -116,7 +122,7 @@ pub(super) fn world(
         settings.limit = Some(chosen.into_iter().map(|host| host.name.clone()).collect());
     }
     let (sender, receiver) = channel();
-    let events = Events::new(sender, secrets.clone());
+    let events = Events::new(sender, secrets.clone(), started).profiled(profiled);
     let state = State::of(&project.folder, inventory.file());
     let control = Arc::new(Control::new(project.folder.clone(), state, secrets));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -204,6 +210,15 @@ fn reporters(connecting: &Connecting, telling: Telling) -> Result<Vec<Box<dyn Re
     }
     if let Some(path) = telling.report {
         all.push(Box::new(Html::new(created(&path)?)));
+    }
+    if let Some(trace) = telling.profile {
+        // Where standard output is for machines, or belongs to others, the table goes aside.
+        let out: Box<dyn Write + Send> = match connecting.json || telling.aside {
+            true => Box::new(std::io::stderr()),
+            false => Box::new(std::io::stdout()),
+        };
+        let trace = trace.last().map(|path| created(path)).transpose()?;
+        all.push(Box::new(Profile::new(out, trace, verbose)));
     }
     Ok(all)
 }

@@ -9,7 +9,7 @@ use super::host::{Call, Slot, State};
 use super::pool::Fleet;
 use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
-use crate::event::What;
+use crate::event::{Part, What};
 use crate::wire::Record;
 
 /// For how long it is tried to connect again.
@@ -31,6 +31,7 @@ impl Slot {
         let (pid, boot, had_lock) = (talk.hello.pid, talk.hello.boot.clone(), talk.locked);
         let step = format!("{} {}", call.step.op, call.step.subject);
         self.say(fleet, true, format!("{lost}, in the middle of `{}`: connects again", step.trim()));
+        let lost_at = Instant::now();
         self.leave(state).await;
         let until = Instant::now() + LIMIT;
         *state = loop {
@@ -39,9 +40,13 @@ impl Slot {
                 Err(e) if e.kind() == Kind::Unreachable && Instant::now() < until && !fleet.is_stopped() => {
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(e) => return Err(e.because(format!("{lost}, in the middle of the step")).because(UNSURE)),
+                Err(e) => {
+                    fleet.spent(Part::Connect, &self.name, lost_at);
+                    return Err(e.because(format!("{lost}, in the middle of the step")).because(UNSURE));
+                }
             }
         };
+        fleet.spent(Part::Connect, &self.name, lost_at);
         let State::Ready { talk, .. } = state else { return Err(lost) };
         if call.reads || !had_lock {
             // Nothing that changes anything was sent.

@@ -12,7 +12,7 @@ use super::pool::{Fleet, Pipes};
 use super::talk::{Listener, Talk, Traffic};
 use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Step, What};
+use crate::event::{Part, Step, What};
 use crate::op::Operation;
 use crate::ops::Reboot;
 use crate::secret::Masked;
@@ -25,6 +25,8 @@ pub struct Call {
     pub host: String,
     /// The step, for those who watch.
     pub step: Step,
+    /// When this side began with it.
+    pub begun: Instant,
     /// The parameters, resolved on this side, secrets still as tokens.
     pub args: Value,
     /// Check or apply; a step that only reads may run in a check.
@@ -94,7 +96,9 @@ impl Slot {
     }
 
     pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
+        let asked = Instant::now();
         let mut state = self.state.lock().await;
+        fleet.spent(Part::Waiting, &self.name, asked);
         let talk = self.talk(fleet, &mut state).await?;
         let result = match call.step.op == Reboot::NAME {
             true => self.reboot(fleet, &mut state, call).await,
@@ -116,7 +120,11 @@ impl Slot {
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
     pub(super) async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
         if call.mode == Mode::Apply && !call.reads && !talk.locked {
-            let taken = talk.lock(&fleet.options.holder, fleet.options.lock_wait, None).await?;
+            let asked = Instant::now();
+            let taken = talk.lock(&fleet.options.holder, fleet.options.lock_wait, None).await;
+            let waited = taken.as_ref().map_or(true, |taken| taken.waited);
+            fleet.spent(if waited { Part::Waiting } else { Part::Network }, &self.name, asked);
+            let taken = taken?;
             if !self.caught_up.swap(true, Ordering::SeqCst) {
                 self.catch_up(fleet, talk, taken.pending).await?;
             }
@@ -136,6 +144,7 @@ impl Slot {
             place: call.step.place.clone(),
             secret,
             stream: call.stream,
+            timed: fleet.events.is_profiled(),
             notify: call.notify.clone(),
             settles: call.settles.clone(),
         };
@@ -144,13 +153,23 @@ impl Slot {
         let other = fleet.control.half(&self.name);
         let result = talk.step(&request, &other, &mut listener).await;
         listener.finish();
+        fleet.spent_on_trip(&self.name, &talk.trip);
         result
     }
 
     /// Connects and starts the agent.
     pub(super) async fn connect(&self, fleet: &Fleet) -> Result<State> {
+        let asked = Instant::now();
         let permit = fleet.handshakes.acquire().await.map_err(|e| Error::internal("the fleet is closed").because(e))?;
         let started = Instant::now();
+        fleet.spent(Part::Waiting, &self.name, asked);
+        let result = self.connect_now(fleet, started).await;
+        drop(permit);
+        fleet.spent(Part::Connect, &self.name, started);
+        result
+    }
+
+    async fn connect_now(&self, fleet: &Fleet, started: Instant) -> Result<State> {
         tracing::debug!(target: "mk::fleet", host = self.name, "connecting");
         let pipes = fleet.connector.connect(&self.name).await?;
         tracing::debug!(target: "mk::fleet", host = self.name, way = pipes.way(), "starting the agent");
@@ -163,7 +182,6 @@ impl Slot {
         let talk = tokio::time::timeout(fleet.options.start_limit, Talk::begin(pipe))
             .await
             .map_err(|_| Error::new(Kind::Unreachable, "the agent started but did not speak"))??;
-        drop(permit);
         tracing::debug!(target: "mk::fleet", host = self.name, build = talk.hello.build, pushed, "the agent speaks");
         fleet.remember_stopper(talk.stopper());
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -196,10 +214,12 @@ impl Slot {
                 notify: None,
                 settles,
                 stream: false,
+                begun: Instant::now(),
             };
+            let begun = call.begun;
             fleet.tell(What::StepStarted { step: call.step.clone() });
-            let begun = Instant::now();
             let result = self.step(fleet, talk, &call).await;
+            fleet.spent_on(&call);
             let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             match result {
                 Ok(outcome) => fleet.tell(What::StepDone { step: call.step, outcome, took }),
@@ -218,7 +238,9 @@ impl Slot {
         let pipes = match &*state {
             State::Ready { pipes, .. } => pipes,
             _ => {
+                let begun = Instant::now();
                 opened = fleet.connector.connect(&self.name).await?;
+                fleet.spent(Part::Connect, &self.name, begun);
                 &opened
             }
         };

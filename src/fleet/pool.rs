@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::runtime::Handle;
@@ -13,11 +13,11 @@ use tokio::sync::Semaphore;
 
 use super::agents::Agents;
 use super::host::{Call, Slot};
-use super::talk::{Stopper, Traffic};
+use super::talk::{Stopper, Traffic, Trip};
 use crate::change::Outcome;
 use crate::control::Control;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Events, What};
+use crate::event::{Events, Part, What};
 use crate::wire::{Hello, Mode};
 
 /// The three streams of a command on a host.
@@ -159,7 +159,9 @@ impl Fleet {
             return Err(Error::new(Kind::Interrupted, "stopped").on(&call.host));
         }
         let slot = self.slot(&call.host);
-        self.runtime.block_on(slot.call(self, call)).map_err(|e| e.on(&call.host))
+        let result = self.runtime.block_on(slot.call(self, call)).map_err(|e| e.on(&call.host));
+        self.spent_on(call);
+        result
     }
 
     /// What a host's agent said of itself; connects first when that is not done yet. Blocks the calling thread.
@@ -227,6 +229,35 @@ impl Fleet {
 
     pub(super) fn remember_stopper(&self, stopper: Stopper) {
         lock(&self.stoppers).push(stopper);
+    }
+
+    /// Tells what the time since `from` was spent on for a host.
+    pub(super) fn spent(&self, part: Part, host: &str, from: Instant) {
+        self.events.spent(part, Some(host), None, (from, Instant::now()));
+    }
+
+    /// Tells how long a step took as a whole.
+    pub(super) fn spent_on(&self, call: &Call) {
+        self.events.spent(Part::Control, Some(&call.host), Some(call.step.id), (call.begun, Instant::now()));
+    }
+
+    /// Tells what a round trip was spent on. When in it the agent and its programs had their turns is not known:
+    /// they are put at its end, and this side at its beginning.
+    pub(super) fn spent_on_trip(&self, host: &str, trip: &Trip) {
+        if !self.events.is_profiled() {
+            return;
+        }
+        let tell = |part, from, to| self.events.spent(part, Some(host), None, (from, to));
+        let all = trip.ended.saturating_duration_since(trip.begun);
+        let away = trip.away.min(all);
+        tell(Part::Network, trip.begun, trip.ended);
+        tell(Part::Control, trip.begun, trip.begun + all.saturating_sub(away));
+        let Some(worked) = trip.worked else { return };
+        let (own, child) = (Duration::from_micros(worked.own), Duration::from_micros(worked.child));
+        // While content is on its way both sides work at once; the time is this side's then.
+        let there = (own + child).min(away);
+        tell(Part::Agent, trip.begun + all.saturating_sub(there), trip.ended);
+        tell(Part::Child, trip.begun + all.saturating_sub(child.min(there)), trip.ended);
     }
 
     pub(super) fn tell(&self, what: What) {

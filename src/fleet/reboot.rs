@@ -9,6 +9,7 @@ use super::host::{Call, Slot, State};
 use super::pool::Fleet;
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Kind, Result};
+use crate::event::Part;
 use crate::ops::Reboot;
 use crate::wire::Mode;
 
@@ -29,6 +30,19 @@ impl Slot {
             return Err(Error::step("this is the machine that mk itself runs on, so it is not rebooted"));
         }
         let begun = Instant::now();
+        let result = self.gone_and_back(fleet, state, call, (&wish, before, begun)).await;
+        fleet.spent(Part::Waiting, &self.name, begun);
+        result
+    }
+
+    async fn gone_and_back(
+        &self,
+        fleet: &Fleet,
+        state: &mut State,
+        call: &Call,
+        (wish, before, begun): (&Reboot, String, Instant),
+    ) -> Result<Outcome> {
+        let State::Ready { talk, .. } = &mut *state else { return Err(Error::internal("a host without an agent")) };
         let outcome = match self.locked_step(fleet, talk, call).await {
             Ok(outcome) if outcome.status != Status::Changed => return Ok(outcome),
             Ok(outcome) => outcome,

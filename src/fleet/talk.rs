@@ -1,7 +1,7 @@
 //! One agent: frames to it, frames from it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -12,7 +12,8 @@ use crate::change::Outcome;
 use crate::control::Other;
 use crate::error::{Error, Kind, Result};
 use crate::wire::{
-    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, from_body, to_frame,
+    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, Worked, decode, encode, from_body,
+    to_frame,
 };
 
 /// How often the agent is told that we are still here.
@@ -37,6 +38,19 @@ pub struct Traffic {
     pub bytes_sent: u64,
     /// Bytes from it.
     pub bytes_received: u64,
+}
+
+/// How the time of a step's round trip was spent.
+#[derive(Debug, Clone, Copy)]
+pub struct Trip {
+    /// When it was begun.
+    pub begun: Instant,
+    /// When the last of the answer was there.
+    pub ended: Instant,
+    /// What of it was spent outside of this side.
+    pub away: Duration,
+    /// What the agent says of its own time; nothing when it was not asked, or did not answer.
+    pub worked: Option<Worked>,
 }
 
 /// What becomes of the bytes that a host sends.
@@ -65,6 +79,8 @@ pub struct Talk {
     pub traffic: Traffic,
     /// Whether the connection to it is gone.
     pub lost: bool,
+    /// The round trip of the last step.
+    pub trip: Trip,
 }
 
 /// What comes with a host's lock.
@@ -73,6 +89,8 @@ pub struct Taken {
     pub pending: Vec<Value>,
     /// What an earlier agent of this run did last.
     pub record: Option<Record>,
+    /// Whether another run had it first.
+    pub waited: bool,
 }
 
 impl Talk {
@@ -84,6 +102,7 @@ impl Talk {
             let mut buffer = [0; 4096];
             while matches!(stderr.read(&mut buffer).await, Ok(count) if count > 0) {}
         });
+        let now = Instant::now();
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
         let mut talk = Self {
@@ -95,6 +114,7 @@ impl Talk {
             locked: false,
             traffic: Traffic::default(),
             lost: false,
+            trip: Trip { begun: now, ended: now, away: Duration::ZERO, worked: None },
         };
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
@@ -116,17 +136,19 @@ impl Talk {
     /// given by its process id, is told to go; it gets as long as it needs to finish what must be finished.
     pub async fn lock(&mut self, holder: &str, wait: Duration, instead_of: Option<u32>) -> Result<Taken> {
         let until = tokio::time::Instant::now() + wait;
+        let mut waited = false;
         loop {
             self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of }).await?;
             let (other, taken) = loop {
                 match self.message().await? {
                     FromAgent::Locked { holder, pending, record } => {
-                        break (holder, Taken { pending, record: record.map(|record| *record) });
+                        break (holder, Taken { pending, record: record.map(|record| *record), waited });
                     }
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the lock")),
                 }
             };
+            waited = true;
             match other {
                 None => {
                     self.locked = true;
@@ -145,8 +167,16 @@ impl Talk {
         }
     }
 
-    /// Runs one step and gives its outcome.
+    /// Runs one step and gives its outcome. What the time was spent on is in [`Talk::trip`] then.
     pub async fn step(&mut self, request: &Request, other: &dyn Other, listener: &mut dyn Listener) -> Result<Outcome> {
+        let begun = Instant::now();
+        self.trip = Trip { begun, ended: begun, away: Duration::ZERO, worked: None };
+        let result = self.ask(request, other, listener).await;
+        self.trip.ended = Instant::now();
+        result
+    }
+
+    async fn ask(&mut self, request: &Request, other: &dyn Other, listener: &mut dyn Listener) -> Result<Outcome> {
         self.say(&ToAgent::Do { steps: vec![request.clone()] }).await?;
         let mut taking: Option<Taking> = None;
         // What this side could not do is told only when the agent has ended the step: it goes on talking until then.
@@ -172,7 +202,8 @@ impl Talk {
                     }
                 }
                 Frame::Message(body) => match from_body(&body)? {
-                    FromAgent::Done { id, result } if id == request.id => {
+                    FromAgent::Done { id, result, worked } if id == request.id => {
+                        self.trip.worked = worked;
                         let result = result.map_err(|e| stale(e, &self.hello.build));
                         return fault.map_or(result, Err);
                     }
@@ -245,6 +276,7 @@ impl Talk {
         tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes = bytes.len(), "frame sent");
         self.traffic.sent += 1;
         self.traffic.bytes_sent += bytes.len() as u64;
+        let begun = Instant::now();
         let mut writer = self.writer.lock().await;
         let sending = async {
             writer.write_all(&bytes).await?;
@@ -254,6 +286,7 @@ impl Talk {
             Ok(sent) => sent.map_err(lost),
             Err(_) => Err(silent()),
         };
+        self.trip.away += begun.elapsed();
         self.lost |= sent.is_err();
         sent
     }
@@ -273,7 +306,9 @@ impl Talk {
     }
 
     async fn frame(&mut self) -> Result<Frame> {
+        let begun = Instant::now();
         let frame = self.next_frame().await;
+        self.trip.away += begun.elapsed();
         self.lost |= matches!(&frame, Err(e) if e.kind() == Kind::Unreachable);
         frame
     }
@@ -281,8 +316,10 @@ impl Talk {
     async fn next_frame(&mut self) -> Result<Frame> {
         let mut piece = vec![0; 64 * 1024];
         loop {
+            let filled = self.buffer.len();
             if let Some(frame) = decode(&mut self.buffer)? {
-                tracing::trace!(target: "mk::wire", agent = self.hello.pid, "frame received");
+                let bytes = filled - self.buffer.len();
+                tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes, "frame received");
                 self.traffic.received += 1;
                 return Ok(frame);
             }

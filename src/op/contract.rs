@@ -178,6 +178,7 @@ fn step(spec: &Spec, args: Value, mode: Mode, session: &Session, side: &Side) ->
         place: None,
         secret: false,
         stream: false,
+        timed: false,
         notify: None,
         settles: None,
     };

@@ -94,6 +94,10 @@ impl Reporter for Log {
             What::Said { host, warning: true, text } => tracing::warn!(target: "mk", host, text, "said"),
             What::Said { host, warning: false, text } => tracing::info!(target: "mk", host, text, "said"),
             What::RunDone { error: Some(error) } => tracing::error!(target: "mk", %error, "run ended"),
+            What::Spent(span) => {
+                let (host, name) = (span.host.as_deref(), span.name.as_deref());
+                tracing::trace!(target: "mk", host, id = span.step, name, part = ?span.part, at = span.at, us = span.took, "spent");
+            }
             What::RunDone { error: None } => tracing::info!(target: "mk", "run done"),
         }
     }

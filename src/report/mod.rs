@@ -9,6 +9,7 @@ mod json;
 mod junit;
 mod live;
 mod log;
+mod profile;
 mod recap;
 
 use std::io::Write;
@@ -22,6 +23,7 @@ pub use json::Json;
 pub use junit::JUnit;
 pub use live::Live;
 pub use log::{Log, start as start_log};
+pub use profile::Profile;
 pub use recap::{Counts, Recap};
 
 use crate::event::Event;

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
 use serde_json::Value;
 
 use super::fault::throw;
-use super::here::{Here, at, here};
+use super::here::{Here, at, here, pause};
 use super::host::Host;
 use super::on::hosts_of;
 use super::step::{Later, step};
@@ -17,7 +17,7 @@ use super::world::World;
 use crate::change::{Outcome, Status};
 use crate::control::Base;
 use crate::error::{Error, Kind, Result};
-use crate::event::What;
+use crate::event::{Part, What};
 use crate::fleet::Call;
 use crate::op::Span;
 use crate::wire::Mode;
@@ -135,6 +135,7 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
         let place = Here { task: Some(name.to_owned()), ..here() };
         let result = at(place, || closure.call_within_context(&context, ()));
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        shared.events.named(name, here().host.as_deref(), begun);
         shared.events.tell(What::TaskDone { task: name.to_owned(), took });
         result
     });
@@ -157,14 +158,8 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
         let span = super::value::to_json(&length).and_then(|value| {
             serde_json::from_value::<Span>(value).map_err(|e| Error::playbook(format!("sleep: {e}")))
         });
-        let until = Instant::now() + span.map_err(|e| throw(&context, e))?.0;
-        while Instant::now() < until {
-            if shared.fleet.is_stopped() {
-                return Err(throw(&context, Error::new(Kind::Interrupted, "stopped")));
-            }
-            std::thread::sleep(Duration::from_millis(20).min(until.saturating_duration_since(Instant::now())));
-        }
-        Ok(())
+        let length = span.map_err(|e| throw(&context, e))?.0;
+        pause(&shared, length).map_err(|e| throw(&context, e))
     });
 }
 
@@ -203,8 +198,14 @@ pub(super) fn raw(host: &Host, call: &Call) -> Result<Outcome> {
         call.args.get("timeout").cloned().and_then(|v| serde_json::from_value(v).ok()).unwrap_or(Span::secs(300));
     let mut stdin = Value::from(text("stdin"));
     host.world.control.secrets.reveal(&mut stdin);
+    let (sent, events) = (Instant::now(), &host.world.events);
     let raw =
-        host.world.fleet.raw(&host.name, &text("command"), stdin.as_str().unwrap_or_default().as_bytes(), limit.0)?;
+        host.world.fleet.raw(&host.name, &text("command"), stdin.as_str().unwrap_or_default().as_bytes(), limit.0);
+    let now = Instant::now();
+    // Nobody there says what of it was the command.
+    events.spent(Part::Network, Some(&host.name), None, (sent, now));
+    events.spent(Part::Control, Some(&host.name), Some(call.step.id), (call.begun, now));
+    let raw = raw?;
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let status = if reads { Status::Read } else { Status::Changed };
     Ok(Outcome::new(status).with("stdout", shown(&raw.stdout)).with("stderr", shown(&raw.stderr)))

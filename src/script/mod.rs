@@ -15,6 +15,7 @@ mod keep;
 mod lint;
 mod modules;
 mod names;
+mod notified;
 mod on;
 mod outcome;
 mod parameters;

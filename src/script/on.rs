@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::closure::{fingerprint, private, wrote_outside};
 use super::engine::STACK;
 use super::fault::{from_rhai, throw};
-use super::here::{Here, at, here};
+use super::here::{Here, at, here, pause};
 use super::host::Host;
 use super::names::near_host_variable;
 use super::results::Results;
@@ -19,6 +19,7 @@ use super::turns::Turns;
 use super::value::to_json;
 use super::world::World;
 use crate::error::{Error, Kind, Result};
+use crate::event::Part;
 use crate::op::Span;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -152,7 +153,11 @@ fn on(
     hosts.retain(|host| world.takes_part(&host.name));
     let mut batches = hosts.chunks(batch).peekable();
     while let Some(batch) = batches.next() {
-        for (host, came) in batch.iter().zip(together(context, world, batch, closure, &plan)) {
+        let begun = Instant::now();
+        let all = together(context, world, batch, closure, &plan);
+        // Whoever called waits for these hosts; theirs is what they do meanwhile.
+        world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+        for (host, came) in batch.iter().zip(all) {
             match came {
                 Came::Value(value) => drop(results.values.insert(host.name.clone(), value)),
                 Came::Unpredicted(error) => {
@@ -209,17 +214,6 @@ fn count(value: Option<&serde_json::Value>, all: usize, name: &str) -> Result<Op
     }
 }
 
-fn pause(world: &World, length: Duration) -> Result {
-    let until = std::time::Instant::now() + length;
-    while std::time::Instant::now() < until {
-        if world.fleet.is_stopped() {
-            return Err(Error::new(Kind::Interrupted, "stopped"));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
 /// Runs the closure for these hosts at once, as many as the forks allow.
 fn together(
     context: &NativeCallContext,
@@ -268,8 +262,9 @@ fn together(
 
 /// Runs the closure for one host, and then the steps that were notified meanwhile.
 fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &FnPtr) -> Came {
+    let begun = Instant::now();
     let place = Here { host: Some(host.name.clone()), ..here() };
-    at(place, || {
+    let came = at(place, || {
         let own = private(closure);
         let before = fingerprint(&own);
         let call = AssertUnwindSafe(|| own.call_within_context::<Dynamic>(context, (host.clone(),)));
@@ -288,13 +283,15 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
         };
         // Notified steps run also after a failure: what they are for has been changed already.
         let reachable = !matches!(&result, Err(e) if e.kind().is_connection() || e.kind() == Kind::Interrupted || e.kind() == Kind::Unknown);
-        let flushed = if reachable { super::step::flush(host) } else { Ok(()) };
+        let flushed = if reachable { super::notified::flush(host) } else { Ok(()) };
         match (result, flushed) {
             (Err(error), _) if error.kind() == Kind::Unknown => Came::Unpredicted(error),
             (Err(error), _) | (Ok(_), Err(error)) => Came::Failed(error.on(&host.name)),
             (Ok(value), Ok(())) => Came::Value(super::closure::detach(&value)),
         }
-    })
+    });
+    world.events.spent(Part::Control, Some(&host.name), None, (begun, Instant::now()));
+    came
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {

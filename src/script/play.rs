@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
@@ -53,7 +54,10 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
         return Ok(Dynamic::UNIT);
     }
     world.events.tell(What::PlayStarted { playbook: shown(&found.name()) });
-    let value = super::run::script(context.engine(), &found).map_err(|error| raise(error, context.call_position()))?;
+    let begun = Instant::now();
+    let value = super::run::script(context.engine(), &found);
+    world.events.named(&shown(&found.name()), here().host.as_deref(), begun);
+    let value = value.map_err(|error| raise(error, context.call_position()))?;
     if whole {
         let read = world.control.sources.readings.end(reading);
         completed(world, &found, read).map_err(fail)?;

@@ -27,7 +27,8 @@ pub fn run(world: &Arc<World>, path: &Path) -> Result {
         let result = result.unwrap_or_else(|_| Err(Error::internal("the script engine panicked"))).map(drop);
         let result = result.map_err(|e| super::names::near_host_variable(e, &world, None));
         // Steps outside of any `on` notify too.
-        let flushed = world.hosts_notified().iter().try_for_each(|name| super::step::flush(&Host::new(&world, name)));
+        let flushed =
+            world.hosts_notified().iter().try_for_each(|name| super::notified::flush(&Host::new(&world, name)));
         result.and(flushed)?;
         super::play::settle(&world)
     };

@@ -14,7 +14,7 @@ use super::value::to_json;
 use crate::change::Status;
 use crate::control::{Base, Place as Resolving};
 use crate::error::{Error, Kind, Place, Result};
-use crate::event::{Step, What};
+use crate::event::{Part, Step, What};
 use crate::fleet::Call;
 use crate::op::{Danger, Operation, Span, Spec};
 use crate::wire::Mode;
@@ -40,11 +40,14 @@ pub(super) struct Later {
 
 /// Runs a step and gives its outcome to the script.
 pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec, args: RhaiMap) -> Raised<Dynamic> {
+    let mut begun = Instant::now();
     let at = place(context.call_source(), context.call_position());
     let prepared = prepare(context, host, spec, args);
     let (common, args) = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))))?;
-    let attempt = |left: u32| -> Raised<Outcome> {
-        let sent = send(host, spec, args.clone(), &at, common.notify.clone(), left).map_err(|e| throw(context, e))?;
+    let mut attempt = |left: u32| -> Raised<Outcome> {
+        let sent = send(host, spec, args.clone(), (&at, begun), common.notify.clone(), left);
+        begun = Instant::now();
+        let sent = sent.map_err(|e| throw(context, e))?;
         let judged = judge(context, sent.outcome.clone(), spec, &at, &common);
         match &judged {
             Ok(outcome) => sent.tell_done(host, &outcome.of),
@@ -65,7 +68,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
                 return Ok(Dynamic::from(outcome));
             }
             Err(error) if left > 0 && may_retry(&error) && host.world.fleet.mode() == Mode::Apply => {
-                wait(host, common.delay).map_err(|e| throw(context, e))?;
+                super::here::pause(&host.world, common.delay).map_err(|e| throw(context, e))?;
             }
             Err(error) => return Err(error),
         }
@@ -75,17 +78,6 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
 fn may_retry(error: &EvalAltResult) -> bool {
     let super::fault::Payload(error) = super::fault::payload(error);
     error.is_some_and(|e| matches!(e.kind(), Kind::Step | Kind::Assertion))
-}
-
-fn wait(host: &Host, delay: Duration) -> Result {
-    let until = Instant::now() + delay;
-    while Instant::now() < until {
-        if host.world.fleet.is_stopped() {
-            return Err(Error::new(Kind::Interrupted, "stopped"));
-        }
-        std::thread::sleep(Duration::from_millis(50).min(until.saturating_duration_since(Instant::now())));
-    }
-    Ok(())
 }
 
 /// Splits off the common parameters, checks the others, and fills in what lives on this side.
@@ -205,7 +197,7 @@ fn send(
     host: &Host,
     spec: &Spec,
     args: Map<String, Value>,
-    at: &Place,
+    (at, begun): (&Place, Instant),
     notify: Option<Value>,
     left: u32,
 ) -> Result<Sent> {
@@ -220,7 +212,7 @@ fn send(
         task: here().task,
     };
     world.events.tell(What::StepStarted { step: step.clone() });
-    let begun = Instant::now();
+    let sent = Instant::now();
     let reads = spec.danger == Danger::Read || args.get("reads") == Some(&Value::Bool(true));
     let call = Call {
         host: host.name.clone(),
@@ -231,9 +223,14 @@ fn send(
         notify,
         settles: None,
         stream: world.settings.stream,
+        begun,
     };
     let result = if spec.name == "raw" { super::globals::raw(host, &call) } else { world.fleet.call(&call) };
-    let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if here().host.as_ref() != Some(&host.name) {
+        // Whoever called waits for a host that is not its own.
+        world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+    }
     if spec.name == crate::ops::Reboot::NAME {
         world.forget_facts(&host.name);
     }
@@ -308,53 +305,12 @@ fn subject_of(spec: &Spec, args: &Map<String, Value>) -> String {
     if short.len() < shown.len() { format!("{short}…") } else { short }
 }
 
-/// Runs the steps that were notified on a host, each once.
-pub(super) fn flush(host: &Host) -> Result {
-    let world = &host.world;
-    for (notified, at) in world.take_notified(&host.name) {
-        let text = |field: &str| notified.get(field).and_then(Value::as_str).map(str::to_owned);
-        let op = text("op").unwrap_or_default();
-        let step = Step {
-            id: world.fleet.next_id(),
-            host: host.name.clone(),
-            op: op.clone(),
-            subject: text("subject").unwrap_or_default(),
-            user: text("user"),
-            place: Some(at.clone()),
-            task: here().task,
-        };
-        let call = Call {
-            host: host.name.clone(),
-            step: step.clone(),
-            args: notified.get("args").cloned().unwrap_or_default(),
-            mode: world.fleet.mode(),
-            reads: false,
-            notify: None,
-            settles: Some(notified.clone()),
-            stream: world.settings.stream,
-        };
-        world.events.tell(What::StepStarted { step: step.clone() });
-        let begun = Instant::now();
-        let result = world.fleet.call(&call);
-        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match result {
-            Ok(outcome) => world.events.tell(What::StepDone { step, outcome, took }),
-            Err(error) => {
-                let error = error.in_step(op).at(at);
-                world.events.tell(What::StepFailed { step, error: error.clone(), took });
-                return Err(error);
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The facts of a host, read once a run.
 pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<String, Value>> {
     let at = place(context.call_source(), context.call_position());
     host.world.facts(&host.name, || {
         let spec = crate::ops::find("facts")?;
-        let sent = send(host, spec, Map::new(), &at, None, 0)?;
+        let sent = send(host, spec, Map::new(), (&at, Instant::now()), None, 0)?;
         sent.tell_done(host, &sent.outcome.of);
         Ok(sent.outcome.of.values)
     })
@@ -380,13 +336,14 @@ pub fn ad_hoc(
     args: Map<String, Value>,
     base: &std::path::Path,
 ) -> Result<crate::change::Outcome> {
+    let begun = Instant::now();
     let host = Host::new(world, host);
     let spec = crate::ops::find(op)?;
     let args = super::value::from_map(&args);
     let base = Base::File(base.join("command-line"));
     let args = resolved(&host, spec, &args, &base)?;
     let at = Place::new("command line", 0, 0);
-    let sent = send(&host, spec, args, &at, None, 0)?;
+    let sent = send(&host, spec, args, (&at, begun), None, 0)?;
     sent.tell_done(&host, &sent.outcome.of);
     Ok(sent.outcome.of)
 }

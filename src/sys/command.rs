@@ -157,10 +157,12 @@ impl Command {
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
         }
+        let begun = Instant::now();
         let mut child = command.spawn().or_step(|| format!("cannot run `{program}`"))?;
         let entry = (!jobs.is_finishing()).then(|| jobs.enter(child.id()));
         let ran = self.attend(&mut child, peer);
         drop(entry);
+        jobs.took(begun.elapsed());
         if jobs.is_stopped() {
             return Err(stopped());
         }

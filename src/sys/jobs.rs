@@ -1,7 +1,7 @@
 //! The commands running now, so that they can be stopped together.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ pub struct Jobs {
     groups: Arc<Mutex<BTreeSet<i32>>>,
     stopped: Arc<AtomicBool>,
     finishing: Arc<AtomicBool>,
+    /// Microseconds that commands have taken.
+    taken: Arc<AtomicU64>,
 }
 
 impl Jobs {
@@ -57,6 +59,16 @@ impl Jobs {
     /// Whether the running step is carried through.
     pub fn is_finishing(&self) -> bool {
         self.finishing.load(Ordering::SeqCst)
+    }
+
+    /// Takes note of how long a command took.
+    pub(super) fn took(&self, time: Duration) {
+        self.taken.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long all commands so far have taken, in microseconds.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// The running step has ended.

@@ -24,6 +24,10 @@ pub(super) struct Config {
     pub revoked_host_keys: Option<PathBuf>,
     pub connect_timeout: Option<Duration>,
     pub connection_attempts: Option<u32>,
+    /// After how much silence the host is asked for a sign of life, where the user says so.
+    pub alive_interval: Option<Duration>,
+    /// How many of these questions may stay unanswered.
+    pub alive_max: usize,
 }
 
 /// Who runs mk, as far as SSH's settings depend on it.
@@ -70,6 +74,8 @@ impl Config {
             revoked_host_keys: None,
             connect_timeout: None,
             connection_attempts: None,
+            alive_interval: None,
+            alive_max: 3,
         }
     }
 
@@ -99,6 +105,11 @@ impl Config {
                 "revokedhostkeys" => config.revoked_host_keys = optional(value).map(PathBuf::from),
                 "connecttimeout" => config.connect_timeout = value.parse().ok().map(Duration::from_secs),
                 "connectionattempts" => config.connection_attempts = value.parse().ok(),
+                // SSH's 0 is never; mk has an interval of its own then.
+                "serveraliveinterval" => {
+                    config.alive_interval = value.parse().ok().filter(|s| *s > 0).map(Duration::from_secs);
+                }
+                "serveralivecountmax" => config.alive_max = value.parse().unwrap_or(config.alive_max),
                 _ => {}
             }
         }

@@ -123,10 +123,16 @@ impl Shared {
         self.options.connect_timeout.or(route.config.connect_timeout).unwrap_or(CONNECT)
     }
 
+    /// After how much silence a host is asked for a sign of life, and how often before it counts as lost.
+    pub fn keepalive(&self, route: &Route) -> (Duration, usize) {
+        let own = (self.options.keepalive_interval, self.options.keepalive_max);
+        route.config.alive_interval.map_or(own, |interval| (interval, route.config.alive_max))
+    }
+
     /// After how long a host that takes nothing counts as lost.
-    pub fn dead_after(&self) -> Duration {
-        let times = u32::try_from(self.options.keepalive_max).unwrap_or(u32::MAX).saturating_add(1);
-        self.options.keepalive_interval.saturating_mul(times)
+    pub fn dead_after(&self, route: &Route) -> Duration {
+        let (interval, times) = self.keepalive(route);
+        interval.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX).saturating_add(1))
     }
 }
 

@@ -28,7 +28,8 @@ pub struct Options {
     /// How long the host may take to answer one attempt to log in. The time a question waits for its
     /// answer does not count.
     pub auth_timeout: Duration,
-    /// After how much silence the host is asked for a sign of life.
+    /// After how much silence the host is asked for a sign of life, where the SSH configuration has no
+    /// `ServerAliveInterval`.
     pub keepalive_interval: Duration,
     /// After how many unanswered questions the host counts as lost.
     pub keepalive_max: usize,

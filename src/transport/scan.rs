@@ -66,7 +66,7 @@ impl Dialer {
         for algorithms in kinds() {
             let (stream, _under) = stream_to(&route, shared).await?;
             let seen = Seen::default();
-            let config = config(shared, algorithms, Vec::new());
+            let config = config(algorithms, Vec::new());
             let shaken = shake(stream, config, Look(seen.clone()), &route, shared).await;
             match (seen.take(), shaken) {
                 (Some(key), _) => keys.push(ScannedKey {

@@ -55,7 +55,7 @@ impl Session {
         under: Option<Arc<Session>>,
     ) -> Result<Arc<Self>> {
         let trust = Arc::new(Trust::load(route, shared.options.host_keys, &shared.notices)?);
-        let config = config(shared, trust.algorithms(), trust.certificate_algorithms());
+        let config = config(trust.algorithms(), trust.certificate_algorithms());
         let lost = Lost::default();
         let client = Client { trust, lost: lost.clone() };
         let mut handle = shake(stream, config, client, route, shared).await?;
@@ -227,7 +227,9 @@ where
     H: client::Handler<Error = Broken> + 'static,
 {
     let limit = shared.connect_limit(route);
-    let bytes = Impatient::new(stream.bytes, shared.dead_after());
+    let bytes = Impatient::new(stream.bytes, shared.dead_after(route));
+    let (interval, times) = shared.keepalive(route);
+    let config = client::Config { keepalive_interval: Some(interval), keepalive_max: times, ..config };
     let shaken = tokio::time::timeout(limit, client::connect_stream(Arc::new(config), bytes, handler)).await;
     let why = match shaken {
         Ok(Ok(handle)) => return Ok(handle),
@@ -240,12 +242,10 @@ where
 }
 
 /// The client's side of the negotiation.
-pub(super) fn config(shared: &Shared, keys: Vec<Algorithm>, certificates: Vec<Algorithm>) -> client::Config {
+pub(super) fn config(keys: Vec<Algorithm>, certificates: Vec<Algorithm>) -> client::Config {
     client::Config {
         nodelay: true,
         window_size: WINDOW,
-        keepalive_interval: Some(shared.options.keepalive_interval),
-        keepalive_max: shared.options.keepalive_max,
         inactivity_timeout: None,
         preferred: Preferred {
             key: Cow::Owned(keys),

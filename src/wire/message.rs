@@ -50,6 +50,9 @@ pub struct Request {
     /// Stream what commands print as it comes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stream: bool,
+    /// Say with the end how long the step worked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timed: bool,
     /// A step to run once at the end of the `on` if this one changes something; recorded on the host first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Value>,
@@ -110,6 +113,15 @@ pub struct Record {
     pub id: u64,
     /// How it ended; `None` when it was begun and nobody saw its end.
     pub result: Option<std::result::Result<Outcome, Error>>,
+}
+
+/// How long an agent worked on a step. What it waited for the control side is in neither part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worked {
+    /// Microseconds of the agent itself.
+    pub own: u64,
+    /// Microseconds in which it waited for programs that it had started.
+    pub child: u64,
 }
 
 /// What an agent may need from the control side in the middle of a step.
@@ -187,6 +199,9 @@ pub enum FromAgent {
         id: u64,
         /// How.
         result: std::result::Result<Outcome, Error>,
+        /// How long that took, where the request asks for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worked: Option<Worked>,
     },
     /// A step was not run because one before it in the same list failed.
     Dropped {
@@ -227,4 +242,24 @@ pub fn to_frame<M: Serialize>(message: &M) -> Frame {
 /// When the other end speaks something else.
 pub fn from_body<M: serde::de::DeserializeOwned>(body: &[u8]) -> Result<M> {
     serde_json::from_slice(body).map_err(|e| Error::new(Kind::Protocol, "a message that cannot be read").because(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::change::Status;
+
+    proptest! {
+        #[test]
+        fn the_end_of_a_step_says_how_long_it_worked_only_where_it_was_asked(id: u64, asked: bool, own: u64, child: u64) {
+            let worked = asked.then_some(Worked { own, child });
+            let done = FromAgent::Done { id, result: Ok(Outcome::new(Status::Ok)), worked };
+            let Frame::Message(body) = to_frame(&done) else { panic!("a message is a message") };
+            prop_assert_eq!(String::from_utf8_lossy(&body).contains("worked"), asked);
+            let FromAgent::Done { id: back, worked: told, .. } = from_body(&body).unwrap() else { panic!("another message") };
+            prop_assert_eq!((back, told), (id, worked));
+        }
+    }
 }

@@ -9,5 +9,6 @@ mod message;
 
 pub use frame::{Frame, MAX_FRAME, decode, encode, read_frame, write_frame};
 pub use message::{
-    Answer, Ask, BUILD, CHUNK, FromAgent, Hello, Mode, PROTOCOL, Record, Request, Stream, ToAgent, from_body, to_frame,
+    Answer, Ask, BUILD, CHUNK, FromAgent, Hello, Mode, PROTOCOL, Record, Request, Stream, ToAgent, Worked, from_body,
+    to_frame,
 };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::d_kubernetes::{CONFIRMED, built, well};
-use crate::support::{run_small, script_small, small};
+use crate::support::{root, run_small, run_with, script_small, small};
 
 const WORKERS: &str = "playbooks/09-bootstrapping-workers.rhai";
 
@@ -167,5 +167,37 @@ fn mk_killed_in_the_middle_of_any_lab_is_made_up_for_by_the_next_run() {
     killed(CONFIRMED[2], &["file", "/usr/local/bin/kubelet"]);
     well(run_small(&CONFIRMED));
     assert_eq!(well(run_small(&CONFIRMED)).changes(), vec![]);
+    built();
+}
+
+#[test]
+fn a_worker_comes_and_goes_by_the_inventory_alone() {
+    well(run_small(&CONFIRMED));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("inventory.yml");
+    let text = std::fs::read_to_string(root().join("inventories/small/inventory.yml")).unwrap();
+    let of = |workers: &str| std::fs::write(&file, text.replace("worker-[1..2]", workers)).unwrap();
+    let nodes = || {
+        let asked = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("nodes.rhai");
+        let script = "import \"cluster\" as cluster;\nlog(host(\"controller-1\").run(cluster::kubectl() + [\"get\", \"nodes\", \"-o\", \"name\"], #{ reads: true }).stdout);";
+        std::fs::write(&asked, script).unwrap();
+        let told = well(run_with(&file, &[asked.to_str().unwrap()]));
+        (told.all.contains("node/worker-1"), told.all.contains("node/worker-2"))
+    };
+    let made = || well(run_with(&file, &["playbooks/all.rhai"]));
+    of("worker-[1..1]");
+    made();
+    assert_eq!(nodes(), (true, false));
+    of("worker-[1..2]");
+    made();
+    assert_eq!(nodes(), (true, true));
+    of("worker-[1..1]");
+    let gone = made();
+    assert!(gone.all.contains("worker-2 is no longer in the inventory"), "{}", gone.all);
+    assert_eq!(nodes(), (true, false));
+    assert_eq!(made().changes(), vec![]);
+    // Its machine still has what it ran.
+    of("worker-[1..2]");
+    well(run_with(&file, &CONFIRMED));
     built();
 }

@@ -41,7 +41,7 @@ impl Emulated {
         let words = to_frame(&ToAgent::Do { steps: vec![step] });
         write_frame(self.child.stdin.as_mut().unwrap(), &words).unwrap();
         match self.next() {
-            FromAgent::Done { id, result } if id == self.last => result.unwrap(),
+            FromAgent::Done { id, result, .. } if id == self.last => result.unwrap(),
             other => panic!("{other:?}"),
         }
     }

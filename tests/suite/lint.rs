@@ -61,6 +61,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("let n = \"a\";\nlet l = [\" x \"].map(|s| { log(n); s.trim() });", "2:37", "`trim` gives nothing"),
     ("let l = [2, 1];\nfor n in l.sort() { log(n); }", "2:12", "`sort` gives nothing"),
     ("fn f(list) { return list.reverse(); }", "1:26", "`reverse` gives nothing"),
+    (
+        "import \"mine\" as m;\nfn hidden() { 1 }\nm::url(|| hidden());",
+        "3:11",
+        "`hidden` would be that of the module `m`, which runs this closure",
+    ),
+    (
+        "import \"mine\" as m;\nfn hidden() { 1 }\nlet n = 1;\nm::url(|| {\n    log(n);\n    [1].map(|x| hidden())\n});",
+        "6:17",
+        "`hidden` would be that of the module `m`",
+    ),
+    (
+        "import \"mine\" as m;\nfn hidden() { 1 }\nm::url(|x| [x].map(|y| hidden()));",
+        "3:24",
+        "`hidden` would be that of the module `m`",
+    ),
     ("let nodes = [1];\nlog(node);", "2:5", "there is no variable `node`"),
 ];
 

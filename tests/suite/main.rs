@@ -3,6 +3,7 @@
 
 mod aarch64;
 mod architecture;
+mod bad_hosts;
 mod bad_input;
 mod bench;
 mod command_line;
@@ -11,9 +12,11 @@ mod faults;
 mod frames;
 mod lint;
 mod playbooks;
+mod profile;
 mod reference;
 mod refusals;
 mod resume;
+mod sshd;
 mod streams;
 mod support;
 mod transfers;

@@ -187,7 +187,7 @@ impl Linter {
 }
 
 /// The module that a path leads to; `None` for the script itself, and for what cannot be read.
-fn module<'a>(script: &'a Script, path: &Namespace) -> Option<&'a Script> {
+pub(super) fn module<'a>(script: &'a Script, path: &Namespace) -> Option<&'a Script> {
     path.path.iter().try_fold(script, |script, part| script.imports.get(part.name.as_str())?.as_deref())
 }
 

@@ -4,6 +4,7 @@
 //! certain (a value that is computed, a method of a value whose type nobody knows) is left to the run.
 
 mod calls;
+mod elsewhere;
 mod key;
 mod literal;
 mod steps;
@@ -147,6 +148,7 @@ impl Linter {
                 }
                 Some(ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at))) => {
                     self.function(&script, call, *at, around);
+                    self.handed_over(&script, call);
                 }
                 Some(ASTNode::Expr(Expr::Variable(variable, _, at))) => {
                     self.variable(&script, &variable.2, &variable.1, *at);

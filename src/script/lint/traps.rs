@@ -52,13 +52,9 @@ impl Linter {
         // The last statement of each body, by where it begins. A statement belongs to the innermost body around it.
         let mut last: BTreeMap<Position, (Position, String, Position)> = BTreeMap::new();
         script.ast.walk(&mut |path: &[ASTNode<'_>]| {
-            if let [ASTNode::Stmt(statement)] = path {
-                let at = match statement {
-                    Stmt::Expr(value) => value.start_position(),
-                    other => other.position(),
-                };
-                let around = bodies.iter().filter(|(begin, end, _)| *begin == at || *begin <= at && at <= *end);
-                let Some((begin, _, true)) = around.max_by_key(|(begin, ..)| *begin) else { return true };
+            if let [node @ ASTNode::Stmt(statement)] = path {
+                let at = start(node);
+                let Some((begin, _, true)) = innermost(&bodies, at) else { return true };
                 let known = last.entry(*begin).or_insert((at, String::new(), at));
                 if known.0 <= at {
                     let value = ended_by(statement).filter(|(call, _)| Self::nothing(script, call));
@@ -98,8 +94,22 @@ impl Linter {
     }
 }
 
+/// Where a statement begins.
+pub(super) fn start(statement: &ASTNode<'_>) -> Position {
+    match statement {
+        ASTNode::Stmt(Stmt::Expr(value)) => value.start_position(),
+        other => other.position(),
+    }
+}
+
+/// The innermost of bodies around a place. The end of one without braces is its begin.
+pub(super) fn innermost<T>(bodies: &[(Position, Position, T)], at: Position) -> Option<&(Position, Position, T)> {
+    let around = bodies.iter().filter(|(begin, end, _)| *begin == at || *begin <= at && at <= *end);
+    around.max_by_key(|(begin, ..)| *begin)
+}
+
 /// The name of the function that an argument is, where it is a closure written out there.
-fn closure(argument: &Expr) -> Option<String> {
+pub(super) fn closure(argument: &Expr) -> Option<String> {
     match argument {
         Expr::DynamicConstant(value, _) => Some(value.read_lock::<FnPtr>()?.fn_name().to_owned()),
         // A closure that captures is the constant with its captures put in by `curry`.

@@ -32,6 +32,8 @@ sendenv LANG
 sendenv LC_*
 connecttimeout 3
 connectionattempts 4
+serveraliveinterval 5
+serveralivecountmax 2
 serveraliveinterval 0
 revokedhostkeys /etc/ssh/revoked
 tunneldevice any:any
@@ -69,6 +71,8 @@ fn everything_that_matters_is_read() {
         revoked_host_keys: Some("/etc/ssh/revoked".into()),
         connect_timeout: Some(Duration::from_secs(3)),
         connection_attempts: Some(4),
+        alive_interval: Some(Duration::from_secs(5)),
+        alive_max: 2,
     };
     assert_eq!(Config::parse("web", CAPTURED, &me()), expected);
 }

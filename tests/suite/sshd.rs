@@ -1,0 +1,113 @@
+//! An sshd of a test's own, whose processes can be stopped and killed.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One host: an sshd at a port of its own, in a mount namespace of its own.
+pub struct Sshd {
+    child: Child,
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
+}
+
+/// Runs a program that the tests need.
+pub fn tool(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|e| panic!("cannot run `{program}`: {e}; install openssh and procps"));
+    assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The keys of a folder's sshds: one that they show, one that may log in.
+pub fn keys(folder: &Path) {
+    for name in ["host", "user"] {
+        let path = folder.join(name);
+        tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &path.display().to_string()]);
+    }
+    // sshd insists on the folder in which it separates its privileges.
+    let _ = std::fs::create_dir_all("/run/sshd");
+}
+
+impl Sshd {
+    /// Starts one with the keys of a folder.
+    pub fn start(folder: &Path) -> Self {
+        let dir = folder.display();
+        // A port that was free a moment ago may be taken by now.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let config = folder.join(format!("sshd-{port}"));
+            let text = format!(
+                "ListenAddress 127.0.0.1\nPort {port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\n\
+                 StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n"
+            );
+            std::fs::write(&config, text).unwrap();
+            // What keeps runs apart on a host is in /run/mk; these are several hosts.
+            let own = "mkdir -p /run/mk && mount -t tmpfs mk /run/mk && exec /usr/sbin/sshd -D -e -f \"$0\"";
+            let child = Command::new("unshare")
+                .args(["--mount", "sh", "-c", own, &config.display().to_string()])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|e| panic!("cannot run `unshare`: {e}; install `util-linux`"));
+            let mut sshd = Self { child, port };
+            if sshd.greets() {
+                return sshd;
+            }
+        }
+        panic!("sshd did not start; these tests need root and `openssh-server`");
+    }
+
+    fn greets(&mut self) -> bool {
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until && self.child.try_wait().unwrap().is_none() {
+            let mut greeting = [0; 4];
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port))
+                && stream.read_exact(&mut greeting).is_ok()
+            {
+                return &greeting == b"SSH-";
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    /// Sends a signal to the processes that serve connections, not to the one that accepts new ones.
+    pub fn signal_sessions(&self, signal: &str) {
+        let sessions: Vec<String> = sessions_under(self.child.id()).iter().map(ToString::to_string).collect();
+        assert!(!sessions.is_empty(), "nobody is connected to the sshd at {}", self.port);
+        let words: Vec<&str> = [signal].into_iter().chain(sessions.iter().map(String::as_str)).collect();
+        tool("kill", &words);
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        // One that was stopped would not end with the others.
+        for pid in sessions_under(self.child.id()) {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The processes of sshd that a process started, and those that they started.
+fn sessions_under(parent: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // PID (NAME) STATE PARENT …, and the name may hold anything.
+        let Some((before, after)) = stat.rsplit_once(')') else { continue };
+        let of = after.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+        if of == Some(parent) && before.contains("(sshd") {
+            found.push(pid);
+            found.extend(sessions_under(pid));
+        }
+    }
+    found
+}
