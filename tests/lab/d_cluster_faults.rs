@@ -201,3 +201,26 @@ fn a_worker_comes_and_goes_by_the_inventory_alone() {
     well(run_with(&file, &CONFIRMED));
     built();
 }
+
+#[test]
+fn what_does_not_start_or_does_not_answer_is_shown_with_its_last_words() {
+    built();
+    let shell =
+        |text: &str| well(script_small(&format!("on(\"controller-1\", |host| {{ host.shell(\"{text}\"); }});")));
+    // It cannot read its key, and falls again and again.
+    shell(
+        "systemctl stop kube-apiserver etcd && mv /etc/etcd/server.key /etc/etcd/kept && echo none > /etc/etcd/server.key && systemctl start --no-block etcd",
+    );
+    let healthy = script_small(
+        "import \"etcd\" as etcd;\nlet members = hosts(\"controllers\");\non(members, |host| { etcd::healthy(host, members); });",
+    );
+    shell("mv /etc/etcd/kept /etc/etcd/server.key; systemctl reset-failed etcd; systemctl start etcd kube-apiserver");
+    assert_eq!(healthy.code, 1, "{}", healthy.all);
+    let warned = healthy.events.iter().any(|event| {
+        let said = &event["event"]["said"];
+        said["warning"] == true
+            && said["text"].as_str().is_some_and(|text| text.starts_with("etcd:\n") && text.contains("server.key"))
+    });
+    assert!(warned, "{}", healthy.all);
+    assert_eq!(built().changes(), vec![]);
+}
