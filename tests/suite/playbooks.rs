@@ -256,9 +256,10 @@ fn the_same_warning_of_several_hosts_is_one_line() {
 #[test]
 fn hosts_of_one_site_take_turns_and_sites_go_side_by_side() {
     let place = Place::new();
-    let hosts: String = (1..=6)
-        .map(|n| format!("  h{n}: {{ ways: [local: ], vars: {{ site: {} }} }}\n", if n < 4 { "a" } else { "b" }))
-        .collect();
+    let site = |n: usize| if n < 4 { "a" } else { "b" };
+    let hosts: Vec<String> =
+        (1..=6).map(|n| format!("  h{n}: {{ ways: [local: ], vars: {{ site: {} }} }}\n", site(n))).collect();
+    let hosts = hosts.concat();
     place.file("inventory.yml", &format!("hosts:\n{hosts}"));
     place.file(
         "p.rhai",
