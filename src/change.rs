@@ -3,10 +3,14 @@
 //! A state is any value that serialises to a map; a field that is absent from the desired state is not
 //! managed. Everything shown, counted or asserted about a change is derived from here.
 
+mod trace;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+
+pub use trace::{Left, Maker, Thing, Trace, traces};
 
 /// The longest text, in bytes, that a state carries so that its diff can be shown line by line.
 pub const SHOWN_TEXT: usize = 64 * 1024;

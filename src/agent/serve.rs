@@ -10,11 +10,12 @@ use super::become_user::{Children, Inlets};
 use super::link::{Link, Outlet, Reply};
 use super::lock::{self, Lock};
 use super::record::{Recorder, abandoned};
+use crate::change::Maker;
 use crate::error::{Error, Kind, Result};
 use crate::op::{Session, pending};
 use crate::ops;
 use crate::sys::{Jobs, NoPeer, Probe};
-use crate::wire::{BUILD, Frame, FromAgent, Hello, PROTOCOL, Request, ToAgent, Worked, from_body, read_frame};
+use crate::wire::{BUILD, Frame, FromAgent, Hello, Mode, PROTOCOL, Request, ToAgent, Worked, from_body, read_frame};
 
 /// The control side pings every 15 seconds; a silence this long means it is gone without a word.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -25,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// What the reader hands on.
 enum Work {
     Do(Vec<Request>),
-    Lock { holder: String, instead_of: Option<u32> },
+    Lock { holder: String, instead_of: Option<u32>, ledger: String },
 }
 
 /// What the threads of an agent share.
@@ -143,7 +144,9 @@ fn read(
             Frame::Output(..) => return Err(Error::new(Kind::Protocol, "output goes the other way")),
             Frame::Message(body) => match from_body(&body)? {
                 ToAgent::Do { steps } => work.send(Work::Do(steps)).is_ok(),
-                ToAgent::Lock { holder, instead_of } => work.send(Work::Lock { holder, instead_of }).is_ok(),
+                ToAgent::Lock { holder, instead_of, ledger } => {
+                    work.send(Work::Lock { holder, instead_of, ledger }).is_ok()
+                }
                 ToAgent::Answer { answer, .. } => replies.send(Reply::Answer(answer)).is_ok(),
                 ToAgent::Ping => {
                     outlet.say(&FromAgent::Pong);
@@ -172,7 +175,9 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
     let mut held: Option<(Lock, Recorder)> = None;
     while let Ok(work) = work.recv() {
         match work {
-            Work::Lock { holder, instead_of } => link.outlet.say(&take_lock(&holder, instead_of, &mut held)),
+            Work::Lock { holder, instead_of, ledger } => {
+                link.outlet.say(&take_lock(&holder, instead_of, &ledger, &session, &mut held));
+            }
             Work::Do(steps) => {
                 let mut failed = false;
                 for step in &steps {
@@ -198,6 +203,7 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
     // A control side that has said goodbye asks for nothing any more; one that was lost may.
     if let Some((_, recorder)) = held.filter(|_| shared.bye.load(Ordering::SeqCst)) {
         recorder.done();
+        session.traces.borrow_mut().clear();
     }
 }
 
@@ -232,6 +238,9 @@ fn recorded(
     children: &mut Children,
     recorder: Option<&Recorder>,
 ) -> FromAgent {
+    if step.mode == Mode::Apply {
+        session.traces.borrow_mut().begin(Maker { place: step.place.clone(), user: step.user.clone() }, step.secret);
+    }
     let Some(recorder) = recorder else { return one(step, session, link, children) };
     recorder.begun(step);
     let said = one(step, session, link, children);
@@ -242,10 +251,17 @@ fn recorded(
 }
 
 /// Takes the lock, and then looks for what an earlier run left to be run.
-fn take_lock(holder: &str, instead_of: Option<u32>, held: &mut Option<(Lock, Recorder)>) -> FromAgent {
-    let refused = |why: String| FromAgent::Locked { holder: Some(why), pending: Vec::new(), record: None };
+fn take_lock(
+    holder: &str,
+    instead_of: Option<u32>,
+    ledger: &str,
+    session: &Session,
+    held: &mut Option<(Lock, Recorder)>,
+) -> FromAgent {
+    let locked = |holder| FromAgent::Locked { holder, pending: Vec::new(), record: None, left: Vec::new() };
+    let refused = |why: String| locked(Some(why));
     if held.is_some() {
-        return FromAgent::Locked { holder: None, pending: Vec::new(), record: None };
+        return locked(None);
     }
     let folder = run_dir();
     match lock::take(&folder, holder) {
@@ -256,7 +272,12 @@ fn take_lock(holder: &str, instead_of: Option<u32>, held: &mut Option<(Lock, Rec
                 let _ = std::fs::remove_file(abandoned(&folder, pid));
             }
             match pending::all() {
-                Ok(pending) => FromAgent::Locked { holder: None, pending, record: record.map(Box::new) },
+                Ok(pending) => {
+                    // A name of this side's choice, so it may not lead anywhere else.
+                    let name: String = ledger.chars().filter(char::is_ascii_alphanumeric).collect();
+                    let left = session.traces.borrow_mut().keep_in(&made_file(&name));
+                    FromAgent::Locked { holder: None, pending, record: record.map(Box::new), left }
+                }
                 Err(e) => refused(e.to_string()),
             }
         }
@@ -274,7 +295,11 @@ fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) 
     link.request.set(step.id);
     let result = match &step.user {
         Some(user) => match children.run(user, step, link) {
-            Ok(done) => return done,
+            Ok(FromAgent::Done { id, result, worked, made }) => {
+                session.traces.borrow_mut().adopt(&made);
+                return FromAgent::Done { id, result, worked, made: session.traces.borrow_mut().finish() };
+            }
+            Ok(other) => return other,
             Err(e) => Err(e),
         },
         None => ops::find(&step.op).and_then(|spec| (spec.run)(step, session, link)),
@@ -285,7 +310,8 @@ fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) 
         }
         Ok(outcome)
     });
-    FromAgent::Done { id: step.id, result: result.map_err(|e| e.in_step(&step.op)), worked: None }
+    let made = session.traces.borrow_mut().finish();
+    FromAgent::Done { id: step.id, result: result.map_err(|e| e.in_step(&step.op)), worked: None, made }
 }
 
 fn hello() -> Hello {
@@ -298,6 +324,12 @@ fn hello() -> Hello {
         machine: std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned(),
         build: BUILD.to_owned(),
     }
+}
+
+/// Where it is noted what is made for a ledger.
+fn made_file(ledger: &str) -> std::path::PathBuf {
+    let (jobs, digests) = (Jobs::default(), std::cell::RefCell::default());
+    Probe::new(None, &NoPeer, &jobs, &digests, false).state_dir().join(format!("made/{ledger}.jsonl"))
 }
 
 fn run_dir() -> std::path::PathBuf {

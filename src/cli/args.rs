@@ -57,6 +57,10 @@ pub enum Command {
         #[arg(long, value_name = "KEY")]
         why: Option<String>,
     },
+    /// List what mk made on hosts and has not taken away, without connecting.
+    Ledger(Ledger),
+    /// Take away what mk made on hosts, the last first. What was there before mk stays.
+    Prune(Prune),
     /// Print the facts of hosts, as JSON.
     Facts(Facts),
     /// Look at the keys of hosts before they are trusted.
@@ -216,6 +220,41 @@ pub struct Facts {
     pub common: Common,
     #[command(flatten)]
     pub reach: Reach,
+}
+
+/// `mk ledger`.
+#[derive(Debug, ClapArgs)]
+pub struct Ledger {
+    /// The hosts, as a pattern. Without it, all that the ledger knows.
+    pub pattern: Option<String>,
+    /// Only what calls in files with this in their path made, such as `07-etcd` or `worker.rhai`.
+    #[arg(long, value_name = "FILE")]
+    pub by: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+    /// For machines: by host, each thing with the call that takes it away.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `mk prune`.
+#[derive(Debug, ClapArgs)]
+pub struct Prune {
+    /// The hosts, as a pattern. All of the inventory by default.
+    pub pattern: Option<String>,
+    /// Only show what would be taken away: the same as `--check`.
+    #[arg(long)]
+    pub plan: bool,
+    /// Take it away without asking.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Only what calls in files with this in their path made, such as `07-etcd` or `worker.rhai`.
+    #[arg(long, value_name = "FILE")]
+    pub by: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub connecting: Connecting,
 }
 
 /// `mk hostkeys`.

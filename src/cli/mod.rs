@@ -13,6 +13,7 @@ mod lint;
 mod out;
 mod project;
 mod prompt;
+mod prune;
 mod run;
 mod setup;
 mod show;
@@ -43,6 +44,8 @@ pub fn main() -> ExitCode {
         args::Command::Hostkeys { command: args::HostkeysCommand::Scan { pattern, common, reach, yes } } => {
             hostkeys::scan(&pattern, &common, &reach, yes)
         }
+        args::Command::Ledger(args) => prune::ledger(&args),
+        args::Command::Prune(args) => prune::prune(&args),
         args::Command::Inventory { common, json } => show::inventory(&common, json),
         args::Command::Vars { common, host, why } => show::vars(&common, &host, why.as_deref()),
         args::Command::Artifacts(artifacts) => artifacts::run(&artifacts),

@@ -56,7 +56,9 @@ impl Slot {
             return Err(lost.because("the host was rebooted meanwhile").because(UNSURE));
         }
         let wait = fleet.options.lock_wait.max(LOCK_WAIT);
-        let taken = talk.lock(&fleet.options.holder, wait, Some(pid)).await.map_err(|e| e.because(UNSURE))?;
+        let taken = talk.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(pid)).await;
+        let taken = taken.map_err(|e| e.because(UNSURE))?;
+        fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
         match taken.record {
             Some(Record { id, result: Some(Err(e)), .. }) if id == call.step.id && e.kind() == Kind::Interrupted => {
                 Err(Error::step("the connection was lost, so the host stopped the step in the middle"))

@@ -9,8 +9,9 @@ use tokio::sync::Mutex;
 
 use super::bootstrap::{self, Become};
 use super::pool::{Fleet, Pipes};
-use super::talk::{Listener, Talk, Traffic};
-use crate::change::Outcome;
+use super::talk::{Listener, Talk};
+use super::traffic::Traffic;
+use crate::change::{Maker, Outcome, Trace};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Part, Step, What};
 use crate::op::Operation;
@@ -59,7 +60,7 @@ pub(super) enum State {
 /// A host's place in the fleet. Steps wait here for each other.
 pub(super) struct Slot {
     pub(super) name: String,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// What earlier runs left to be run has been: what is noted on the host from then on is this run's own.
     caught_up: AtomicBool,
 }
@@ -70,7 +71,7 @@ impl Slot {
     }
 
     /// The agent, started first when there is none yet.
-    async fn talk<'a>(&self, fleet: &Fleet, state: &'a mut State) -> Result<&'a mut Talk> {
+    pub(super) async fn talk<'a>(&self, fleet: &Fleet, state: &'a mut State) -> Result<&'a mut Talk> {
         if fleet.is_stopped() {
             return Err(Error::new(Kind::Interrupted, "stopped"));
         }
@@ -119,17 +120,28 @@ impl Slot {
 
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
     pub(super) async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
-        if call.mode == Mode::Apply && !call.reads && !talk.locked {
-            let asked = Instant::now();
-            let taken = talk.lock(&fleet.options.holder, fleet.options.lock_wait, None).await;
-            let waited = taken.as_ref().map_or(true, |taken| taken.waited);
-            fleet.spent(if waited { Part::Waiting } else { Part::Network }, &self.name, asked);
-            let taken = taken?;
-            if !self.caught_up.swap(true, Ordering::SeqCst) {
-                self.catch_up(fleet, talk, taken.pending).await?;
-            }
+        if call.mode == Mode::Apply && !call.reads {
+            self.take_lock(fleet, talk).await?;
         }
         self.step(fleet, talk, call).await
+    }
+
+    /// Takes the host's lock, unless this run has it, and makes up for what earlier runs left.
+    pub(super) async fn take_lock(&self, fleet: &Fleet, talk: &mut Talk) -> Result {
+        if talk.locked {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let (holder, wait) = (&fleet.options.holder, fleet.options.lock_wait);
+        let taken = talk.lock(holder, fleet.ledger.id(), wait, None).await;
+        let waited = taken.as_ref().map_or(true, |taken| taken.waited);
+        fleet.spent(if waited { Part::Waiting } else { Part::Network }, &self.name, asked);
+        let taken = taken?;
+        fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
+        if !self.caught_up.swap(true, Ordering::SeqCst) {
+            self.catch_up(fleet, talk, taken.pending).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
@@ -149,7 +161,15 @@ impl Slot {
             settles: call.settles.clone(),
         };
         let masked = || Masked::new(fleet.control.secrets.clone());
-        let mut listener = Shown { fleet, host: &self.name, id: request.id, out: masked(), err: masked() };
+        let mut listener = Shown {
+            fleet,
+            host: &self.name,
+            id: request.id,
+            maker: Maker { place: request.place.clone(), user: request.user.clone() },
+            machine: talk.hello.machine.clone(),
+            out: masked(),
+            err: masked(),
+        };
         let other = fleet.control.half(&self.name);
         let result = talk.step(&request, &other, &mut listener).await;
         listener.finish();
@@ -293,6 +313,8 @@ struct Shown<'a> {
     fleet: &'a Fleet,
     host: &'a str,
     id: u64,
+    maker: Maker,
+    machine: String,
     out: Masked,
     err: Masked,
 }
@@ -320,5 +342,9 @@ impl Listener for Shown<'_> {
         let masked = if stderr { &mut self.err } else { &mut self.out };
         let text = masked.push(bytes);
         self.tell(stderr, text);
+    }
+
+    fn made(&mut self, traces: Vec<Trace>) -> Result {
+        self.fleet.note_made(self.host, &self.machine, traces, &self.maker)
     }
 }

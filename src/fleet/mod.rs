@@ -7,10 +7,12 @@ mod again;
 mod agents;
 mod bootstrap;
 mod host;
+mod ledger;
 mod pool;
 mod reboot;
 mod removal;
 mod talk;
+mod traffic;
 
 pub use agents::{Agent, Agents};
 pub use host::Call;

@@ -13,11 +13,13 @@ use tokio::sync::Semaphore;
 
 use super::agents::Agents;
 use super::host::{Call, Slot};
-use super::talk::{Stopper, Traffic, Trip};
+use super::talk::Stopper;
+use super::traffic::{Traffic, Trip};
 use crate::change::Outcome;
 use crate::control::Control;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Events, Part, What};
+use crate::state::Ledger;
 use crate::wire::{Hello, Mode};
 
 /// The three streams of a command on a host.
@@ -96,11 +98,13 @@ pub struct Fleet {
     pub(super) options: Options,
     pub(super) events: Events,
     pub(super) control: Arc<Control>,
+    /// What was made on the hosts.
+    pub ledger: Ledger,
     pub(super) agents: Agents,
     pub(super) connector: Box<dyn Connector>,
     pub(super) prompts: Box<dyn Prompts>,
     pub(super) handshakes: Semaphore,
-    runtime: Handle,
+    pub(super) runtime: Handle,
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     stoppers: Mutex<Vec<Stopper>>,
     stopped: AtomicBool,
@@ -122,6 +126,7 @@ impl Fleet {
         Self {
             options,
             events,
+            ledger: control.state.ledger(),
             control,
             agents,
             connector,
@@ -219,6 +224,7 @@ impl Fleet {
                 let _ = end.await;
             }
         });
+        self.ledger.sync();
     }
 
     /// What went over the wire to a host so far.
@@ -264,7 +270,7 @@ impl Fleet {
         self.events.tell(what);
     }
 
-    fn slot(&self, host: &str) -> Arc<Slot> {
+    pub(super) fn slot(&self, host: &str) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         Arc::clone(slots.entry(host.to_owned()).or_insert_with(|| Arc::new(Slot::new(host))))
     }

@@ -30,6 +30,7 @@ if [ -e "$run/lock" ] && command -v flock >/dev/null && ! flock -n "$run/lock" t
 fi
 for f in "$state"/pending/*.json; do [ -e "$f" ] && echo "$m pending $(head -c 65536 "$f" | tr '\n' ' ')"; done
 [ -n "$(ls "$state"/pending/*.json 2>/dev/null)" ] && exit 0
+if [ -s "$state/made/@LEDGER@.jsonl" ]; then echo "$m untold"; exit 0; fi
 if [ "$(id -u)" = 0 ]; then agents /var/lib/mk/bin; agents /root/.cache/mk
 else agents "$HOME/.cache/mk"; agents "/var/tmp/mk-$(id -u)"; agents "/tmp/mk-$(id -u)"; fi
 all "$state"; all "$run"; rmdir -- "$over" 2>/dev/null
@@ -46,7 +47,8 @@ impl Fleet {
         let other =
             self.connector.become_user(host).map(|user| Become { user, password: self.prompts.become_password() });
         let mark = mark();
-        let command = read_by(&SCRIPT.replace("@MARK@", &mark), &mark, other.as_ref());
+        let command =
+            read_by(&SCRIPT.replace("@MARK@", &mark).replace("@LEDGER@", self.ledger.id()), &mark, other.as_ref());
         let password = other.as_ref().and_then(|other| other.password.as_ref());
         let stdin = password.map(|password| format!("{password}\n")).unwrap_or_default();
         let raw = self.raw(host, &command, stdin.as_bytes(), LIMIT)?;
@@ -58,6 +60,13 @@ impl Fleet {
         let pending: Vec<&str> = answers.iter().filter_map(|answer| answer.strip_prefix("pending ")).collect();
         if !pending.is_empty() {
             return Err(left_behind(&pending, host));
+        }
+        if answers.contains(&"untold") {
+            return Err(Error::step(
+                "what a run made that was killed is not in the ledger yet, and would be lost to it",
+            )
+            .hint(format!("any step that changes the host makes up for that: `mk do {host} run true`"))
+            .on(host));
         }
         if answers.last() != Some(&"done") {
             let error = Error::new(Kind::Unreachable, "the host did not answer").on(host);

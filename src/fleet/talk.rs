@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 use super::pool::Pipe;
-use crate::change::Outcome;
+use super::traffic::{Traffic, Trip};
+use crate::change::{Left, Outcome, Trace};
 use crate::control::Other;
 use crate::error::{Error, Kind, Result};
 use crate::wire::{
-    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, Worked, decode, encode, from_body,
-    to_frame,
+    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, from_body, to_frame,
 };
 
 /// How often the agent is told that we are still here.
@@ -27,32 +27,6 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 
 type Writer = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
-/// How many frames and bytes went each way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Frames to the agent.
-    pub sent: u64,
-    /// Frames from it.
-    pub received: u64,
-    /// Bytes to the agent.
-    pub bytes_sent: u64,
-    /// Bytes from it.
-    pub bytes_received: u64,
-}
-
-/// How the time of a step's round trip was spent.
-#[derive(Debug, Clone, Copy)]
-pub struct Trip {
-    /// When it was begun.
-    pub begun: Instant,
-    /// When the last of the answer was there.
-    pub ended: Instant,
-    /// What of it was spent outside of this side.
-    pub away: Duration,
-    /// What the agent says of its own time; nothing when it was not asked, or did not answer.
-    pub worked: Option<Worked>,
-}
-
 /// What becomes of the bytes that a host sends.
 enum Taking {
     Kept(Box<dyn std::io::Write + Send>),
@@ -63,6 +37,12 @@ enum Taking {
 pub trait Listener: Send {
     /// A piece of output.
     fn output(&mut self, id: u64, stderr: bool, bytes: &[u8]);
+
+    /// What the step made and took away; told before its outcome is.
+    ///
+    /// # Errors
+    /// When it cannot be kept: then the agent is to keep it.
+    fn made(&mut self, traces: Vec<Trace>) -> Result;
 }
 
 /// A running agent.
@@ -81,6 +61,8 @@ pub struct Talk {
     pub lost: bool,
     /// The round trip of the last step.
     pub trip: Trip,
+    /// The agent holds what nobody has kept yet.
+    untold: bool,
 }
 
 /// What comes with a host's lock.
@@ -91,6 +73,8 @@ pub struct Taken {
     pub record: Option<Record>,
     /// Whether another run had it first.
     pub waited: bool,
+    /// What an earlier run made and could not tell.
+    pub left: Vec<Left>,
 }
 
 impl Talk {
@@ -115,6 +99,7 @@ impl Talk {
             traffic: Traffic::default(),
             lost: false,
             trip: Trip { begun: now, ended: now, away: Duration::ZERO, worked: None },
+            untold: false,
         };
         match talk.message().await? {
             FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
@@ -134,15 +119,15 @@ impl Talk {
 
     /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run,
     /// given by its process id, is told to go; it gets as long as it needs to finish what must be finished.
-    pub async fn lock(&mut self, holder: &str, wait: Duration, instead_of: Option<u32>) -> Result<Taken> {
+    pub async fn lock(&mut self, holder: &str, ledger: &str, wait: Duration, instead_of: Option<u32>) -> Result<Taken> {
         let until = tokio::time::Instant::now() + wait;
         let mut waited = false;
         loop {
-            self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of }).await?;
+            self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of, ledger: ledger.to_owned() }).await?;
             let (other, taken) = loop {
                 match self.message().await? {
-                    FromAgent::Locked { holder, pending, record } => {
-                        break (holder, Taken { pending, record: record.map(|record| *record), waited });
+                    FromAgent::Locked { holder, pending, record, left } => {
+                        break (holder, Taken { pending, record: record.map(|record| *record), waited, left });
                     }
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the lock")),
@@ -202,8 +187,11 @@ impl Talk {
                     }
                 }
                 Frame::Message(body) => match from_body(&body)? {
-                    FromAgent::Done { id, result, worked } if id == request.id => {
+                    FromAgent::Done { id, result, worked, made } if id == request.id => {
                         self.trip.worked = worked;
+                        if !made.is_empty() {
+                            listener.made(made).inspect_err(|_| self.untold = true)?;
+                        }
                         let result = result.map_err(|e| stale(e, &self.hello.build));
                         return fault.map_or(result, Err);
                     }
@@ -259,7 +247,9 @@ impl Talk {
 
     /// Ends the agent.
     pub async fn end(mut self) {
-        let _ = self.say(&ToAgent::Bye).await;
+        if !self.untold {
+            let _ = self.say(&ToAgent::Bye).await;
+        }
         let _ = self.writer.lock().await.shutdown().await;
         // The agent goes when its running step has; what it says last is read so that it can.
         let mut rest = [0; 4096];

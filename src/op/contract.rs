@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::{Session, Spec};
-use crate::change::{Outcome, Status};
+use crate::change::{Outcome, Status, Trace};
 use crate::error::{Error, Result};
 use crate::sys::Peer;
 use crate::wire::{Mode, Request, Stream};
@@ -153,6 +153,37 @@ impl Host {
                 "{op} {wish}: a digest that moves restarts units"
             );
         }
+    }
+}
+
+impl Host {
+    /// What a step that changes something makes.
+    pub fn made(&self, op: &str, wish: Value) -> Vec<Trace> {
+        let session = Session::fresh();
+        let outcome = step(find(op), wish, Mode::Apply, &session, &self.side).unwrap();
+        assert_eq!(outcome.status, Status::Changed);
+        session.traces.borrow_mut().finish()
+    }
+
+    /// Holds an operation to what it says of things made: applied and then taken away, the last first, nothing is left
+    /// of it, so that the same wish would do the same again.
+    pub fn unmakes(&self, op: &str, wish: &Value) {
+        let once = |op: &str, args: Value, mode| {
+            let session = Session::fresh();
+            let outcome = step(find(op), args, mode, &session, &self.side).unwrap_or_else(|e| panic!("{op}: {e}"));
+            (outcome, session.traces.borrow_mut().finish())
+        };
+        let (before, _) = once(op, wish.clone(), Mode::Check);
+        let (_, traces) = once(op, wish.clone(), Mode::Apply);
+        let made =
+            traces.into_iter().filter_map(|trace| if let Trace::Made(thing) = trace { Some(thing) } else { None });
+        let made: Vec<_> = made.collect();
+        assert!(!made.is_empty(), "{op} {wish}: nothing was made");
+        for thing in made.into_iter().rev() {
+            let (outcome, _) = once(&thing.op, Value::Object(thing.args.clone()), Mode::Apply);
+            assert_eq!(outcome.status, Status::Changed, "{op} {wish}: {thing:?} is not taken away");
+        }
+        assert_eq!(once(op, wish.clone(), Mode::Check).0.diff, before.diff, "{op} {wish}: what is left");
     }
 }
 

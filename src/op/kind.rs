@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::spec::Danger;
-use crate::change::{Change, Outcome};
+use crate::change::{Change, Outcome, Thing};
 use crate::error::Result;
 use crate::sys::{Effect, Hands, Probe};
 
@@ -88,6 +88,14 @@ pub trait Resource: Operation {
     fn adopt(&self, hands: &Hands, actual: Option<&Self::State>) -> Result {
         let _ = (hands, actual);
         Ok(())
+    }
+
+    /// The things that are there in a state, each with the call that takes it away: an account, a block of a file.
+    /// Those that are there only after a change were made by it, and the ledger keeps them. Nothing is said of files,
+    /// directories and links: hands see those being made.
+    fn things(&self, state: Option<&Self::State>) -> Vec<Thing> {
+        let _ = state;
+        Vec::new()
     }
 
     /// What the change means to later steps of a check that look at other things than this operation's

@@ -123,8 +123,18 @@ fn mend<R: Resource>(
     if let Some(notify) = &request.notify {
         pending::add(&hands, notify)?;
     }
-    op.fix(&hands, change)?;
+    let before = op.things(change.actual.as_ref());
+    session.traces.borrow_mut().expect(&before, &op.things(change.desired.as_ref()));
+    let found = |now: Option<&R::State>| session.traces.borrow_mut().found(&before, &op.things(now));
+    if let Err(e) = op.fix(&hands, change) {
+        // What was made before it failed is there all the same.
+        if let Ok(now) = op.actual(&hands) {
+            found(now.as_ref());
+        }
+        return Err(e);
+    }
     let actual = op.actual(&hands)?;
+    found(actual.as_ref());
     let desired = op.desired(actual.as_ref())?;
     if let Some(left) = compare(actual.as_ref(), desired.as_ref())? {
         return Err(Error::step(format!(
@@ -220,7 +230,7 @@ fn probe<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Pro
 
 /// The only maker of hands, and only called when applying.
 fn hands<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Hands<'a> {
-    Hands::new(peer, &session.jobs, &session.digests, request.stream)
+    Hands::new(peer, &session.jobs, &session.digests, &session.traces, request.stream)
 }
 
 fn subject<O: super::kind::Operation>(request: &Request) -> String {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::sys::{Digests, Jobs, NoPeer, Overlay, Probe};
+use crate::sys::{Digests, Jobs, NoPeer, Overlay, Probe, Traces};
 
 /// The state of one run on one host.
 pub struct Session {
@@ -17,18 +17,25 @@ pub struct Session {
     pub jobs: Jobs,
     /// Digests of big files.
     pub digests: RefCell<Digests>,
+    /// What the running step makes.
+    pub traces: RefCell<Traces>,
 }
 
 impl Session {
     /// A session whose commands can be stopped through `jobs`.
     pub fn new(jobs: Jobs) -> Self {
         let digests = Digests::load(directory().join("digests.json"));
-        Self { overlay: RefCell::default(), jobs, digests: RefCell::new(digests) }
+        Self { overlay: RefCell::default(), jobs, digests: RefCell::new(digests), traces: RefCell::default() }
     }
 
     /// A session that remembers nothing from earlier runs.
     pub fn fresh() -> Self {
-        Self { overlay: RefCell::default(), jobs: Jobs::default(), digests: RefCell::default() }
+        Self {
+            overlay: RefCell::default(),
+            jobs: Jobs::default(),
+            digests: RefCell::default(),
+            traces: RefCell::default(),
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::change::Change;
+use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource};
 use crate::sys::{Edited, Editing, Effect, Hands, Kind, Lines, Owner, Placement, Planned, Probe, Wish, home_of};
@@ -123,6 +124,9 @@ impl Resource for AuthorizedKey {
     type State = Edited;
 
     fn actual(&self, probe: &Probe) -> Result<Option<Edited>> {
+        if self.state == KeyState::Absent && probe.user(&self.user).is_none() {
+            return Ok(None);
+        }
         let folder = self.folder(probe)?;
         Self::refuse_links(probe, &folder, Kind::Dir)?;
         if probe.look(&folder)?.is_none() {
@@ -146,6 +150,17 @@ impl Resource for AuthorizedKey {
             hands.make_dir(&folder, place, false)?;
         }
         self.editing(folder).fix(hands, change)
+    }
+
+    fn things(&self, state: Option<&Edited>) -> Vec<Thing> {
+        let own = identity(&self.key);
+        let there = Editing::text(state).lines().any(|line| identity(line) == own);
+        let thing = |(kind, bytes): (&str, &str)| {
+            let end = &bytes[bytes.len().saturating_sub(12)..];
+            let call = json!({ "user": self.user, "key": format!("{kind} {bytes}"), "state": "absent" });
+            Thing::new(Self::NAME, format!("{} {kind} …{end}", self.user), call)
+        };
+        own.filter(|_| there).map(thing).into_iter().collect()
     }
 
     fn effects(&self, desired: Option<&Edited>) -> Effects {

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::change::Change;
+use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
 use crate::sys::{Edited, Editing, Hands, Lines, Owner, Probe, Wish};
@@ -161,6 +162,14 @@ impl Resource for Block {
         self.editing().fix(hands, change)
     }
 
+    fn things(&self, state: Option<&Edited>) -> Vec<Thing> {
+        let begin = self.mark("BEGIN");
+        let there = Editing::text(state).lines().any(|line| line == begin);
+        let call = json!({ "path": self.path, "name": self.name, "marker": self.marker, "state": "absent" });
+        let thing = || Thing::new(Self::NAME, format!("{} {}", self.path.display(), self.name), call);
+        there.then(thing).into_iter().collect()
+    }
+
     fn effects(&self, desired: Option<&Edited>) -> Effects {
         self.editing().effects(desired)
     }
@@ -168,9 +177,7 @@ impl Resource for Block {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::Block;
+    use super::{Block, json};
     use crate::op::contract::{Host, refusal};
 
     #[test]

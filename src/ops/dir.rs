@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::change::Change;
 use crate::error::{Error, Result};
@@ -28,6 +29,9 @@ pub struct Dir {
     /// The group's name or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// With `"absent"`: remove it only when nothing is in it. One with something in it stays, and the outcome has `kept`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub if_empty: bool,
 }
 
 /// Whether the directory is to be there.
@@ -51,6 +55,9 @@ pub struct Found {
     owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     group: Option<String>,
+    /// Something is in it; no part of the state.
+    #[serde(skip)]
+    full: bool,
 }
 
 impl Dir {
@@ -76,6 +83,9 @@ impl Operation for Dir {
         if !self.path.is_absolute() {
             return Err(Error::playbook(format!("`path` must be absolute, not `{path}`")));
         }
+        if self.if_empty && self.state == DirState::Present {
+            return Err(Error::playbook("`if_empty` is only for `state: \"absent\"`"));
+        }
         if self.state == DirState::Absent && self.path.components().count() < 2 {
             return Err(Error::playbook(format!("refusing to remove `{path}`")));
         }
@@ -94,20 +104,25 @@ impl Resource for Dir {
             None => Ok(None),
             Some(look) if look.kind == Kind::Dir => {
                 let words = self.owner().in_words(&look);
-                Ok(Some(Found { mode: words.mode.map(FileMode), owner: words.owner, group: words.group }))
+                let full = self.if_empty && probe.list(&self.path)?.is_some_and(|names| !names.is_empty());
+                Ok(Some(Found { mode: words.mode.map(FileMode), owner: words.owner, group: words.group, full }))
             }
             Some(_) => Err(Error::step(format!("`{shown}` is there already and is not a directory"))),
         }
     }
 
-    fn desired(&self, _actual: Option<&Found>) -> Result<Option<Found>> {
-        let found = Found { mode: self.mode, owner: self.owner.clone(), group: self.group.clone() };
+    fn desired(&self, actual: Option<&Found>) -> Result<Option<Found>> {
+        if let Some(kept) = actual.filter(|found| found.full) {
+            return Ok(Some(kept.clone()));
+        }
+        let found = Found { mode: self.mode, owner: self.owner.clone(), group: self.group.clone(), full: false };
         Ok((self.state == DirState::Present).then_some(found))
     }
 
     fn fix(&self, hands: &Hands, change: &Change<Found>) -> Result {
         let placement = self.owner().placement(hands)?;
         match (&change.actual, &change.desired) {
+            (_, None) if self.if_empty => hands.remove_empty_dir(&self.path),
             (_, None) => hands.remove(&self.path),
             (None, Some(_)) => hands.make_dir(&self.path, placement, true),
             (Some(_), Some(_)) => hands.place(&self.path, placement),
@@ -132,12 +147,17 @@ impl Resource for Dir {
         effects.push(Effect::Path(self.path.clone(), planned));
         effects
     }
+
+    fn values(&self, actual: Option<&Found>) -> Map<String, Value> {
+        actual.filter(|found| found.full).map(|_| ("kept".to_owned(), true.into())).into_iter().collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use crate::change::Status;
     use crate::op::contract::{Host, refusal};
 
     #[test]
@@ -150,6 +170,19 @@ mod tests {
             &[wish("present", "0700"), wish("present", "0750"), json!({ "path": path, "state": "absent" })],
         );
         assert!(host.path("a").is_dir());
+    }
+
+    #[test]
+    fn only_an_empty_directory_is_removed_when_that_is_asked() {
+        let host = Host::new();
+        host.apply("dir", json!({ "path": host.path("full/empty") }));
+        let wish = |name: &str| json!({ "path": host.path(name), "state": "absent", "if_empty": true });
+        assert_eq!(host.apply("dir", wish("full")).values["kept"], true);
+        // In one run, a check knows that it will be empty then.
+        assert_eq!(host.check("dir", wish("full/empty")).status, Status::WouldChange);
+        assert_eq!(host.check("dir", wish("full")).status, Status::WouldChange);
+        host.contract("dir", &[wish("full/empty"), wish("full")]);
+        assert!(refusal("dir", json!({ "path": "/a", "if_empty": true })).contains("only for"));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::change::Change;
+use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource};
 use crate::sys::{Edited, Editing, Hands, Lines, Owner, Probe, Wish};
@@ -19,8 +20,8 @@ pub struct EtcHosts {
     pub name: String,
     /// The names, in order. An empty array removes the block.
     pub entries: Vec<Entry>,
-    /// The host's own name: a line that gives it to 127.0.1.1, as installers write, is taken out, because what
-    /// listens on that name would then be reached by nobody else.
+    /// The host's own name: a line that gives it to 127.0.1.1, as installers write, is commented out, because what
+    /// listens on that name would then be reached by nobody else. It comes back when the block is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_name: Option<String>,
     /// The file. `/etc/hosts` by default.
@@ -50,11 +51,26 @@ impl EtcHosts {
         Editing { wish, create: true, present: true }
     }
 
+    fn begin(&self) -> String {
+        format!("# BEGIN mk: {}", self.name)
+    }
+
     fn edit(&self, text: &str) -> Result<String> {
         let mut lines = Lines::of(text);
-        let (begin, end) = (format!("# BEGIN mk: {}", self.name), format!("# END mk: {}", self.name));
-        if let Some(own) = &self.own_name {
-            lines.retain(|line| !gives_loopback(line, own));
+        let (begin, end) = (self.begin(), format!("# END mk: {}", self.name));
+        let set_aside = format!("# mk, for {}: ", self.name);
+        let own = self.own_name.as_deref();
+        let changed: Vec<(usize, String)> = lines
+            .bare()
+            .enumerate()
+            .filter_map(|(at, line)| match own {
+                Some(own) if gives_loopback(line, own) => Some((at, format!("{set_aside}{line}"))),
+                None if self.entries.is_empty() => Some((at, line.strip_prefix(&set_aside)?.to_owned())),
+                _ => None,
+            })
+            .collect();
+        for (at, line) in changed {
+            lines.replace(at, &line);
         }
         let first = lines.bare().position(|line| line == begin);
         let place = match first {
@@ -124,6 +140,14 @@ impl Resource for EtcHosts {
         self.editing().fix(hands, change)
     }
 
+    fn things(&self, state: Option<&Edited>) -> Vec<Thing> {
+        let begin = self.begin();
+        let there = Editing::text(state).lines().any(|line| line == begin);
+        let call = json!({ "name": self.name, "entries": [], "path": self.path });
+        let thing = || Thing::new(Self::NAME, format!("{} {}", self.path.display(), self.name), call);
+        there.then(thing).into_iter().collect()
+    }
+
     fn effects(&self, desired: Option<&Edited>) -> Effects {
         self.editing().effects(desired)
     }
@@ -136,9 +160,11 @@ mod tests {
     use crate::op::contract::{Host, refusal};
 
     #[test]
-    fn the_block_is_kept_and_the_loopback_line_of_the_own_name_goes() {
+    fn the_block_is_kept_and_the_loopback_line_of_the_own_name_is_set_aside_until_it_goes() {
         let host = Host::new();
-        let path = host.put("hosts", "127.0.0.1 localhost\n127.0.1.1 n1.example n1\n::1 localhost\n");
+        let own = "127.0.1.1 n1.example n1\n";
+        let before = format!("127.0.0.1 localhost\n{own}::1 localhost\n");
+        let path = host.put("hosts", &before);
         let wish =
             |entries: serde_json::Value| json!({ "name": "k", "entries": entries, "own_name": "n1", "path": path });
         host.contract(
@@ -148,9 +174,12 @@ mod tests {
                 wish(json!([{ "ip": "10.0.0.2", "names": ["n2"] }])),
             ],
         );
-        assert_eq!(host.get("hosts"), "127.0.0.1 localhost\n::1 localhost\n# BEGIN mk: k\n10.0.0.2 n2\n# END mk: k\n");
-        host.contract("etc_hosts", &[wish(json!([]))]);
-        assert_eq!(host.get("hosts"), "127.0.0.1 localhost\n::1 localhost\n");
+        assert_eq!(
+            host.get("hosts"),
+            format!("127.0.0.1 localhost\n# mk, for k: {own}::1 localhost\n# BEGIN mk: k\n10.0.0.2 n2\n# END mk: k\n")
+        );
+        host.contract("etc_hosts", &[json!({ "name": "k", "entries": [], "path": path })]);
+        assert_eq!(host.get("hosts"), before);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::change::Change;
 use crate::error::{Error, Result};
@@ -37,6 +38,9 @@ pub struct File {
     /// Let a link take the place of a file or of an empty directory.
     #[serde(default)]
     pub force: bool,
+    /// With `"absent"`: remove it only when nothing is in it. One with something in it stays, and the outcome has `kept`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub if_empty: bool,
 }
 
 /// What is to be at the path.
@@ -65,6 +69,9 @@ pub struct Found {
     owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     group: Option<String>,
+    /// Something is in it; no part of the state.
+    #[serde(skip)]
+    full: bool,
 }
 
 impl File {
@@ -75,7 +82,7 @@ impl File {
     fn wanted(&self) -> Found {
         let kind = if self.state == FileWish::Link { Kind::Link } else { Kind::File };
         let (owner, group) = (self.owner.clone(), self.group.clone());
-        Found { kind, target: self.target.clone(), mode: self.mode, owner, group }
+        Found { kind, target: self.target.clone(), mode: self.mode, owner, group, full: false }
     }
 }
 
@@ -105,6 +112,9 @@ impl Operation for File {
             Some(target) if link && target.is_empty() => return Err(Error::playbook("`target` is empty")),
             Some(_) if !link => return Err(Error::playbook("`target` is only for `state: \"link\"`")),
             _ => {}
+        }
+        if self.if_empty && self.state != FileWish::Absent {
+            return Err(Error::playbook("`if_empty` is only for `state: \"absent\"`"));
         }
         if link && self.mode.is_some() {
             return Err(Error::playbook("a link has no `mode` of its own"));
@@ -145,11 +155,15 @@ impl Resource for File {
             (FileWish::Link, _) => {}
         }
         let words = self.owner().in_words(&look);
+        let full = look.kind == Kind::File && look.size > 0;
         let mode = (look.kind != Kind::Link).then_some(FileMode(look.mode));
-        Ok(Some(Found { kind: look.kind, target: look.target, mode, owner: words.owner, group: words.group }))
+        Ok(Some(Found { kind: look.kind, target: look.target, mode, owner: words.owner, group: words.group, full }))
     }
 
-    fn desired(&self, _actual: Option<&Found>) -> Result<Option<Found>> {
+    fn desired(&self, actual: Option<&Found>) -> Result<Option<Found>> {
+        if let Some(kept) = actual.filter(|found| self.if_empty && found.full) {
+            return Ok(Some(kept.clone()));
+        }
         Ok((self.state != FileWish::Absent).then(|| self.wanted()))
     }
 
@@ -184,6 +198,11 @@ impl Resource for File {
             content: None,
         };
         vec![Effect::Path(self.path.clone(), planned)]
+    }
+
+    fn values(&self, actual: Option<&Found>) -> Map<String, Value> {
+        let kept = actual.is_some_and(|found| self.if_empty && found.full);
+        kept.then(|| ("kept".to_owned(), true.into())).into_iter().collect()
     }
 }
 
@@ -220,6 +239,16 @@ mod tests {
         host.apply("file", json!({ "path": host.path("l"), "state": "absent" }));
         assert_eq!(host.get("f"), "precious");
         assert!(!host.path("l").exists() && path.exists());
+    }
+
+    #[test]
+    fn only_an_empty_file_is_removed_when_that_is_asked() {
+        let host = Host::new();
+        let wish = |path: &std::path::Path| json!({ "path": path, "state": "absent", "if_empty": true });
+        let full = host.put("full", "x");
+        assert_eq!(host.apply("file", wish(&full)).values["kept"], true);
+        host.contract("file", &[wish(&host.put("empty", ""))]);
+        assert!(full.exists() && refusal("file", json!({ "path": "/a", "if_empty": true })).contains("only for"));
     }
 
     #[test]

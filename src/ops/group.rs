@@ -1,8 +1,9 @@
 //! `group`: a group of users.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::change::Change;
+use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource};
 use crate::sys::{Command, Effect, Hands, Probe};
@@ -102,6 +103,11 @@ impl Resource for Group {
         hands.must(&Command::parsed(self.words(change))).map(drop)
     }
 
+    fn things(&self, state: Option<&Found>) -> Vec<Thing> {
+        let call = json!({ "name": self.name, "state": "absent" });
+        state.map(|_| Thing::new(Self::NAME, &self.name, call)).into_iter().collect()
+    }
+
     fn effects(&self, desired: Option<&Found>) -> Effects {
         vec![if desired.is_some() { Effect::Group(self.name.clone()) } else { Effect::GroupGone(self.name.clone()) }]
     }
@@ -109,7 +115,7 @@ impl Resource for Group {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::change::{Status, compare};

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::change::Change;
+use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
 use crate::sys::{Edited, Editing, Hands, Lines, Owner, Probe, Wish};
@@ -146,6 +147,17 @@ impl Resource for Line {
         self.editing().fix(hands, change)
     }
 
+    fn things(&self, state: Option<&Edited>) -> Vec<Thing> {
+        // A line that only takes the place of another was there before in its way.
+        let found = |line: &str| self.matching.as_deref().is_some_and(|matching| matching.is_match(line));
+        let mine = |wanted: &&String| Editing::text(state).lines().any(|line| line == wanted.as_str() || found(line));
+        let thing = |wanted: &String| {
+            let call = json!({ "path": self.path, "line": wanted, "state": "absent" });
+            Thing::new(Self::NAME, format!("{} {wanted}", self.path.display()), call)
+        };
+        self.line.iter().filter(mine).map(thing).collect()
+    }
+
     fn effects(&self, desired: Option<&Edited>) -> Effects {
         self.editing().effects(desired)
     }
@@ -154,9 +166,9 @@ impl Resource for Line {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
-    use super::Line;
+    use super::{Line, json};
     use crate::op::contract::{Host, refusal};
 
     fn edit(args: Value, text: &str) -> String {

@@ -1,8 +1,10 @@
 //! What the registry must hold for every operation.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::OPS;
+use crate::op::contract::Host;
+use crate::sys::Member;
 
 /// Words that Rhai keeps for itself, now or for later: neither a method nor a parameter can be called so.
 const RESERVED: &[&str] = &[
@@ -123,4 +125,43 @@ fn names_are_sorted_and_unique() {
     sorted.sort_unstable();
     sorted.dedup();
     assert_eq!(names, sorted);
+}
+
+#[test]
+fn what_is_made_is_taken_away_again() {
+    let mut host = Host::new();
+    let text = host.put("text", "first\nlast\n");
+    let sha256 = host.side.offer(b"content");
+    let members = [Member::dir("d", Some(0o755)), Member::file("d/f", &sha256, 7, 0o644), Member::link("l", "d/f")];
+    for (op, wish) in [
+        ("dir", json!({ "path": host.path("a/b/c") })),
+        ("file", json!({ "path": host.path("f") })),
+        ("file", json!({ "path": host.path("l"), "state": "link", "target": "nowhere" })),
+        ("copy", json!({ "dest": host.path("f"), "content": "x" })),
+        ("line", json!({ "path": text, "line": "second", "before": "^last" })),
+        ("line", json!({ "path": host.path("f"), "line": "only", "create": true })),
+        ("block", json!({ "path": text, "name": "b", "content": "x\ny" })),
+        ("block", json!({ "path": host.path("f"), "name": "b", "content": "x", "create": true })),
+        ("etc_hosts", json!({ "name": "k", "entries": [{ "ip": "192.0.2.1", "names": ["a"] }], "path": text })),
+        ("unpack", json!({ "dest": host.path("u/v"), "src": "a.tgz", "@members": members })),
+        ("mount", json!({ "path": "/mnt/none", "src": "x", "fstype": "ext4", "state": "present", "fstab": text })),
+        ("run", json!({ "argv": ["mkdir", "-p", host.path("r/s")], "creates": host.path("r") })),
+    ] {
+        host.unmakes(op, &wish);
+    }
+    assert_eq!(host.get("text"), "first\nlast\n");
+}
+
+#[test]
+fn what_was_there_before_is_only_changed() {
+    let host = Host::new();
+    let text = host.put("text", "old=1\n");
+    for (op, wish) in [
+        ("copy", json!({ "dest": text, "content": "old=2\n" })),
+        ("line", json!({ "path": text, "line": "old=3", "matching": "^old=" })),
+        ("dir", json!({ "path": host.path(""), "mode": "0700" })),
+        ("file", json!({ "path": text, "state": "link", "target": "x", "force": true })),
+    ] {
+        assert_eq!(host.made(op, wish.clone()), [], "{op} {wish}");
+    }
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::change::{Change, digest};
+use crate::change::{Change, Thing, digest};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource};
 use crate::sys::{Command, Effect, Hands, Kind, Planned, Probe};
@@ -262,6 +262,12 @@ impl Resource for User {
 
     fn fix(&self, hands: &Hands, change: &Change<Account>) -> Result {
         let has_group = hands.group(&self.name).is_some();
+        if let (None, Some(desired)) = (&change.actual, &change.desired)
+            && self.makes_home()
+        {
+            let home = desired.home.clone().unwrap_or_else(|| Path::new("/home").join(&self.name));
+            hands.makes(&home, false);
+        }
         if let Some(words) = self.words(change, has_group) {
             hands.must(&Command::parsed(words))?;
         }
@@ -273,6 +279,11 @@ impl Resource for User {
             }
             _ => Ok(()),
         }
+    }
+
+    fn things(&self, state: Option<&Account>) -> Vec<Thing> {
+        let call = json!({ "name": self.name, "state": "absent" });
+        state.map(|_| Thing::new(Self::NAME, &self.name, call)).into_iter().collect()
     }
 
     fn effects(&self, desired: Option<&Account>) -> Effects {
@@ -300,8 +311,6 @@ impl Resource for User {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::change::{Status, compare};
     use crate::op::contract::{Host, refusal};

@@ -6,7 +6,7 @@ use rhai::{Engine, OptimizationLevel, ParseError, ParseErrorType};
 
 use super::modules::Modules;
 use super::world::World;
-use super::{fault, globals, host, keep, names, on, outcome, play, results, text};
+use super::{fault, globals, host, keep, made, names, on, outcome, play, results, text};
 use crate::error::{Error, Place};
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
@@ -92,6 +92,7 @@ pub fn engine(world: &Arc<World>) -> Engine {
     });
     fault::register(&mut engine);
     host::register(&mut engine);
+    made::register(&mut engine);
     outcome::register(&mut engine);
     results::register(&mut engine);
     globals::register(&mut engine, world);

@@ -126,6 +126,14 @@ pub static FUNCTIONS: &[Function] = &[
         "The machine that mk runs on, as a host. `--limit` never leaves it out, unless the inventory names it.",
     ),
     function("log", &["log(value)"], "Says something to whoever watches the run."),
+    function(
+        "made",
+        &["host.made()"],
+        "What mk made on the host and has not taken away, from its ledger, the oldest first: a list of maps with `op` and \
+         `args`, the call that takes it away, `subject`, `by` (`FILE:LINE` of the call that made it) and `at`, in seconds \
+         since 1970.\n\n\
+         What was on the host before mk is not in it, nor what commands make, but for the path in their `creates`.",
+    ),
     function("now", &["now()"], "The time on the control side, in seconds since 1970, with fractions."),
     function(
         "on",
@@ -178,6 +186,14 @@ pub static FUNCTIONS: &[Function] = &[
         "task",
         &["task(name, closure)"],
         "Names a group of steps, for the recap, JUnit and `--tags`. What the closure returns comes back.",
+    ),
+    function(
+        "unmake",
+        &["host.unmake(things)"],
+        "Takes things away from the host that `made` gave, the last made first, and strikes them off its ledger.\n\n\
+         A directory goes when it is empty then, and so does a file into which mk put only a line or a block; the result \
+         has `removed` and `kept`, lists of texts. A check takes nothing away and says what it would. \
+         `host.unmake(host.made().filter(|thing| thing.by.contains(\"07-etcd\")))` takes away what one playbook made.",
     ),
     function(
         "vars",

@@ -170,14 +170,14 @@ fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
 }
 
 /// A step that its host has run, not yet told: the script may have a say in what came of it.
-struct Sent {
+pub(super) struct Sent {
     step: Step,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     took: u64,
 }
 
 impl Sent {
-    fn tell_done(&self, host: &Host, outcome: &crate::change::Outcome) {
+    pub(super) fn tell_done(&self, host: &Host, outcome: &crate::change::Outcome) {
         let (step, outcome) = (self.step.clone(), outcome.clone());
         host.world.events.tell(What::StepDone { step, outcome, took: self.took });
     }
@@ -193,7 +193,7 @@ impl Sent {
 }
 
 /// Sends a step and tells what came of it.
-fn send(
+pub(super) fn send(
     host: &Host,
     spec: &Spec,
     args: Map<String, Value>,

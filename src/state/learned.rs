@@ -49,7 +49,7 @@ impl State {
     }
 
     /// The part that is the inventory's alone.
-    fn of_hosts(&self) -> Self {
+    pub(super) fn of_hosts(&self) -> Self {
         Self { folder: self.hosts.clone(), hosts: self.hosts.clone() }
     }
 }

@@ -1,9 +1,11 @@
-//! What mk keeps on this machine between runs: certificate authorities, shared keys, and what playbooks learned.
+//! What mk keeps on this machine between runs: certificate authorities, shared keys, what playbooks learned,
+//! and what was made on hosts.
 //!
 //! It lies under `$XDG_STATE_HOME/mk`, by project and inventory, so that two inventories never share an
 //! authority. Everything is readable by its user only, and written whole or not at all. Never touches a host.
 
 mod learned;
+mod ledger;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 pub use learned::{ByHost, Learned};
+pub use ledger::{Entry, Ledger, Line};
 
 use crate::change::digest;
 use crate::error::{Context, Error, Kind, Result};

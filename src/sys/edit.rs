@@ -80,7 +80,14 @@ impl Editing {
         let file = |state: &Option<Edited>| state.as_ref().map(|edited| edited.file.clone());
         let Some(desired) = &change.desired else { return Err(Error::internal("an edit never removes its file")) };
         let change = Change { actual: file(&change.actual), desired: file(&change.desired), diff: change.diff.clone() };
+        // What others write into the file stays theirs.
+        hands.makes(&self.wish.dest, true);
         self.wish.fix(hands, &change, &Payload::inline(desired.text.as_bytes()))
+    }
+
+    /// The whole text of a state; empty where there is none.
+    pub fn text(state: Option<&Edited>) -> &str {
+        state.map_or("", |edited| edited.text.as_str())
     }
 
     /// What the change means to later steps of a check.

@@ -75,6 +75,9 @@ impl Errand {
     /// # Errors
     /// When it cannot be started, does not end in time, or exits with a code that is not accepted.
     pub fn act(&self, hands: &Hands) -> Result<Outcome> {
+        if let Some(path) = &self.creates {
+            hands.makes(path, false);
+        }
         let ran = hands.run(&self.command)?;
         self.judge(&ran, Status::Changed)
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::Read;
 use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
@@ -15,12 +16,15 @@ use super::files::Payload;
 use super::jobs::Jobs;
 use super::peer::Peer;
 use super::probe::Probe;
+use super::traces::Traces;
 use super::write::{self, Placement};
+use crate::change::Thing;
 use crate::error::{Context, Error, Result};
 
 /// Read and write access to a host.
 pub struct Hands<'a> {
     probe: Probe<'a>,
+    traces: &'a RefCell<Traces>,
 }
 
 impl<'a> Deref for Hands<'a> {
@@ -32,9 +36,29 @@ impl<'a> Deref for Hands<'a> {
 }
 
 impl<'a> Hands<'a> {
-    /// Hands on this host.
-    pub fn new(peer: &'a dyn Peer, jobs: &'a Jobs, digests: &'a RefCell<Digests>, stream: bool) -> Self {
-        Self { probe: Probe::new(None, peer, jobs, digests, stream) }
+    /// Hands on this host. What they make is noted in `traces`.
+    pub fn new(
+        peer: &'a dyn Peer,
+        jobs: &'a Jobs,
+        digests: &'a RefCell<Digests>,
+        traces: &'a RefCell<Traces>,
+        stream: bool,
+    ) -> Self {
+        Self { probe: Probe::new(None, peer, jobs, digests, stream), traces }
+    }
+
+    /// Takes note that something may come to stand at a path where nothing is yet: what a command makes, say.
+    /// With `if_empty` it is taken away again only when nothing is in it then.
+    pub fn makes(&self, path: &Path, if_empty: bool) {
+        // What mk keeps for itself goes with the agent.
+        if !path.starts_with(self.state_dir()) && !path.starts_with(self.run_dir()) {
+            self.traces.borrow_mut().path(path, if_empty);
+        }
+    }
+
+    /// Takes note of something that was made and that the step's state does not tell of.
+    pub fn made(&self, thing: Thing) {
+        self.traces.borrow_mut().made(thing);
     }
 
     /// Runs a command that may change the host. Its exit status is the caller's to judge.
@@ -60,6 +84,7 @@ impl<'a> Hands<'a> {
     /// # Errors
     /// When the host refuses.
     pub fn write(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
+        self.makes(path, false);
         write::replace(&Self::real(path), &mut &bytes[..], None, place, &|_| Ok(()))
     }
 
@@ -75,6 +100,7 @@ impl<'a> Hands<'a> {
         place: Placement,
         validate: Option<&[String]>,
     ) -> Result {
+        self.makes(path, false);
         let path = &Self::real(path);
         let inspect = |temporary: &Path| self.validate(temporary, validate);
         match payload.bytes()? {
@@ -103,6 +129,7 @@ impl<'a> Hands<'a> {
     /// # Errors
     /// When other bytes arrive, or the host refuses.
     pub fn write_one_of_many(&self, path: &Path, source: &mut dyn Read, sha256: &str, place: Placement) -> Result {
+        self.makes(path, false);
         write::replace_one_of_many(path, source, sha256, place)
     }
 
@@ -153,6 +180,7 @@ impl<'a> Hands<'a> {
         if let Some(parent) = path.parent().filter(|parent| parents && !parent.exists()) {
             self.make_dir(parent, Placement::default(), true)?;
         }
+        self.makes(path, true);
         match rustix::fs::mkdir(path, Mode::from_raw_mode(0o700)) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) if path.is_dir() => {}
@@ -167,6 +195,7 @@ impl<'a> Hands<'a> {
     /// When something other than a link is in the way, or the host refuses.
     pub fn link(&self, path: &Path, target: &str) -> Result {
         let failed = || format!("cannot make the link `{}`", path.display());
+        self.makes(path, false);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!(".{name}.mk-link"));
         let _ = fs::remove_file(&temporary);
@@ -181,11 +210,23 @@ impl<'a> Hands<'a> {
     pub fn remove(&self, path: &Path) -> Result {
         let failed = || format!("cannot remove `{}`", path.display());
         match fs::symlink_metadata(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(Error::step(failed()).because(e)),
-            Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).or_step(failed),
-            Ok(_) => fs::remove_file(path).or_step(failed),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(Error::step(failed()).because(e)),
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).or_step(failed)?,
+            Ok(_) => fs::remove_file(path).or_step(failed)?,
         }
+        self.traces.borrow_mut().gone(path);
+        Ok(())
+    }
+
+    /// Removes a directory with nothing in it.
+    ///
+    /// # Errors
+    /// When something is in it, or the host refuses.
+    pub fn remove_empty_dir(&self, path: &Path) -> Result {
+        fs::remove_dir(path).or_step(|| format!("cannot remove `{}`", path.display()))?;
+        self.traces.borrow_mut().gone(path);
+        Ok(())
     }
 
     /// Copies the file at `path` to a sibling named after the time, with the same owner and mode.
@@ -201,6 +242,7 @@ impl<'a> Hands<'a> {
         let mut file = fs::File::open(path).or_step(failed)?;
         let meta = file.metadata().or_step(failed)?;
         let place = Placement { mode: Some(meta.mode() & 0o7777), uid: Some(meta.uid()), gid: Some(meta.gid()) };
+        self.makes(&copy, false);
         write::replace(&copy, &mut file, None, place, &|_| Ok(()))?;
         Ok(copy)
     }
@@ -210,8 +252,10 @@ impl<'a> Hands<'a> {
     /// # Errors
     /// When the host refuses.
     pub fn note(&self, path: &Path, value: &Value) -> Result {
-        if let Some(parent) = path.parent() {
-            self.make_dir(parent, Placement { mode: Some(0o700), ..Placement::default() }, true)?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
+            let mut builder = fs::DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(parent);
+            made.or_step(|| format!("cannot make the directory `{}`", parent.display()))?;
         }
         let place = Placement { mode: Some(0o600), ..Placement::default() };
         self.write(path, value.to_string().as_bytes(), place)

@@ -16,6 +16,7 @@ mod key;
 mod overlay;
 mod peer;
 mod probe;
+mod traces;
 mod tree;
 mod write;
 
@@ -32,5 +33,6 @@ pub use key::{new_private_key, public_half};
 pub use overlay::{Effect, Kind, Overlay, Planned};
 pub use peer::{NoPeer, Peer};
 pub use probe::{Look, Probe};
+pub use traces::Traces;
 pub use tree::{Member, Paths, Tree};
 pub use write::{Placement, sweep};

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Frame;
-use crate::change::Outcome;
+use crate::change::{Left, Outcome, Trace};
 use crate::error::{Error, Kind, Place, Result};
 
 /// The version of the protocol. An agent of another version is replaced, never talked to.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The version of mk, and a digest of the sources that both sides share: with another one, an agent may lack
 /// operations or parameters.
@@ -178,6 +178,8 @@ pub enum ToAgent {
         /// The process id of an earlier agent of this run, whose connection was lost: it is to stop and to go.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead_of: Option<u32>,
+        /// The ledger that learns what this run makes, by a name that no other has.
+        ledger: String,
     },
     /// Stop the running step and refuse those that wait.
     Cancel,
@@ -202,6 +204,9 @@ pub enum FromAgent {
         /// How long that took, where the request asks for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         worked: Option<Worked>,
+        /// What it made and took away, also when it failed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        made: Vec<Trace>,
     },
     /// A step was not run because one before it in the same list failed.
     Dropped {
@@ -225,6 +230,9 @@ pub enum FromAgent {
         /// What an earlier agent of this run did last.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         record: Option<Box<Record>>,
+        /// What an earlier run made for the same ledger and could not tell.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<Left>,
     },
     /// The answer to `Ping`.
     Pong,
@@ -255,7 +263,7 @@ mod tests {
         #[test]
         fn the_end_of_a_step_says_how_long_it_worked_only_where_it_was_asked(id: u64, asked: bool, own: u64, child: u64) {
             let worked = asked.then_some(Worked { own, child });
-            let done = FromAgent::Done { id, result: Ok(Outcome::new(Status::Ok)), worked };
+            let done = FromAgent::Done { id, result: Ok(Outcome::new(Status::Ok)), worked, made: Vec::new() };
             let Frame::Message(body) = to_frame(&done) else { panic!("a message is a message") };
             prop_assert_eq!(String::from_utf8_lossy(&body).contains("worked"), asked);
             let FromAgent::Done { id: back, worked: told, .. } = from_body(&body).unwrap() else { panic!("another message") };

@@ -17,6 +17,12 @@ done
 for name in $(ip -o link show type veth | awk -F'[ :@]+' '/master cni0/ { print $2 }') cni0; do ip link delete "$name" 2>/dev/null; done
 for table in "ip kube-proxy" "ip6 kube-proxy" "ip pod-network"; do nft delete table $table 2>/dev/null; done
 for namespace in $(ip netns list | awk '/^cni-/ { print $1 }'); do ip netns delete "$namespace"; done
-rm -rf /run/containerd /run/flannel /var/run/kubernetes
+# What kubelet and kube-proxy put between the rules of others.
+for tool in iptables ip6tables; do
+    if $tool-save 2>/dev/null | grep -q KUBE-; then $tool-save | grep -v KUBE- | $tool-restore; fi
+done
+systemctl stop kubepods.slice 2>/dev/null
+find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null
+rm -rf /run/containerd /run/flannel /run/nri /var/run/kubernetes
 systemctl reset-failed kubelet kube-proxy containerd pod-network 2>/dev/null
 exit 0

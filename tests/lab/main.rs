@@ -9,5 +9,6 @@ mod d_away;
 mod d_cluster_faults;
 mod d_drills;
 mod d_kubernetes;
+mod e_clean;
 mod e_thirteen;
 mod support;

@@ -65,6 +65,10 @@ fn the_help_of_every_command() {
           --junit <FILE>          Write a JUnit report to this file: a suite a task, a case a step
           --report <FILE>         Write a report to this file, as one HTML page: the timeline, and every
                                   step with its diff
+          --profile[=<FILE>]      Show at the end what the time was spent on: this side, connecting, the
+                                  network, the agent, the programs it started, and waiting. With a file,
+                                  also write each stretch of it as a trace, for Perfetto and
+                                  `chrome://tracing`
       -t, --tags <TASK>           Only these tasks
       -h, --help                  Print help (see more with '--help')
       -V, --version               Print version

@@ -10,6 +10,7 @@ mod command_line;
 mod commands;
 mod faults;
 mod frames;
+mod ledger;
 mod lint;
 mod playbooks;
 mod profile;

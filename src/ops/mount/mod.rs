@@ -5,9 +5,10 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use self::table::{Entry, mounted, place};
-use crate::change::Change;
+use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource};
 use crate::sys::{Command, Effect, Hands, Kind, Lines, Placement, Planned, Probe};
@@ -256,6 +257,13 @@ impl Resource for Mount {
         }
         // Last, so that a run killed before this point mounts once more.
         if change.has("fstab") { self.write(hands, Some(&entry)) } else { Ok(()) }
+    }
+
+    fn things(&self, state: Option<&Found>) -> Vec<Thing> {
+        // Unmounting alone leaves its line in the table.
+        let there = state.is_some() && self.state != MountState::Unmounted;
+        let call = json!({ "path": self.path, "state": "absent", "fstab": self.fstab });
+        there.then(|| Thing::new(Self::NAME, self.place(), call)).into_iter().collect()
     }
 
     fn effects(&self, desired: Option<&Found>) -> Effects {

@@ -1,6 +1,6 @@
 //! Packages of Debian and its kin, through `dpkg-query`, `apt-cache` and `apt-get`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -180,6 +180,29 @@ pub(super) fn install(hands: &Hands, job: &Job) -> Result {
     if job.wanted.is_empty() {
         return Ok(());
     }
+    let before = all(hands)?;
+    let done = unpack(hands, job, old);
+    // Also after a failure: what came with the packages wanted is as much mk's own as they are.
+    for name in all(hands)?.difference(&before).filter(|name| !job.wanted.iter().any(|wanted| wanted.name == **name)) {
+        hands.made(super::installed(name));
+    }
+    done
+}
+
+/// The names of all packages that are there.
+fn all(probe: &Probe) -> Result<BTreeSet<String>> {
+    let format = "--showformat=${db:Status-Abbrev}\\t${binary:Package}\\n";
+    let text = probe.observe(&Command::parsed(["dpkg-query", "--show", format]))?.text();
+    let name = |line: &str| {
+        line.split_once('\t')
+            .filter(|(status, _)| !matches!(status.as_bytes().get(1), Some(b'n' | b'c')))
+            .map(|(_, name)| name.to_owned())
+    };
+    Ok(text.lines().filter_map(name).collect())
+}
+
+/// Installs what is wanted; `old` says that the lists were just fetched.
+fn unpack(hands: &Hands, job: &Job, old: bool) -> Result {
     let command = Command { finish: true, ..quiet(install_words(job)) };
     let ran = hands.run(&command)?;
     if ran.success() {

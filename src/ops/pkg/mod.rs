@@ -6,10 +6,10 @@ mod wanted;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use self::wanted::{Wanted, fits};
-use crate::change::{Change, digest};
+use crate::change::{Change, Thing, digest};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource, Span};
 use crate::sys::{Effect, Hands, Probe};
@@ -170,6 +170,14 @@ impl Provider {
 /// What the age of the lists is called among the packages; no package can be called so.
 const LISTS: &str = "package lists";
 
+/// The word for a package that is gone but for its settings files, where those are to go too.
+const LEFTOVERS: &str = "its settings files";
+
+/// A package that is there, and how it is taken away again.
+fn installed(name: &str) -> Thing {
+    Thing::new(Pkg::NAME, name, json!({ "names": name, "state": "absent", "purge": true }))
+}
+
 impl Pkg {
     fn names(&self) -> &[String] {
         match &self.names {
@@ -199,7 +207,7 @@ impl Pkg {
     fn found(&self, wanted: &Wanted, found: &Found, newest: Option<&String>) -> String {
         let absent = self.state == PkgState::Absent;
         match (found, &wanted.version) {
-            (Found::Leftovers, _) if absent && self.purge => "its settings files".to_owned(),
+            (Found::Leftovers, _) if absent && self.purge => LEFTOVERS.to_owned(),
             (Found::Absent | Found::Leftovers, _) => "absent".to_owned(),
             // What stands in for it is not it when it is to be gone.
             (Found::Provided, _) if absent => "absent".to_owned(),
@@ -306,6 +314,12 @@ impl Resource for Pkg {
         if self.state == PkgState::Absent { provider.remove(hands, &job) } else { provider.install(hands, &job) }
     }
 
+    fn things(&self, state: Option<&Packages>) -> Vec<Thing> {
+        let words = state.iter().flat_map(|packages| &packages.words);
+        let there = words.filter(|(name, word)| *name != LISTS && !matches!(word.as_str(), "absent" | LEFTOVERS));
+        there.map(|(name, _)| installed(name)).collect()
+    }
+
     fn effects(&self, desired: Option<&Packages>) -> Effects {
         let names =
             desired.iter().flat_map(|packages| packages.words.keys()).filter(|name| *name != LISTS).cloned().collect();
@@ -327,8 +341,6 @@ impl Resource for Pkg {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::op::contract::refusal;
 

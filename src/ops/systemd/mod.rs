@@ -7,11 +7,12 @@ mod unit;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use self::definition::{has_new_drop_in, is_planned, unit_file};
 use self::record::{Digests, Input, Record};
 use self::unit::Shown;
-use crate::change::Change;
+use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Example, Operation, Resource, Span};
 use crate::sys::{Command, Hands, Probe};
@@ -348,6 +349,25 @@ impl Resource for Systemd {
             self.systemctl(hands, "mask")?;
         }
         self.remember(hands, started_now, reloaded)
+    }
+
+    fn things(&self, state: Option<&State>) -> Vec<Thing> {
+        let name = self.name();
+        let thing = |what: &str, field: &str, value: serde_json::Value| {
+            Thing::new(Self::NAME, format!("{name} {what}"), json!({ "unit": name, field: value }))
+        };
+        let Some(state) = state else { return Vec::new() };
+        let mut things = Vec::new();
+        if state.enabled == Some(true) {
+            things.push(thing("enabled", "enabled", false.into()));
+        }
+        if state.state.as_deref() == Some("started") {
+            things.push(thing("started", "state", "stopped".into()));
+        }
+        if state.masked == Some(true) {
+            things.push(thing("masked", "masked", false.into()));
+        }
+        things
     }
 
     fn adopt(&self, hands: &Hands, actual: Option<&State>) -> Result {

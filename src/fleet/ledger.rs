@@ -1,0 +1,85 @@
+//! What hosts say of things made, on its way into the ledger.
+
+use serde_json::Value;
+
+use super::host::Slot;
+use super::pool::Fleet;
+use crate::change::{Left, Maker, Trace};
+use crate::error::Result;
+use crate::event::What;
+use crate::state::{Entry, Line};
+use crate::wire::Mode;
+
+impl Fleet {
+    /// Keeps what a step made and took away.
+    pub(super) fn note_made(&self, host: &str, machine: &str, traces: Vec<Trace>, maker: &Maker) -> Result {
+        let lines: Vec<Line> = traces.into_iter().filter_map(|trace| self.line(host, trace, maker)).collect();
+        self.ledger.note(host, machine, &lines)
+    }
+
+    /// Keeps what an earlier run made and could not tell.
+    pub(super) fn note_left(&self, host: &str, machine: &str, left: Vec<Left>) -> Result {
+        let lines = left.into_iter().filter_map(|left| self.line(host, left.trace, &left.maker));
+        let lines: Vec<Line> = lines.collect();
+        self.ledger.note(host, machine, &lines)
+    }
+
+    /// A line of the ledger; `None` for what would show a secret: nobody may read one there.
+    fn line(&self, host: &str, trace: Trace, maker: &Maker) -> Option<Line> {
+        let thing = match trace {
+            Trace::Made(thing) => thing,
+            Trace::Gone { op, subject } => return Some(Line::Gone { op, subject }),
+            Trace::Below(path) => return Some(Line::Below(path)),
+        };
+        let text = Value::Object(thing.args.clone()).to_string();
+        if self.control.secrets.mask(&text) != text {
+            let text = format!("what `{}` made holds a secret, so it is not in the ledger", thing.op);
+            self.tell(What::Said { host: Some(host.to_owned()), warning: true, text });
+            return None;
+        }
+        let by = maker.place.as_ref().map(|place| format!("{}:{}", place.file, place.line));
+        let at = jiff::Timestamp::now().as_second();
+        Some(Line::Made(Entry {
+            op: thing.op,
+            subject: thing.subject,
+            args: thing.args,
+            user: maker.user.clone(),
+            by,
+            at,
+        }))
+    }
+}
+
+impl Fleet {
+    /// What mk made on a host, in the order of its making. Connects first when that is not done yet, and unless this
+    /// is a check takes the host's lock: with it comes what a run that was killed could not tell. Blocks the calling
+    /// thread.
+    ///
+    /// # Errors
+    /// The connection's fault, or that of the ledger.
+    pub fn made(&self, host: &str) -> Result<Vec<Entry>> {
+        let slot = self.slot(host);
+        self.runtime.block_on(slot.made(self)).map_err(|e| e.on(host))
+    }
+
+    /// These things are on a host no more.
+    ///
+    /// # Errors
+    /// The connection's fault, or that of the ledger.
+    pub fn struck(&self, host: &str, things: &[&Entry]) -> Result {
+        let machine = self.hello(host)?.machine;
+        let gone = |entry: &&Entry| Line::Gone { op: entry.op.clone(), subject: entry.subject.clone() };
+        self.ledger.note(host, &machine, &things.iter().map(gone).collect::<Vec<_>>())
+    }
+}
+
+impl Slot {
+    async fn made(&self, fleet: &Fleet) -> Result<Vec<Entry>> {
+        let mut state = self.state.lock().await;
+        let talk = self.talk(fleet, &mut state).await?;
+        if fleet.mode() == Mode::Apply {
+            self.take_lock(fleet, talk).await?;
+        }
+        fleet.ledger.made(&self.name, Some(&talk.hello.machine))
+    }
+}
