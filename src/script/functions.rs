@@ -142,6 +142,7 @@ pub static FUNCTIONS: &[Function] = &[
          `hosts` is a pattern, a host, or a list of them. Hosts outside of `--limit` and those that failed before are \
          passed over. The result has `ok` and `failed` (hosts), `values` and `errors` (by host name), and \
          `result[host]`. `options` may hold `batch` and `max_fail` (a count or a share such as `\"25%\"`), \
+         `at_once` (how many run at the same time, with `by` the name of a variable: of each of its values), \
          `keep_going` (hosts that fail stay in the run), `order` (`\"inventory\"`, `\"reverse\"`, `\"sorted\"`), \
          `pause` (a time between batches) and `health` (a closure run after each batch).",
     ),

@@ -27,6 +27,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod text;
+mod turns;
 mod value;
 mod world;
 

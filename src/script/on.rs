@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,6 +15,7 @@ use super::here::{Here, at, here, pause};
 use super::host::Host;
 use super::names::near_host_variable;
 use super::results::Results;
+use super::turns::Turns;
 use super::value::to_json;
 use super::world::World;
 use crate::error::{Error, Kind, Result};
@@ -30,6 +30,10 @@ type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 struct Plan {
     /// How many at a time: a count, or a share such as `"25%"`. All by default, bounded by `--forks`.
     batch: Option<serde_json::Value>,
+    /// How many run at once, of each value of the variable `by`; all that `--forks` allows by default.
+    at_once: Option<std::num::NonZeroUsize>,
+    /// The variable by which `at_once` counts; hosts without it are counted together.
+    by: Option<String>,
     /// How many may fail before the run stops; also a share.
     max_fail: Option<serde_json::Value>,
     /// Hosts that fail stay in the run.
@@ -150,7 +154,7 @@ fn on(
     let mut batches = hosts.chunks(batch).peekable();
     while let Some(batch) = batches.next() {
         let begun = Instant::now();
-        let all = together(context, world, batch, closure);
+        let all = together(context, world, batch, closure, &plan);
         // Whoever called waits for these hosts; theirs is what they do meanwhile.
         world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
         for (host, came) in batch.iter().zip(all) {
@@ -211,12 +215,23 @@ fn count(value: Option<&serde_json::Value>, all: usize, name: &str) -> Result<Op
 }
 
 /// Runs the closure for these hosts at once, as many as the forks allow.
-fn together(context: &NativeCallContext, world: &Arc<World>, hosts: &[Host], closure: &FnPtr) -> Vec<Came> {
+fn together(
+    context: &NativeCallContext,
+    world: &Arc<World>,
+    hosts: &[Host],
+    closure: &FnPtr,
+    plan: &Plan,
+) -> Vec<Came> {
     // An `on` inside an `on` runs in its caller's place: the number of threads stays what the user asked for.
     if hosts.len() == 1 || here().host.is_some() {
         return hosts.iter().map(|host| one(context, world, host, closure)).collect();
     }
-    let next = AtomicUsize::new(0);
+    let group = |host: &Host| {
+        let value = plan.by.as_ref().and_then(|name| world.vars(&host.name).get(name).cloned());
+        value.map(|value| value.to_string()).unwrap_or_default()
+    };
+    let most = plan.at_once.map_or(hosts.len(), std::num::NonZeroUsize::get);
+    let turns = Turns::new(hosts.iter().map(group).collect(), most);
     let came: Mutex<BTreeMap<usize, Came>> = Mutex::default();
     let outer = here();
     std::thread::scope(|scope| {
@@ -225,10 +240,9 @@ fn together(context: &NativeCallContext, world: &Arc<World>, hosts: &[Host], clo
             .map(|_| {
                 let work = || {
                     at(outer.clone(), || {
-                        loop {
-                            let index = next.fetch_add(1, Ordering::Relaxed);
-                            let Some(host) = hosts.get(index) else { return };
-                            let result = one(context, world, host, closure);
+                        while let Some(turn) = turns.next() {
+                            let index = turn.index;
+                            let result = one(context, world, &hosts[index], closure);
                             came.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
                         }
                     });

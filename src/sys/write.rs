@@ -111,6 +111,7 @@ pub(super) fn sync_all(path: &Path) {
 fn fill(file: &mut File, source: &mut dyn Read, path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];
+    let mut sum = 0;
     loop {
         let count = match source.read(&mut buffer) {
             Ok(0) => return Ok(hex(&hash.finalize())),
@@ -119,8 +120,21 @@ fn fill(file: &mut File, source: &mut dyn Read, path: &Path) -> Result<String> {
             Err(e) => return Err(Error::step(format!("cannot receive the content of `{}`", path.display())).because(e)),
         };
         hash.update(&buffer[..count]);
-        file.write_all(&buffer[..count]).or_step(|| format!("cannot write `{}`", path.display()))?;
+        file.write_all(&buffer[..count]).map_err(|e| {
+            let full = e.kind() == io::ErrorKind::StorageFull;
+            let error = Error::step(format!("cannot write `{}`", path.display())).because(e);
+            if full { space(file, sum).into_iter().fold(error, Error::because) } else { error }
+        })?;
+        sum += count as u64;
     }
+}
+
+/// What room a file would have had on its file system, of which it has taken `taken` bytes.
+fn space(file: &File, taken: u64) -> Option<String> {
+    let found = rustix::fs::fstatvfs(file).ok()?;
+    let kib = |bytes: u64| bytes / 1024;
+    let (free, size) = (found.f_bavail * found.f_frsize + taken, found.f_blocks * found.f_frsize);
+    Some(format!("{} KiB were free on its file system of {} KiB", kib(free), kib(size)))
 }
 
 /// Makes a rename in `dir` last. Not every file system can; that is no fault of the step.

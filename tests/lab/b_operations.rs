@@ -63,3 +63,53 @@ fn examples_do_what_they_say_and_are_foretold() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n----\n"));
 }
+
+/// A unit on a host of its own name, with what a script does to it.
+fn with_unit(name: &str, script_text: &str) -> Run {
+    let file = format!("/etc/systemd/system/{name}.service");
+    script(
+        &format!(
+            "on(\"{HOST}\", |host| {{\n let unit = host.copy(\"{file}\", #{{ content: \"[Service]\\nExecStart=/bin/sleep infinity\\n\" }});\n {script_text}\n}});"
+        ),
+        &[],
+    )
+}
+
+#[test]
+fn the_first_drop_in_of_a_running_unit_is_in_use_after_the_restart_it_asks_for() {
+    assert_eq!(with_unit("mk-drop", "host.systemd(\"mk-drop\", #{ state: \"started\", restart_on: [unit] });").code, 0);
+    let text = "host.dir(\"/run/systemd/system/mk-drop.service.d\");\n \
+        let more = host.copy(\"/run/systemd/system/mk-drop.service.d/more.conf\", #{ content: \"[Service]\\nEnvironment=MORE=1\\n\" });\n \
+        host.systemd(\"mk-drop\", #{ state: \"started\", restart_on: [unit, more] });\n \
+        assert(host.run([\"systemctl\", \"show\", \"--value\", \"-p\", \"Environment\", \"mk-drop\"], #{ reads: true }).stdout == \"MORE=1\", \"not in use\");";
+    let first = with_unit("mk-drop", text);
+    let second = with_unit("mk-drop", text);
+    let gone = with_unit(
+        "mk-drop",
+        "host.systemd(\"mk-drop\", #{ state: \"stopped\" }); host.dir(\"/run/systemd/system/mk-drop.service.d\", #{ state: \"absent\" });",
+    );
+    assert_eq!((first.code, gone.code), (0, 0), "{}{}", first.all, gone.all);
+    assert_eq!(second.changes(), vec![], "{}", second.all);
+}
+
+#[test]
+fn a_start_that_is_not_waited_for_is_remembered_as_the_start_it_was() {
+    // It is queued behind another one. Then a file it reads is touched, which would count if the start on record were
+    // another one.
+    let start = "let file = host.copy(\"/srv/queued\", #{ content: \"x\" });\n host.systemd(\"mk-queued\", #{ state: \"started\", no_block: true, restart_on: [unit, file] });\n";
+    let first = with_unit(
+        "mk-queued",
+        &format!(
+            "host.copy(\"/etc/systemd/system/mk-before.service\", #{{ content: \"[Unit]\\nBefore=mk-queued.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/sleep 0.4\\n\" }});\n \
+             host.run([\"systemctl\", \"daemon-reload\"]);\n host.run([\"systemctl\", \"stop\", \"mk-queued\"]);\n \
+             host.run([\"systemctl\", \"start\", \"--no-block\", \"mk-before\"]);\n {start} host.run([\"sleep\", \"1\"]);\n host.run([\"touch\", \"/srv/queued\"]);"
+        ),
+    );
+    let second = with_unit("mk-queued", start);
+    let gone = with_unit(
+        "mk-queued",
+        "host.systemd(\"mk-queued\", #{ state: \"stopped\" }); host.file(\"/srv/queued\", #{ state: \"absent\" });",
+    );
+    assert_eq!((first.code, gone.code), (0, 0), "{}{}", first.all, gone.all);
+    assert_eq!(second.changes(), vec![], "{}", second.all);
+}

@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Run, run_small, script_small, small};
 
-const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
+/// The arguments that take the cluster away.
+pub const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
 
-fn well(run: Run) -> Run {
+/// A run that must have ended well.
+pub fn well(run: Run) -> Run {
     assert_eq!(run.code, 0, "{}", run.all);
     run
 }
 
-fn built() -> Run {
+/// The cluster as the playbooks make it, whatever was there before.
+pub fn built() -> Run {
     well(run_small(&["playbooks/all.rhai"]))
 }
 
@@ -215,4 +218,28 @@ fn workers_join_by_token_and_nothing_of_it_stays_valid() {
     assert_eq!(held.code, 0, "{}", held.all);
     well(run_small(&CONFIRMED));
     built();
+}
+
+#[test]
+fn pods_pull_from_the_registry_that_mk_makes_and_nobody_can_push_to_it() {
+    well(run_small(&CONFIRMED));
+    let by_registry = ["-e", "images=registry", "playbooks/all.rhai"];
+    well(run_small(&by_registry));
+    assert_eq!(well(run_small(&by_registry)).changes(), vec![]);
+    let seen = script_small(
+        "import \"registry\" as registry;\nlet url = registry::url();\nlet keeper = registry::keeper();\n\
+         on(\"workers\", |host| {\n    \
+         let copied = host.run([\"test\", \"-e\", \"/var/lib/mk-images.tar\"], #{ reads: true, ok: [0, 1] });\n    \
+         assert(copied.code == 1, \"it was given the images\");\n    \
+         for image in [\"pause\", \"coredns\", \"toolbox\"] {\n        \
+         let layers = `^${host.vars.node_ip} .*GET /v2/${image}/blobs/sha256:.* 200 .*containerd`;\n        \
+         keeper.run([\"sh\", \"-c\", \"journalctl -u registry -o cat --no-pager | grep -q \\\"$0\\\"\", layers], #{ reads: true });\n    }\n});\n\
+         let push = keeper.run([\"curl\", \"-s\", \"--cacert\", \"/etc/registry/ca.crt\", \"-X\", \"POST\", \"-w\", \" %{http_code}\", url + \"/v2/pause/blobs/uploads/\"], #{ reads: true });\n\
+         log(\"push: \" + push.stdout);\n\
+         on(keeper, |host| { registry::remove(host); });",
+    );
+    well(run_small(&CONFIRMED));
+    built();
+    assert_eq!(seen.code, 0, "{}", seen.all);
+    assert!(seen.all.contains("push: Method not allowed\\n 405"), "{}", seen.all);
 }

@@ -32,6 +32,13 @@ pub fn small(args: &[&str]) -> Command {
     command
 }
 
+/// Runs a playbook against the small lab as another inventory describes it, and reads its events.
+pub fn run_with(inventory: &std::path::Path, args: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
+    command.args(["run", "--json"]).args(args).arg("-i").arg(inventory).current_dir(root()).env("MK_LOCK_WAIT", "60s");
+    events(&command.output().unwrap())
+}
+
 /// Runs a playbook against the small lab and reads its events.
 pub fn run_small(args: &[&str]) -> Run {
     events(&small(&[&["run", "--json"], args].concat()).output().unwrap())

@@ -105,6 +105,14 @@ fill_coredns() {
     entry coredns "$v" "coredns_${v}_linux_$arch.tgz"
 }
 
+fill_registry() {
+    local v r=github.com/distribution/distribution/v3
+    v=$(pinned $r)
+    build "$work" "-X $r/version.version=v$v" $r/cmd/registry=registry
+    pack "registry_${v}_linux_$arch.tar.gz" registry
+    entry registry "$v" "registry_${v}_linux_$arch.tar.gz"
+}
+
 fill_tailscale() {
     local v dir from
     v=$(pinned tailscale.com)

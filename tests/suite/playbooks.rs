@@ -252,3 +252,27 @@ fn the_same_warning_of_several_hosts_is_one_line() {
     let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml", "--json"]);
     assert_eq!(ran.stdout.matches("it is old").count(), 3, "{}", ran.stdout);
 }
+
+#[test]
+fn hosts_of_one_site_take_turns_and_sites_go_side_by_side() {
+    let place = Place::new();
+    let site = |n: usize| if n < 4 { "a" } else { "b" };
+    let hosts: Vec<String> =
+        (1..=6).map(|n| format!("  h{n}: {{ ways: [local: ], vars: {{ site: {} }} }}\n", site(n))).collect();
+    let hosts = hosts.concat();
+    place.file("inventory.yml", &format!("hosts:\n{hosts}"));
+    place.file(
+        "p.rhai",
+        "let times = on(\"all\", #{ at_once: 1, by: \"site\" }, |host| {\n    let begun = now();\n    host.run([\"sleep\", \"0.3\"], #{ reads: true });\n    [begun, now()]\n});\n\
+         for one in times.ok { for other in times.ok {\n    \
+         let meet = one.name != other.name && times[one][0] < times[other][1] && times[other][0] < times[one][1];\n    \
+         if meet { log(if one.vars.site == other.vars.site { \"met at home\" } else { \"met\" }); }\n} }\nlog(times.ok.len());",
+    );
+    let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains(" met\n") && ran.stdout.lines().any(|line| line.trim() == "6"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("met at home"), "{}", ran.stdout);
+    place.file("wrong.rhai", "on(\"all\", #{ at_once: 0 }, |host| ());");
+    let wrong = place.mk(&["run", "wrong.rhai", "-i", "inventory.yml"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("on: invalid value"), "{}", wrong.stderr);
+}

@@ -1,29 +1,21 @@
 //! `systemd`: a unit.
 
+mod definition;
 mod record;
 mod unit;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::definition::{has_new_drop_in, is_planned, unit_file};
 use self::record::{Digests, Input, Record};
 use self::unit::Shown;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Example, Operation, Resource, Span};
 use crate::sys::{Command, Hands, Probe};
-
-/// Where unit files are looked for.
-const DIRS: [&str; 5] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
 
 /// How long a unit that cannot say itself whether it is ready is watched after it was started.
 const WATCHED: Duration = Duration::from_secs(1);
@@ -144,7 +136,7 @@ impl Systemd {
         // check the file is not there to be found, and a change of one in use is only planned.
         let outdated = shown.is_stale()
             || (missing && file && !probe.is_check())
-            || (!missing && definition_is_planned(probe, &name));
+            || (!missing && (is_planned(probe, &name) || has_new_drop_in(probe, &name, &shown.drop_ins())));
         let record = Record::load(probe, &name);
         let read = |inputs: &[Input], of: fn(&Record) -> &Digests| match inputs {
             [] => None,
@@ -178,6 +170,7 @@ impl Systemd {
             words.pop();
         }
         let command = Command::parsed(words).timeout(self.timeout.0);
+        let before = if queued { Some(Shown::ask(hands, &name)?) } else { None };
         match hands.run(&command) {
             Ok(ran) if !ran.success() && matches!(verb, "start" | "restart" | "reload") => {
                 let shown = Shown::ask(hands, &name)?;
@@ -187,7 +180,7 @@ impl Systemd {
             }
             Ok(ran) if !ran.success() => Err(command.failure(&ran)),
             Ok(_) if matches!(verb, "start" | "restart") && !queued => self.watch(hands),
-            Ok(_) => Ok(()),
+            Ok(_) => before.map_or(Ok(()), |before| before.await_next(hands, &name, WATCHED)),
             Err(e) if verb == "start" || verb == "restart" => Err(self
                 .with_journal(hands, e)
                 .hint("`no_block: true` starts it without waiting, `timeout` gives it longer")),
@@ -261,33 +254,6 @@ impl Systemd {
         record.invocation = invocation;
         if old.as_ref() == Some(&record) { Ok(()) } else { record.save(hands, &name) }
     }
-}
-
-/// Whether a file defines the unit, or its template.
-fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
-    let mut unknown = None;
-    for path in definitions(name) {
-        match probe.look(Path::new(&path)) {
-            Ok(Some(_)) => return Ok(true),
-            Ok(None) => {}
-            Err(e) => unknown = Some(e),
-        }
-    }
-    unknown.map_or(Ok(false), Err)
-}
-
-/// Whether an earlier step of this check writes the unit's file or something into its drop-in directory.
-fn definition_is_planned(probe: &Probe, name: &str) -> bool {
-    probe.is_check()
-        && definitions(name)
-            .any(|path| probe.is_planned(Path::new(&path)) || probe.has_planned_in(Path::new(&format!("{path}.d"))))
-}
-
-/// Every path that can define a unit.
-fn definitions(name: &str) -> impl Iterator<Item = String> {
-    let template = name.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
-    let names: Vec<String> = [Some(name.to_owned()), template].into_iter().flatten().collect();
-    DIRS.into_iter().flat_map(move |dir| names.clone().into_iter().map(move |name| format!("{dir}/{name}")))
 }
 
 impl Operation for Systemd {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::{Value, json};
 
+use super::definition::{DIRS, definitions};
 use super::*;
 use crate::change::compare;
 use crate::op::contract::refusal;

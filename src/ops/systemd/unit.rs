@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::sys::{Command, Probe};
+use crate::sys::{Command, Hands, Probe};
 
 /// What is asked for, all at once.
 const PROPERTIES: &str = "LoadState,LoadError,ActiveState,SubState,UnitFileState,NeedDaemonReload,Type,Result,\
-                          ExecMainStatus,InvocationID,Job,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
+                          ExecMainStatus,InvocationID,Job,DropInPaths,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
 
 /// A unit as systemd knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +30,21 @@ impl Shown {
         let command = Command::parsed(["systemctl", "show", unit, "--no-pager", &format!("--property={PROPERTIES}")]);
         let ran = probe.observe(&command)?;
         if ran.success() { Ok(Self::parse(&ran.text())) } else { Err(command.failure(&ran)) }
+    }
+
+    /// Waits until systemd has begun another start than this one, at most that long: what is written down of a queued
+    /// start would else name the one before it.
+    ///
+    /// # Errors
+    /// When there is no systemd to answer, or the run is over.
+    pub fn await_next(&self, hands: &Hands, unit: &str, longest: Duration) -> Result {
+        let step = Duration::from_millis(20);
+        let mut waited = Duration::ZERO;
+        while waited < longest && Self::ask(hands, unit)?.invocation() == self.invocation() {
+            hands.pause(step)?;
+            waited += step;
+        }
+        Ok(())
     }
 
     /// Reads `name=value` lines.
@@ -57,6 +72,11 @@ impl Shown {
     /// Whether its definition on disk is newer than the one in use.
     pub fn is_stale(&self) -> bool {
         self.get("NeedDaemonReload") == "yes"
+    }
+
+    /// The drop-ins in use, by their paths.
+    pub fn drop_ins(&self) -> Vec<&str> {
+        self.get("DropInPaths").split_whitespace().collect()
     }
 
     /// Whether it is masked.

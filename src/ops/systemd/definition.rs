@@ -1,0 +1,63 @@
+//! The files that define a unit.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::sys::{Kind, Probe};
+
+/// Where unit files are looked for.
+pub const DIRS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// Whether a file defines the unit, or its template.
+pub fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
+    let mut unknown = None;
+    for path in definitions(name) {
+        match probe.look(Path::new(&path)) {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => {}
+            Err(e) => unknown = Some(e),
+        }
+    }
+    unknown.map_or(Ok(false), Err)
+}
+
+/// Whether an earlier step of this check writes the unit's file or something into its drop-in directory.
+pub fn is_planned(probe: &Probe, name: &str) -> bool {
+    probe.is_check()
+        && definitions(name)
+            .any(|path| probe.is_planned(Path::new(&path)) || probe.has_planned_in(Path::new(&format!("{path}.d"))))
+}
+
+/// Whether there is a drop-in that is not among those in use, `used`.
+///
+/// systemd says itself when one has changed, but it does not see the first one in a directory made since it last
+/// read its units.
+pub fn has_new_drop_in(probe: &Probe, name: &str, used: &[&str]) -> bool {
+    // One of the same name in a folder that comes first takes its place.
+    let is_used = |file: &Path| used.iter().any(|used| Path::new(used).file_name() == file.file_name());
+    // An empty one, or a link to nothing, takes one away.
+    let counts = |file: &Path| {
+        let look = probe.look(file).ok().flatten();
+        look.is_some_and(|look| look.kind == Kind::File && look.size > 0)
+    };
+    definitions(name).any(|path| {
+        let folder = PathBuf::from(path + ".d");
+        let files = probe.list(&folder).ok().flatten().unwrap_or_default();
+        let mut drop_ins =
+            files.iter().map(|file| folder.join(file)).filter(|file| file.extension().is_some_and(|is| is == "conf"));
+        drop_ins.any(|file| !is_used(&file) && counts(&file))
+    })
+}
+
+/// Every path that can define a unit.
+pub fn definitions(name: &str) -> impl Iterator<Item = String> {
+    let template = name.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
+    let names: Vec<String> = [Some(name.to_owned()), template].into_iter().flatten().collect();
+    DIRS.into_iter().flat_map(move |dir| names.clone().into_iter().map(move |name| format!("{dir}/{name}")))
+}
