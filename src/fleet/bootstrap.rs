@@ -22,13 +22,13 @@ const BREATH: Duration = Duration::from_millis(1);
 ///
 /// The agent lies in a folder that only its user can enter, under a name that is its digest, and is hashed
 /// again before every start. Agents that nobody has started for a day go: a younger one may be about to be started
-/// by another mk. Folders on file systems that forbid programs are passed over. The agent, and so
+/// by another mk; `touch -c` says so without opening the file, which nobody could start meanwhile. Folders on file systems that forbid programs are passed over. The agent, and so
 /// every command it runs, gets the umask of the login.
 const SCRIPT: &str = r#"
 set -u; u=$(umask); umask 077; m=@MARK@; a=$(uname -m)
 case $a in @CASES@ *) echo "$m arch $a"; exit 3;; esac
 sum() { sha256sum "$1" 2>/dev/null | cut -c 1-64; }
-start() { touch "$f" 2>/dev/null; echo "$m have"; cd /; umask "$u"; exec "$f"; }
+start() { touch -c "$f" 2>/dev/null; echo "$m have"; cd /; umask "$u"; exec "$f"; }
 if [ "$(id -u)" = 0 ]; then ds="/var/lib/mk/bin /run/mk/bin /root/.cache/mk"; else ds="$HOME/.cache/mk /var/tmp/mk-$(id -u) /tmp/mk-$(id -u)"; fi
 for d in $ds; do
   f=$d/agent-$s
