@@ -18,6 +18,8 @@ fn the_help_of_every_command() {
         &["hostkeys", "scan"],
         &["agent", "remove"],
         &["artifacts"],
+        &["ledger"],
+        &["prune"],
         &["completions"],
     ];
     let help = |command: &&[&str]| {
@@ -279,6 +281,64 @@ fn the_help_of_every_command() {
           --arch <ARCH>        Only for this architecture
       -h, --help               Print help (see more with '--help')
       -V, --version            Print version
+
+    ---
+    List what mk made on hosts and has not taken away, without connecting
+
+    Usage: mk ledger [OPTIONS] [PATTERN]
+
+    Arguments:
+      [PATTERN]  The hosts, as a pattern. Without it, all that the ledger knows
+
+    Options:
+          --by <FILE>          Only what calls in files with this in their path made, such as `07-etcd`
+                               or `worker.rhai`
+      -i, --inventory <PATH>   The inventory: a folder with inventory.yml, or a file. Default:
+                               `inventory` of mk.toml [env: MK_INVENTORY=]
+      -e, --extra <KEY=VALUE>  A variable that beats all others: KEY=VALUE, or @FILE with a map in YAML
+          --json               For machines: by host, each thing with the call that takes it away
+      -h, --help               Print help
+      -V, --version            Print version
+
+    ---
+    Take away what mk made on hosts, the last first. What was there before mk stays
+
+    Usage: mk prune [OPTIONS] [PATTERN]
+
+    Arguments:
+      [PATTERN]  The hosts, as a pattern. All of the inventory by default
+
+    Options:
+          --plan                  Only show what would be taken away: the same as `--check`
+      -y, --yes                   Take it away without asking
+          --by <FILE>             Only what calls in files with this in their path made, such as
+                                  `07-etcd` or `worker.rhai`
+      -i, --inventory <PATH>      The inventory: a folder with inventory.yml, or a file. Default:
+                                  `inventory` of mk.toml [env: MK_INVENTORY=]
+      -e, --extra <KEY=VALUE>     A variable that beats all others: KEY=VALUE, or @FILE with a map in
+                                  YAML
+      -f, --forks <N>             How many hosts connect and work at a time [default: 20]
+      -u, --user <NAME>           The user to log in as, where the inventory names none
+          --private-key <FILE>    A private key to try
+      -b, --become                Become root through sudo after login, where the inventory says nothing
+      -K, --ask-become-pass       Ask for the password that sudo wants
+      -k, --ask-pass              Allow logging in with a password, and ask for it
+          --connect-attempts <N>  How often it is tried to reach a host, a second apart, where the
+                                  inventory does not say
+          --hostkeys <HOSTKEYS>   What to do about a host key that is not known [default: strict]
+                                  [possible values: strict, accept-new]
+      -C, --check                 Change nothing; say what would change
+      -D, --diff                  Show what differs
+          --json                  One event a line, in JSON, on standard output
+      -q, --quiet                 Show only what failed
+      -v, --verbose...            Show also what did not change; twice: what commands print
+          --log <FILE>            Write what happens on this side to this file. `MK_LOG` says what of
+                                  it, such as `mk=trace,russh=debug`
+          --lock-wait <TIME>      How long to wait for a host that another run has, such as 30s or 5m
+                                  [env: MK_LOCK_WAIT=60s] [default: 0s]
+          --exit-code             End with status 3 when a check finds changes
+      -h, --help                  Print help (see more with '--help')
+      -V, --version               Print version
 
     ---
     Print completions for a shell
