@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::d_kubernetes::{CONFIRMED, built, well};
 use crate::support::{root, run_small, run_with, script_small, small};
@@ -21,6 +22,15 @@ fn a_worker_that_is_down_from_the_start_costs_only_itself_and_joins_in_the_next_
     let nodes = "import \"cluster\" as cluster;\nlog(host(\"controller-1\").run(cluster::kubectl() + [\"get\", \"nodes\", \"-o\", \"name\"], #{ reads: true }).stdout);";
     let left = script_small(nodes);
     lab("start", "worker-2:inet");
+    // It boots, and sshd comes late.
+    let listens = || std::net::TcpStream::connect("10.78.1.22:22").is_ok();
+    assert!(
+        (0..600).any(|_| listens() || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
+        }),
+        "worker-2 is not back"
+    );
     let text = String::from_utf8_lossy(&without.stdout);
     assert_eq!(without.status.code(), Some(4), "{text}");
     let is = |line: &str, words: &[&str]| words.iter().all(|word| line.contains(word));
