@@ -12,9 +12,9 @@ one() {
         return
     fi
     openssl verify -CAfile "$ca" "$file.crt" >/dev/null 2>&1 || echo "$file.crt: not signed by $ca"
-    [ "$(openssl x509 -in "$file.crt" -noout -pubkey)" = "$(openssl pkey -in "$file.key" -pubout)" ] || echo "$file.key: does not belong to the certificate"
-    openssl x509 -in "$file.crt" -noout -checkend $((days * 86400)) >/dev/null || echo "$file.crt: ends within $days days"
-    text=$(openssl x509 -in "$file.crt" -noout -ext subjectAltName,extendedKeyUsage 2>/dev/null)
+    # One process for all that is asked of the certificate: thirteen hosts have a hundred of them.
+    text=$(openssl x509 -in "$file.crt" -noout -pubkey -ext subjectAltName,extendedKeyUsage -checkend $((days * 86400)) 2>/dev/null) || echo "$file.crt: ends within $days days"
+    case $text in *"$(openssl pkey -in "$file.key" -pubout)"*) ;; *) echo "$file.key: does not belong to the certificate" ;; esac
     case $usage in *server*) case $text in *'Server Authentication'*) ;; *) echo "$file.crt: not for servers" ;; esac ;; esac
     case $usage in *client*) case $text in *'Client Authentication'*) ;; *) echo "$file.crt: not for clients" ;; esac ;; esac
     # `DNS:one, IP Address:10.0.0.1` becomes `,one,10.0.0.1,`.
