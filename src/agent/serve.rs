@@ -14,7 +14,7 @@ use crate::change::Maker;
 use crate::error::{Error, Kind, Result};
 use crate::op::{Session, pending};
 use crate::ops;
-use crate::sys::{Jobs, NoPeer, Probe};
+use crate::sys::{Jobs, directories};
 use crate::wire::{BUILD, Frame, FromAgent, Hello, Mode, PROTOCOL, Request, ToAgent, Worked, from_body, read_frame};
 
 /// The control side pings every 15 seconds; a silence this long means it is gone without a word.
@@ -328,11 +328,9 @@ fn hello() -> Hello {
 
 /// Where it is noted what is made for a ledger.
 fn made_file(ledger: &str) -> std::path::PathBuf {
-    let (jobs, digests) = (Jobs::default(), std::cell::RefCell::default());
-    Probe::new(None, &NoPeer, &jobs, &digests, false).state_dir().join(format!("made/{ledger}.jsonl"))
+    directories().0.join(format!("made/{ledger}.jsonl"))
 }
 
 fn run_dir() -> std::path::PathBuf {
-    let (jobs, digests) = (Jobs::default(), std::cell::RefCell::default());
-    Probe::new(None, &NoPeer, &jobs, &digests, false).run_dir().to_owned()
+    directories().1
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::sys::{Digests, Jobs, NoPeer, Overlay, Probe, Traces};
+use crate::sys::{Digests, Jobs, Overlay, Traces, directories};
 
 /// The state of one run on one host.
 pub struct Session {
@@ -41,8 +41,7 @@ impl Session {
 
 /// Where mk keeps what must survive a reboot of this host.
 fn directory() -> PathBuf {
-    let (jobs, digests) = (Jobs::default(), RefCell::default());
-    Probe::new(None, &NoPeer, &jobs, &digests, false).state_dir().to_owned()
+    directories().0
 }
 
 /// Steps that were notified and have not run yet: written down before the change that calls for them, so

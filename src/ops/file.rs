@@ -155,13 +155,13 @@ impl Resource for File {
             (FileWish::Link, _) => {}
         }
         let words = self.owner().in_words(&look);
-        let full = look.kind == Kind::File && look.size > 0;
+        let full = self.if_empty && look.kind == Kind::File && look.size > 0;
         let mode = (look.kind != Kind::Link).then_some(FileMode(look.mode));
         Ok(Some(Found { kind: look.kind, target: look.target, mode, owner: words.owner, group: words.group, full }))
     }
 
     fn desired(&self, actual: Option<&Found>) -> Result<Option<Found>> {
-        if let Some(kept) = actual.filter(|found| self.if_empty && found.full) {
+        if let Some(kept) = actual.filter(|found| found.full) {
             return Ok(Some(kept.clone()));
         }
         Ok((self.state != FileWish::Absent).then(|| self.wanted()))
@@ -201,8 +201,7 @@ impl Resource for File {
     }
 
     fn values(&self, actual: Option<&Found>) -> Map<String, Value> {
-        let kept = actual.is_some_and(|found| self.if_empty && found.full);
-        kept.then(|| ("kept".to_owned(), true.into())).into_iter().collect()
+        actual.filter(|found| found.full).map(|_| ("kept".to_owned(), true.into())).into_iter().collect()
     }
 }
 

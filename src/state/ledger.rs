@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -137,7 +136,7 @@ impl Ledger {
         }
         let path = self.path(host);
         let failed = || format!("cannot write mk's state `{}`", path.display());
-        let mut file = File::options().append(true).mode(0o600).open(&path).or_kind(Kind::Internal, failed)?;
+        let mut file = File::options().append(true).open(&path).or_kind(Kind::Internal, failed)?;
         file.write_all(text(lines)?.as_bytes()).or_kind(Kind::Internal, failed)?;
         lock(&self.unsynced).insert(host.to_owned());
         Ok(())

@@ -32,7 +32,7 @@ pub use jobs::Jobs;
 pub use key::{new_private_key, public_half};
 pub use overlay::{Effect, Kind, Overlay, Planned};
 pub use peer::{NoPeer, Peer};
-pub use probe::{Look, Probe};
+pub use probe::{Look, Probe, directories};
 pub use traces::Traces;
 pub use tree::{Member, Paths, Tree};
 pub use write::{Placement, sweep};

@@ -324,7 +324,7 @@ impl<'a> Probe<'a> {
 /// State that lasts and state that a reboot clears: the system's own for root, the user's for others. Both are below
 /// the folder that the agent's environment names in `MK_AGENT_STATE`, if it does: so tests run side by side, and none
 /// finishes what another has left.
-fn directories() -> (PathBuf, PathBuf) {
+pub fn directories() -> (PathBuf, PathBuf) {
     if let Some(folder) = std::env::var_os("MK_AGENT_STATE").map(PathBuf::from) {
         return (folder.join("state"), folder.join("run"));
     }
