@@ -37,26 +37,22 @@ own=${1#*=} others=
 shift
 for pair; do others="$others ${pair#*=}"; done
 
+# guard INGRESS: lets only that reach the pods, a list in YAML's short form
+guard() {
+    $k apply -f - >/dev/null <<YAML
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: guard }
+spec:
+  podSelector: { matchLabels: { app: probe } }
+  policyTypes: [Ingress]
+  ingress: $1
+YAML
+}
+
 everywhere all "before there is a policy, a pod does not answer"
-$k apply -f - >/dev/null <<YAML
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: guard }
-spec:
-  podSelector: { matchLabels: { app: probe } }
-  policyTypes: [Ingress]
-YAML
+guard '[]'
 everywhere none "a pod that nobody may reach answers"
-$k apply -f - >/dev/null <<YAML
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: guard }
-spec:
-  podSelector: { matchLabels: { app: probe } }
-  policyTypes: [Ingress]
-  ingress:
-  - from: [{ podSelector: { matchLabels: { app: probe } } }]
-    ports: [{ port: 8080 }]
-YAML
+guard '[{ from: [{ podSelector: { matchLabels: { app: probe } } }], ports: [{ port: 8080 }] }]'
 everywhere all "a pod that its like may reach does not answer"
 $k delete networkpolicy guard >/dev/null
