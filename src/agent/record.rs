@@ -13,29 +13,36 @@ use crate::wire::{Mode, Record, Request};
 /// Records are padded to a multiple of this, in bytes.
 const BLOCK: usize = 512;
 
-/// The record of a run that holds the host's lock. There is one run at a time, and one step of it.
+/// The records of a run that holds the host's lock: one for each step of the list that it carries out, one after
+/// another. What an earlier, longer list has left behind them belongs to another list, or cannot be read.
 pub(super) struct Recorder {
     path: PathBuf,
     /// Kept open, because it is written to before and after every step.
     file: Option<File>,
-    /// How long it is.
-    length: Cell<usize>,
     run: String,
+    list: Cell<u64>,
+    /// Where the record of the next step begins.
+    end: Cell<u64>,
 }
 
 impl Recorder {
     /// A recorder for a run, and what an earlier agent of the same run did last.
-    pub(super) fn new(run_dir: &Path, run: &str) -> (Self, Option<Record>) {
+    pub(super) fn new(run_dir: &Path, run: &str) -> (Self, Vec<Record>) {
         let path = run_dir.join("step.json");
-        let found = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        let found = fs::read(&path).map(|bytes| read(&bytes, run)).unwrap_or_default();
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).ok();
-        // Whatever its length is, the first record says how long it is from then on.
-        let recorder = Self { path, file, length: Cell::new(usize::MAX), run: run.to_owned() };
-        let own = found.filter(|record| record.run == run);
-        if own.is_none() {
+        let list = found.first().map_or(0, |record| record.list + 1);
+        let recorder = Self { path, file, run: run.to_owned(), list: Cell::new(list), end: Cell::new(0) };
+        if found.is_empty() {
             recorder.write(0, None);
         }
-        (recorder, own)
+        (recorder, found)
+    }
+
+    /// Takes note that another list of steps begins.
+    pub(super) fn list_begins(&self) {
+        self.list.set(self.list.get() + 1);
+        self.end.set(0);
     }
 
     /// Takes note of a step that begins.
@@ -48,8 +55,9 @@ impl Recorder {
     /// Takes note of how it ended. What it printed is left to nobody when it is a secret.
     pub(super) fn ended(&self, step: &Request, result: &Result<Outcome, Error>) {
         let is_secret = step.args.get("secret_output").and_then(serde_json::Value::as_bool) == Some(true);
-        if step.mode == Mode::Apply && !is_secret {
-            self.write(step.id, Some(result.clone()));
+        if step.mode == Mode::Apply {
+            let result = if is_secret { None } else { Some(result.clone()) };
+            self.end.set(self.end.get() + self.write(step.id, result));
         }
     }
 
@@ -58,17 +66,31 @@ impl Recorder {
         let _ = fs::remove_file(&self.path);
     }
 
-    /// Losing a record costs certainty only: the control side then says that it does not know.
-    fn write(&self, id: u64, result: Option<Result<Outcome, Error>>) {
-        let record = Record { run: self.run.clone(), id, result };
-        let (Some(file), Ok(mut bytes)) = (&self.file, serde_json::to_vec(&record)) else { return };
+    /// Gives the length of the record. Losing it costs certainty only: the control side then says that it does not
+    /// know.
+    fn write(&self, id: u64, result: Option<Result<Outcome, Error>>) -> u64 {
+        let record = Record { run: self.run.clone(), list: self.list.get(), id, result };
+        let (Some(file), Ok(mut bytes)) = (&self.file, serde_json::to_vec(&record)) else { return 0 };
         // Blanks behind it do not count, and with them most records are of one length.
         bytes.resize(bytes.len().next_multiple_of(BLOCK), b' ');
-        let longer = self.length.replace(bytes.len()) > bytes.len();
-        // An agent killed between the two leaves what cannot be read, and then nobody knows.
-        let _ =
-            file.write_all_at(&bytes, 0).and_then(|()| if longer { file.set_len(bytes.len() as u64) } else { Ok(()) });
+        // An agent killed in the middle leaves what cannot be read, and then nobody knows.
+        let _ = file.write_all_at(&bytes, self.end.get());
+        bytes.len() as u64
     }
+}
+
+/// The records of a run's last list.
+fn read(bytes: &[u8], run: &str) -> Vec<Record> {
+    let records = serde_json::Deserializer::from_slice(bytes).into_iter::<Record>();
+    let own = records.map_while(Result::ok).take_while(|record| record.run == run);
+    let mut last: Vec<Record> = Vec::new();
+    for record in own {
+        if last.first().is_some_and(|first| first.list != record.list) {
+            break;
+        }
+        last.push(record);
+    }
+    last
 }
 
 /// What tells an agent, by its process id, that the next one of its run has come.
@@ -87,20 +109,48 @@ mod tests {
         serde_json::from_value(json!({ "id": id, "op": "run", "args": args, "mode": "apply" })).unwrap()
     }
 
+    fn left(folder: &Path, run: &str) -> Vec<(u64, Option<Result<Outcome, Error>>)> {
+        Recorder::new(folder, run).1.into_iter().map(|record| (record.id, record.result)).collect()
+    }
+
     #[test]
     fn the_next_agent_of_a_run_learns_what_came_of_a_step_and_another_run_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let (first, nothing) = Recorder::new(folder.path(), "a");
-        assert_eq!(nothing, None);
-        assert_eq!(Recorder::new(folder.path(), "a").1.unwrap().id, 0);
+        assert_eq!(nothing, []);
+        assert_eq!(left(folder.path(), "a"), [(0, None)]);
         first.begun(&step(7, json!({})));
-        let begun = Recorder::new(folder.path(), "a").1.unwrap();
-        assert_eq!((begun.id, begun.result), (7, None));
-        first.ended(&step(7, json!({})), &Ok(Outcome::new(Status::Changed)));
-        let ended = Recorder::new(folder.path(), "a").1.unwrap();
-        assert_eq!((ended.id, ended.result), (7, Some(Ok(Outcome::new(Status::Changed)))));
-        assert_eq!(Recorder::new(folder.path(), "b").1, None);
-        assert_eq!(Recorder::new(folder.path(), "a").1, None, "the other run has taken the place");
+        assert_eq!(left(folder.path(), "a"), [(7, None)]);
+        let changed = Ok(Outcome::new(Status::Changed));
+        first.ended(&step(7, json!({})), &changed);
+        assert_eq!(left(folder.path(), "a"), [(7, Some(changed))]);
+        assert_eq!(left(folder.path(), "b"), []);
+        assert_eq!(left(folder.path(), "a"), [], "the other run has taken the place");
+    }
+
+    #[test]
+    fn every_step_of_the_last_list_is_told_and_none_of_those_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (recorder, _) = Recorder::new(folder.path(), "a");
+        let long = Ok(Outcome::new(Status::Changed).with("stdout", "x".repeat(2000)));
+        let short = Ok(Outcome::new(Status::Ok));
+        let run = |id: u64, result: &Result<Outcome, Error>| {
+            recorder.begun(&step(id, json!({})));
+            recorder.ended(&step(id, json!({})), result);
+        };
+        recorder.list_begins();
+        run(1, &long);
+        run(2, &short);
+        run(3, &long);
+        assert_eq!(
+            left(folder.path(), "a"),
+            [(1, Some(long.clone())), (2, Some(short.clone())), (3, Some(long.clone()))]
+        );
+        recorder.list_begins();
+        run(4, &short);
+        assert_eq!(left(folder.path(), "a"), [(4, Some(short.clone()))]);
+        recorder.begun(&step(5, json!({})));
+        assert_eq!(left(folder.path(), "a"), [(4, Some(short)), (5, None)]);
     }
 
     #[test]
@@ -108,8 +158,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (recorder, _) = Recorder::new(folder.path(), "a");
         recorder.begun(&step(7, json!({})));
-        fs::OpenOptions::new().append(true).open(&recorder.path).unwrap().write_at(b"{", 500).unwrap();
-        assert_eq!(Recorder::new(folder.path(), "a").1, None);
+        fs::OpenOptions::new().write(true).open(&recorder.path).unwrap().set_len(20).unwrap();
+        assert_eq!(left(folder.path(), "a"), []);
     }
 
     #[test]
@@ -119,6 +169,6 @@ mod tests {
         let step = step(7, json!({ "secret_output": true }));
         recorder.begun(&step);
         recorder.ended(&step, &Ok(Outcome::new(Status::Changed).with("stdout", "canary")));
-        assert_eq!(Recorder::new(folder.path(), "a").1.unwrap().result, None);
+        assert_eq!(left(folder.path(), "a"), [(7, None)]);
     }
 }

@@ -180,6 +180,9 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
             }
             Work::Do(steps) => {
                 let mut failed = false;
+                if let Some((_, recorder)) = &held {
+                    recorder.list_begins();
+                }
                 for step in &steps {
                     shared.busy.store(true, Ordering::SeqCst);
                     let watch = Watch::start(&shared.jobs, link);
@@ -258,7 +261,7 @@ fn take_lock(
     session: &Session,
     held: &mut Option<(Lock, Recorder)>,
 ) -> FromAgent {
-    let locked = |holder| FromAgent::Locked { holder, pending: Vec::new(), record: None, left: Vec::new() };
+    let locked = |holder| FromAgent::Locked { holder, pending: Vec::new(), records: Vec::new(), left: Vec::new() };
     let refused = |why: String| locked(Some(why));
     if held.is_some() {
         return locked(None);
@@ -266,7 +269,7 @@ fn take_lock(
     let folder = run_dir();
     match lock::take(&folder, holder) {
         Ok(Ok(lock)) => {
-            let (recorder, record) = Recorder::new(&folder, holder);
+            let (recorder, records) = Recorder::new(&folder, holder);
             *held = Some((lock, recorder));
             if let Some(pid) = instead_of {
                 let _ = std::fs::remove_file(abandoned(&folder, pid));
@@ -276,7 +279,7 @@ fn take_lock(
                     // A name of this side's choice, so it may not lead anywhere else.
                     let name: String = ledger.chars().filter(char::is_ascii_alphanumeric).collect();
                     let left = session.traces.borrow_mut().keep_in(&made_file(&name));
-                    FromAgent::Locked { holder: None, pending, record: record.map(Box::new), left }
+                    FromAgent::Locked { holder: None, pending, records, left }
                 }
                 Err(e) => refused(e.to_string()),
             }

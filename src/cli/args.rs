@@ -181,6 +181,10 @@ pub struct Run {
     /// hosts, limit and tasks, on the same machines. What is on the machines is not looked at.
     #[arg(long)]
     pub resume: bool,
+    /// Give every step a round trip of its own, where steps whose result nobody looks at would travel together. What
+    /// is done and shown is the same; it takes longer where the network is far.
+    #[arg(long)]
+    pub one_by_one: bool,
     /// Write a JUnit report to this file: a suite a task, a case a step.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,

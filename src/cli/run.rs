@@ -16,7 +16,8 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     if !args.playbook.is_file() {
         return Err(missing(args));
     }
-    let settings = Settings { tags: args.tags.clone(), resume: args.resume, ..Settings::default() };
+    let settings =
+        Settings { tags: args.tags.clone(), resume: args.resume, one_by_one: args.one_by_one, ..Settings::default() };
     let telling =
         Telling { aside: false, junit: args.junit.clone(), report: args.report.clone(), profile: args.profile.clone() };
     let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;

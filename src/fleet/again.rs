@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::host::{Call, Slot, State};
 use super::pool::Fleet;
+use super::talk::Talk;
 use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Part, What};
@@ -59,13 +60,21 @@ impl Slot {
         let taken = talk.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(pid)).await;
         let taken = taken.map_err(|e| e.because(UNSURE))?;
         fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
-        match taken.record {
-            Some(Record { id, result: Some(Err(e)), .. }) if id == call.step.id && e.kind() == Kind::Interrupted => {
+        talk.records = taken.records;
+        self.known_step(fleet, talk, call).await
+    }
+
+    /// The outcome of a step that an earlier agent of this run may have seen; run now, if that one has never begun it.
+    pub(super) async fn known_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+        let known = talk.records.iter().find(|record| record.id == call.step.id);
+        let last = talk.records.last().map(|record| record.id);
+        match known {
+            Some(Record { result: Some(Err(e)), .. }) if e.kind() == Kind::Interrupted => {
                 Err(Error::step("the connection was lost, so the host stopped the step in the middle"))
             }
-            Some(Record { id, result: Some(result), .. }) if id == call.step.id => result,
-            Some(Record { id, .. }) if id < call.step.id => self.step(fleet, talk, call).await,
-            _ => Err(lost.because(UNSURE)),
+            Some(Record { result: Some(result), .. }) => result.clone(),
+            None if last.is_some_and(|last| last < call.step.id) => self.step(fleet, talk, call).await,
+            _ => Err(Error::new(Kind::Unreachable, "the connection to the host was lost").because(UNSURE)),
         }
     }
 

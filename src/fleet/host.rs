@@ -9,15 +9,12 @@ use tokio::sync::Mutex;
 
 use super::bootstrap::{self, Become};
 use super::pool::{Fleet, Pipes};
-use super::talk::{Listener, Talk};
+use super::talk::Talk;
 use super::traffic::Traffic;
-use crate::change::{Maker, Outcome, Trace};
+use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Part, Step, What};
-use crate::op::Operation;
-use crate::ops::Reboot;
-use crate::secret::Masked;
-use crate::wire::{Hello, Mode, Request};
+use crate::wire::{Hello, Mode};
 
 /// A step to be run on a host.
 #[derive(Debug, Clone)]
@@ -96,32 +93,14 @@ impl Slot {
         self.talk(fleet, &mut state).await.map(|talk| talk.hello.clone())
     }
 
-    pub(super) async fn call(&self, fleet: &Fleet, call: &Call) -> Result<Outcome> {
-        let asked = Instant::now();
-        let mut state = self.state.lock().await;
-        fleet.spent(Part::Waiting, &self.name, asked);
-        let talk = self.talk(fleet, &mut state).await?;
-        let result = match call.step.op == Reboot::NAME {
-            true => self.reboot(fleet, &mut state, call).await,
-            false => match self.locked_step(fleet, talk, call).await {
-                Err(error) if talk.lost && call.mode == Mode::Apply => self.again(fleet, &mut state, call, error).await,
-                result => result,
-            },
-        };
-        if let Err(error) = &result
-            && error.kind().is_connection()
-            && !fleet.is_stopped()
-        {
-            fleet.tell(What::HostFailed { host: self.name.clone(), error: error.clone() });
-            *state = State::Lost(error.clone());
-        }
-        result
-    }
-
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
     pub(super) async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
         if call.mode == Mode::Apply && !call.reads {
             self.take_lock(fleet, talk).await?;
+        }
+        // It may have travelled with the one in whose middle the connection was lost.
+        if !talk.records.is_empty() {
+            return self.known_step(fleet, talk, call).await;
         }
         self.step(fleet, talk, call).await
     }
@@ -142,39 +121,6 @@ impl Slot {
             self.catch_up(fleet, talk, taken.pending).await?;
         }
         Ok(())
-    }
-
-    pub(super) async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
-        let mut args = call.args.clone();
-        let secret = fleet.control.secrets.reveal(&mut args);
-        let request = Request {
-            id: call.step.id,
-            op: call.step.op.clone(),
-            args,
-            mode: call.mode,
-            user: call.step.user.clone(),
-            place: call.step.place.clone(),
-            secret,
-            stream: call.stream,
-            timed: fleet.events.is_profiled(),
-            notify: call.notify.clone(),
-            settles: call.settles.clone(),
-        };
-        let masked = || Masked::new(fleet.control.secrets.clone());
-        let mut listener = Shown {
-            fleet,
-            host: &self.name,
-            id: request.id,
-            maker: Maker { place: request.place.clone(), user: request.user.clone() },
-            machine: talk.hello.machine.clone(),
-            out: masked(),
-            err: masked(),
-        };
-        let other = fleet.control.half(&self.name);
-        let result = talk.step(&request, &other, &mut listener).await;
-        listener.finish();
-        fleet.spent_on_trip(&self.name, &talk.trip);
-        result
     }
 
     /// Connects and starts the agent.
@@ -239,7 +185,7 @@ impl Slot {
             let begun = call.begun;
             fleet.tell(What::StepStarted { step: call.step.clone() });
             let result = self.step(fleet, talk, &call).await;
-            fleet.spent_on(&call);
+            fleet.spent_on(call.step.id, &call.host, begun);
             let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             match result {
                 Ok(outcome) => fleet.tell(What::StepDone { step: call.step, outcome, took }),
@@ -305,46 +251,5 @@ impl Slot {
             talk.end().await;
             pipes.close().await;
         }
-    }
-}
-
-/// Passes output on, without the secrets.
-struct Shown<'a> {
-    fleet: &'a Fleet,
-    host: &'a str,
-    id: u64,
-    maker: Maker,
-    machine: String,
-    out: Masked,
-    err: Masked,
-}
-
-impl Shown<'_> {
-    fn tell(&self, stderr: bool, text: String) {
-        if !text.is_empty() {
-            self.fleet.tell(What::Output { id: self.id, host: self.host.to_owned(), stderr, text });
-        }
-    }
-
-    fn finish(self) {
-        let (out, err) = (self.out, self.err);
-        let shown = [(false, out.finish()), (true, err.finish())];
-        for (stderr, text) in shown {
-            if !text.is_empty() {
-                self.fleet.tell(What::Output { id: self.id, host: self.host.to_owned(), stderr, text });
-            }
-        }
-    }
-}
-
-impl Listener for Shown<'_> {
-    fn output(&mut self, _id: u64, stderr: bool, bytes: &[u8]) {
-        let masked = if stderr { &mut self.err } else { &mut self.out };
-        let text = masked.push(bytes);
-        self.tell(stderr, text);
-    }
-
-    fn made(&mut self, traces: Vec<Trace>) -> Result {
-        self.fleet.note_made(self.host, &self.machine, traces, &self.maker)
     }
 }

@@ -9,9 +9,11 @@ mod bootstrap;
 mod host;
 mod last_words;
 mod ledger;
+mod meanwhile;
 mod pool;
 mod reboot;
 mod removal;
+mod steps;
 mod talk;
 mod traffic;
 

@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::agents::Agents;
 use super::host::{Call, Slot};
-use super::talk::Stopper;
+use super::meanwhile::Stopper;
+use super::steps::Told;
 use super::traffic::{Traffic, Trip};
 use crate::change::Outcome;
 use crate::control::Control;
@@ -163,10 +164,28 @@ impl Fleet {
         if self.is_stopped() {
             return Err(Error::new(Kind::Interrupted, "stopped").on(&call.host));
         }
-        let slot = self.slot(&call.host);
-        let result = self.runtime.block_on(slot.call(self, call)).map_err(|e| e.on(&call.host));
-        self.spent_on(call);
-        result
+        let mut came = Err(Error::internal("a step without an outcome"));
+        self.runtime
+            .block_on(self.slot(&call.host).call(self, std::slice::from_ref(call), &mut |_, result| came = result));
+        self.spent_on(call.step.id, &call.host, call.begun);
+        came.map_err(|e| e.on(&call.host))
+    }
+
+    /// Runs steps of one host, one after another up to the first that fails, and tells of each as it ends. They
+    /// travel together. Blocks the calling thread.
+    pub fn call_all(&self, calls: &[Call], told: &mut Told<'_>) {
+        let Some(first) = calls.first() else { return };
+        if self.is_stopped() {
+            return told(0, Err(Error::new(Kind::Interrupted, "stopped").on(&first.host)));
+        }
+        let mut begun = Instant::now();
+        let mut told = |index: usize, result: Result<Outcome>| {
+            let call = &calls[index];
+            self.spent_on(call.step.id, &call.host, begun);
+            begun = Instant::now();
+            told(index, result.map_err(|e| e.on(&call.host)));
+        };
+        self.runtime.block_on(self.slot(&first.host).call(self, calls, &mut told));
     }
 
     /// What a host's agent said of itself; connects first when that is not done yet. Blocks the calling thread.
@@ -243,8 +262,8 @@ impl Fleet {
     }
 
     /// Tells how long a step took as a whole.
-    pub(super) fn spent_on(&self, call: &Call) {
-        self.events.spent(Part::Control, Some(&call.host), Some(call.step.id), (call.begun, Instant::now()));
+    pub(super) fn spent_on(&self, step: u64, host: &str, begun: Instant) {
+        self.events.spent(Part::Control, Some(host), Some(step), (begun, Instant::now()));
     }
 
     /// Tells what a round trip was spent on. When in it the agent and its programs had their turns is not known:

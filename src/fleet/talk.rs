@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 use super::last_words::LastWords;
+use super::meanwhile::{Stopper, Writer, ping};
 use super::pool::Pipe;
 use super::traffic::{Traffic, Trip};
 use crate::change::{Left, Outcome, Trace};
@@ -17,9 +18,6 @@ use crate::wire::{
     Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, from_body, to_frame,
 };
 
-/// How often the agent is told that we are still here.
-const PING: Duration = Duration::from_secs(15);
-
 /// Without a word from an agent for this long, its host is taken for lost.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -28,8 +26,6 @@ const ROOM: usize = 4096;
 
 /// How often a lock that another run has is tried again.
 const LOCK_POLL: Duration = Duration::from_millis(100);
-
-type Writer = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
 /// What becomes of the bytes that a host sends.
 enum Taking {
@@ -65,6 +61,9 @@ pub struct Talk {
     pub lost: bool,
     /// The round trip of the last step.
     pub trip: Trip,
+    under_way: Trip,
+    /// What the agent before this one wrote down, whose connection was lost.
+    pub records: Vec<Record>,
     /// The agent holds what nobody has kept yet.
     untold: bool,
     last_words: LastWords,
@@ -75,7 +74,7 @@ pub struct Taken {
     /// The steps that an earlier run notified and did not live to run.
     pub pending: Vec<Value>,
     /// What an earlier agent of this run did last.
-    pub record: Option<Record>,
+    pub records: Vec<Record>,
     /// Whether another run had it first.
     pub waited: bool,
     /// What an earlier run made and could not tell.
@@ -86,7 +85,6 @@ impl Talk {
     /// Takes over a pipe whose other end has become an agent.
     pub async fn begin(pipe: Pipe) -> Result<Self> {
         let (stdin, stdout, stderr) = pipe.split();
-        let now = Instant::now();
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
         let mut talk = Self {
@@ -98,7 +96,9 @@ impl Talk {
             locked: false,
             traffic: Traffic::default(),
             lost: false,
-            trip: Trip { begun: now, ended: now, away: Duration::ZERO, worked: None },
+            trip: Trip::begin(),
+            under_way: Trip::begin(),
+            records: Vec::new(),
             untold: false,
             last_words: LastWords::listen(stderr),
         };
@@ -115,7 +115,7 @@ impl Talk {
 
     /// A handle that can stop what the agent runs, from another task.
     pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(&self.writer))
+        Stopper::new(&self.writer)
     }
 
     /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run,
@@ -127,8 +127,8 @@ impl Talk {
             self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of, ledger: ledger.to_owned() }).await?;
             let (other, taken) = loop {
                 match self.message().await? {
-                    FromAgent::Locked { holder, pending, record, left } => {
-                        break (holder, Taken { pending, record: record.map(|record| *record), waited, left });
+                    FromAgent::Locked { holder, pending, records, left } => {
+                        break (holder, Taken { pending, records, waited, left });
                     }
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the lock")),
@@ -153,17 +153,40 @@ impl Talk {
         }
     }
 
-    /// Runs one step and gives its outcome. What the time was spent on is in [`Talk::trip`] then.
-    pub async fn step(&mut self, request: &Request, other: &dyn Other, listener: &mut dyn Listener) -> Result<Outcome> {
-        let begun = Instant::now();
-        self.trip = Trip { begun, ended: begun, away: Duration::ZERO, worked: None };
-        let result = self.ask(request, other, listener).await;
-        self.trip.ended = Instant::now();
+    /// Has steps run, one after another up to the first that fails. Each is waited for by [`Talk::outcome`].
+    pub async fn steps(&mut self, requests: &[Request]) -> Result {
+        self.under_way = Trip::begin();
+        self.say(&ToAgent::Do { steps: requests.to_vec() }).await
+    }
+
+    /// The outcome of the next step. What the time was spent on is in [`Talk::trip`] then.
+    pub async fn outcome(
+        &mut self,
+        request: &Request,
+        other: &dyn Other,
+        listener: &mut dyn Listener,
+    ) -> Result<Outcome> {
+        let result = self.listen(request, other, listener).await;
+        let next = Trip::begin();
+        self.trip = Trip { ended: next.begun, ..std::mem::replace(&mut self.under_way, next) };
         result
     }
 
-    async fn ask(&mut self, request: &Request, other: &dyn Other, listener: &mut dyn Listener) -> Result<Outcome> {
-        self.say(&ToAgent::Do { steps: vec![request.clone()] }).await?;
+    /// Waits until the agent has told of every step that it did not run, because one before it failed.
+    pub async fn dropped(&mut self, requests: &[Request]) -> Result {
+        for request in requests {
+            loop {
+                match self.message().await? {
+                    FromAgent::Dropped { id } if id == request.id => break,
+                    FromAgent::Pong => {}
+                    _ => return Err(protocol("the agent went on after a step that failed")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn listen(&mut self, request: &Request, other: &dyn Other, listener: &mut dyn Listener) -> Result<Outcome> {
         let mut taking: Option<Taking> = None;
         // What this side could not do is told only when the agent has ended the step: it goes on talking until then.
         let mut fault = None;
@@ -189,7 +212,7 @@ impl Talk {
                 }
                 Frame::Message(body) => match from_body(&body)? {
                     FromAgent::Done { id, result, worked, made } if id == request.id => {
-                        self.trip.worked = worked;
+                        self.under_way.worked = worked;
                         if !made.is_empty() {
                             listener.made(made).inspect_err(|_| self.untold = true)?;
                         }
@@ -277,7 +300,7 @@ impl Talk {
             Ok(sent) => sent.map_err(lost),
             Err(_) => Err(silent()),
         };
-        self.trip.away += begun.elapsed();
+        self.under_way.away += begun.elapsed();
         self.lost |= sent.is_err();
         sent
     }
@@ -299,7 +322,7 @@ impl Talk {
     async fn frame(&mut self) -> Result<Frame> {
         let begun = Instant::now();
         let frame = self.next_frame().await;
-        self.trip.away += begun.elapsed();
+        self.under_way.away += begun.elapsed();
         self.lost |= matches!(&frame, Err(e) if e.kind() == Kind::Unreachable);
         frame
     }
@@ -334,31 +357,6 @@ impl Talk {
 impl Drop for Talk {
     fn drop(&mut self) {
         self.pinger.abort();
-    }
-}
-
-/// Stops what an agent runs.
-#[derive(Clone)]
-pub struct Stopper(Writer);
-
-impl Stopper {
-    /// Asks the agent to stop the running step.
-    pub async fn stop(&self) {
-        let bytes = encode(&to_frame(&ToAgent::Cancel));
-        let mut writer = self.0.lock().await;
-        let _ = writer.write_all(&bytes).await;
-        let _ = writer.flush().await;
-    }
-}
-
-async fn ping(writer: Writer) {
-    let bytes = encode(&to_frame(&ToAgent::Ping));
-    loop {
-        tokio::time::sleep(PING).await;
-        let mut writer = writer.lock().await;
-        if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
-            return;
-        }
     }
 }
 

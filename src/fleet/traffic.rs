@@ -29,3 +29,11 @@ pub struct Trip {
     /// What the agent says of its own time; nothing when it was not asked, or did not answer.
     pub worked: Option<Worked>,
 }
+
+impl Trip {
+    /// One that begins now.
+    pub(super) fn begin() -> Self {
+        let now = Instant::now();
+        Self { begun: now, ended: now, away: Duration::ZERO, worked: None }
+    }
+}

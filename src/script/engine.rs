@@ -83,7 +83,7 @@ pub const RESERVED: &[&str] = &[
 pub fn engine(world: &Arc<World>) -> Engine {
     let mut engine = Engine::new();
     limits(&mut engine);
-    engine.set_module_resolver(Modules::new(world.control.sources.clone()));
+    engine.set_module_resolver(Modules::new(world.control.sources.clone(), Arc::clone(&world.ahead)));
     let stop = Arc::clone(world);
     engine.on_progress(move |count| {
         (count & 0xfff == 0 && stop.fleet.is_stopped())

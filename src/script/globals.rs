@@ -13,6 +13,7 @@ use super::host::Host;
 use super::on::hosts_of;
 use super::step::{Later, step};
 use super::value::{from_json, from_map};
+use super::waiting;
 use super::world::World;
 use crate::change::{Outcome, Status};
 use crate::control::Base;
@@ -130,24 +131,27 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
         if !wanted(&shared, name) {
             return Ok(Dynamic::UNIT);
         }
+        waiting::flush().map_err(|e| throw(&context, e))?;
         shared.events.tell(What::TaskStarted { task: name.to_owned() });
         let begun = Instant::now();
         let place = Here { task: Some(name.to_owned()), ..here() };
-        let result = at(place, || closure.call_within_context(&context, ()));
+        let result = at(place, || waiting::settled(&context, closure.call_within_context(&context, ())));
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         shared.events.named(name, here().host.as_deref(), begun);
         shared.events.tell(What::TaskDone { task: name.to_owned(), took });
         result
     });
     engine.register_fn("always", |context: NativeCallContext, body: FnPtr, finally: FnPtr| -> Raised<Dynamic> {
-        let result: Raised<Dynamic> = body.call_within_context(&context, ());
-        let cleaned: Raised<Dynamic> = finally.call_within_context(&context, ());
+        waiting::flush().map_err(|e| throw(&context, e))?;
+        let result: Raised<Dynamic> = waiting::settled(&context, body.call_within_context(&context, ()));
+        let cleaned: Raised<Dynamic> = waiting::settled(&context, finally.call_within_context(&context, ()));
         // The first fault is the one to be told; the second is often only its consequence.
         let value = result?;
         drop(cleaned?);
         Ok(value)
     });
     engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: &str| -> Raised<()> {
+        waiting::flush().map_err(|e| throw(&context, e))?;
         if holds { Ok(()) } else { Err(throw(&context, Error::new(Kind::Assertion, message))) }
     });
     engine.register_fn("fail", |context: NativeCallContext, message: &str| -> Raised<()> {
@@ -172,8 +176,10 @@ fn wanted(world: &World, name: &str) -> bool {
 fn talk(engine: &mut Engine, world: &Arc<World>) {
     for (name, warning) in [("log", false), ("warn", true)] {
         let shared = Arc::clone(world);
-        engine.register_fn(name, move |text: Dynamic| {
+        engine.register_fn(name, move |context: NativeCallContext, text: Dynamic| -> Raised<()> {
+            waiting::flush().map_err(|e| throw(&context, e))?;
             shared.events.tell(What::Said { host: here().host, warning, text: text.to_string() });
+            Ok(())
         });
     }
     let shared = Arc::clone(world);

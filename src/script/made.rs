@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fault::{place, throw};
 use super::host::Host;
-use super::step::send;
+use super::send::Ready;
 use super::value::{from_json, to_json};
 use super::world::World;
 use crate::error::{Error, Place, Result};
@@ -61,8 +61,9 @@ fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
         let acting = Host { user: first.user.clone(), ..host.clone() };
         let args = merged(spec, &together);
         (spec.check)(Value::Object(args.clone()))?;
-        let sent = send(&acting, spec, args, (at, Instant::now()), None, 0)?;
-        sent.tell_done(&acting, &sent.outcome.of);
+        let ready = Ready { host: acting, spec, args, at: at.clone(), begun: Instant::now(), notify: None };
+        let sent = super::waiting::send(&ready)?;
+        ready.done(&sent, &sent.outcome);
         let subjects = together.iter().map(|entry| format!("{} {}", entry.op, entry.subject));
         if sent.outcome.of.values.get("kept") == Some(&Value::Bool(true)) {
             unmade.kept.extend(subjects);

@@ -3,6 +3,7 @@
 //! The only module that knows the language. It decides nothing about hosts: a call becomes a step, a step's
 //! outcome becomes a value, a fault is thrown at its place.
 
+mod ahead;
 mod closure;
 mod docs;
 mod engine;
@@ -23,12 +24,14 @@ mod parameters;
 mod play;
 mod results;
 mod run;
+mod send;
 mod step;
 #[cfg(test)]
 mod tests;
 mod text;
 mod turns;
 mod value;
+mod waiting;
 mod world;
 
 pub use docs::{ModuleDoc, module_doc, modules};

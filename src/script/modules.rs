@@ -1,16 +1,18 @@
 //! `import`: modules of the project and of the standard library, compiled once a run.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
+use super::ahead::Ahead;
 use super::fault::raise;
 use crate::control::{Base, Found, Read, Sources};
 
 /// Finds modules where [`Sources`] looks.
 pub(super) struct Modules {
     sources: Sources,
+    ahead: Arc<Ahead>,
     known: Mutex<HashMap<String, Known>>,
 }
 
@@ -22,8 +24,8 @@ struct Known {
 }
 
 impl Modules {
-    pub(super) fn new(sources: Sources) -> Self {
-        Self { sources, known: Mutex::default() }
+    pub(super) fn new(sources: Sources, ahead: Arc<Ahead>) -> Self {
+        Self { sources, ahead, known: Mutex::default() }
     }
 }
 
@@ -57,6 +59,7 @@ impl ModuleResolver for Modules {
         let mut ast = compiled?;
         // Errors name the file by this, and files beside the module are found from it.
         ast.set_source(name.as_str());
+        self.ahead.read(&ast, false);
         // What goes wrong while it begins is in its own file.
         let reading = self.sources.readings.begin();
         let begun = Module::eval_ast_as_new(Scope::new(), &ast, engine);

@@ -17,6 +17,7 @@ use super::names::near_host_variable;
 use super::results::Results;
 use super::turns::Turns;
 use super::value::to_json;
+use super::waiting;
 use super::world::World;
 use crate::error::{Error, Kind, Result};
 use crate::event::Part;
@@ -124,6 +125,7 @@ fn on(
     closure: &FnPtr,
 ) -> Raised<Results> {
     let fail = |e: Error| throw(context, e);
+    waiting::flush().map_err(fail)?;
     let health = options
         .remove("health")
         .map(|value| value.try_cast::<FnPtr>().ok_or_else(|| Error::playbook("on: `health` must be a closure")));
@@ -275,6 +277,8 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
             }),
             Err(panic) => Err(panicked(&panic)),
         };
+        // A step that waited was written before whatever ended the closure.
+        let result = waiting::flush().and(result);
         let result = match wrote_outside(context, &own, &before) {
             Some(error) if result.is_ok() => {
                 Err(error.at(super::fault::place(context.call_source(), context.call_position())))

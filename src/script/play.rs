@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::fault::{raise, shown, throw};
 use super::here::here;
+use super::waiting;
 use super::world::World;
 use crate::change::digest;
 use crate::control::{Base, CompletedPlay, Found, Inputs, Read};
@@ -23,6 +24,7 @@ type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     let shared = Arc::clone(world);
     engine.register_fn("play", move |context: NativeCallContext, path: &str| -> Raised<Dynamic> {
+        waiting::flush().map_err(|e| throw(&context, e))?;
         let reading = shared.control.sources.readings.begin();
         let result = play(&context, &shared, path, reading);
         drop(shared.control.sources.readings.end(reading));
@@ -55,7 +57,7 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
     }
     world.events.tell(What::PlayStarted { playbook: shown(&found.name()) });
     let begun = Instant::now();
-    let value = super::run::script(context.engine(), &found);
+    let value = super::run::script(context.engine(), &world.ahead, &found);
     world.events.named(&shown(&found.name()), here().host.as_deref(), begun);
     let value = value.map_err(|error| raise(error, context.call_position()))?;
     if whole {

@@ -6,17 +6,16 @@ use rhai::{Dynamic, EvalAltResult, FnPtr, Map as RhaiMap, NativeCallContext};
 use serde_json::{Map, Value, json};
 
 use super::fault::{place, throw};
-use super::here::here;
 use super::host::Host;
 use super::outcome::Outcome;
 use super::parameters;
+use super::send::{Ready, subject_of};
 use super::value::to_json;
+use super::waiting;
 use crate::change::Status;
 use crate::control::{Base, Place as Resolving};
 use crate::error::{Error, Kind, Place, Result};
-use crate::event::{Part, Step, What};
-use crate::fleet::Call;
-use crate::op::{Danger, Operation, Span, Spec};
+use crate::op::{Operation, Span, Spec};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -31,6 +30,13 @@ struct Common {
     failed: Option<FnPtr>,
 }
 
+impl Common {
+    /// Whether nothing is asked for that looks at what came of the step.
+    fn leave_it_alone(&self) -> bool {
+        self.attempts <= 1 && self.changed.is_none() && self.failed.is_none()
+    }
+}
+
 /// A step not yet sent, made by `later`.
 #[derive(Debug, Clone)]
 pub(super) struct Later {
@@ -38,41 +44,59 @@ pub(super) struct Later {
     pub(super) args: RhaiMap,
 }
 
-/// Runs a step and gives its outcome to the script.
+/// Runs a step and gives its outcome to the script, or lets it wait for the next one where nobody looks at that.
 pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec, args: RhaiMap) -> Raised<Dynamic> {
-    let mut begun = Instant::now();
+    let begun = Instant::now();
     let at = place(context.call_source(), context.call_position());
     let prepared = prepare(context, host, spec, args);
-    let (common, args) = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))))?;
-    let mut attempt = |left: u32| -> Raised<Outcome> {
-        let sent = send(host, spec, args.clone(), (&at, begun), common.notify.clone(), left);
-        begun = Instant::now();
-        let sent = sent.map_err(|e| throw(context, e))?;
-        let judged = judge(context, sent.outcome.clone(), spec, &at, &common);
-        match &judged {
-            Ok(outcome) => sent.tell_done(host, &outcome.of),
-            Err(error) => sent.tell_failed(host, error, left),
-        }
-        judged
+    let prepared = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))));
+    let (mut common, args) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return waiting::settled(context, Err(error)),
     };
+    let mut ready = Ready { host: host.clone(), spec, args, at, begun, notify: common.notify.take() };
+    if common.leave_it_alone() && may_wait(context, &ready) {
+        waiting::wait(ready).map_err(|e| throw(context, e))?;
+        return Ok(Dynamic::UNIT);
+    }
     let mut left = common.attempts.max(1);
+    if left > 1 {
+        // What is tried again is this step alone.
+        waiting::flush().map_err(|e| throw(context, e))?;
+    }
     loop {
         left -= 1;
-        match attempt(left) {
-            Ok(outcome) => {
-                if outcome.changed()
-                    && let Some(notify) = &common.notify
-                {
-                    host.world.notify(&host.name, notify.clone(), &at);
-                }
-                return Ok(Dynamic::from(outcome));
-            }
+        match attempt(context, &ready, &common, left) {
+            Ok(outcome) => return Ok(Dynamic::from(outcome)),
             Err(error) if left > 0 && may_retry(&error) && host.world.fleet.mode() == Mode::Apply => {
                 super::here::pause(&host.world, common.delay).map_err(|e| throw(context, e))?;
             }
             Err(error) => return Err(error),
         }
+        ready.begun = Instant::now();
     }
+}
+
+fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, left: u32) -> Raised<Outcome> {
+    let sent = if common.attempts > 1 { ready.send(left) } else { waiting::send(ready) };
+    let sent = sent.map_err(|e| throw(context, e))?;
+    let judged = judge(context, sent.outcome.clone(), ready.spec, &ready.at, common);
+    match &judged {
+        Ok(outcome) => ready.done(&sent, outcome),
+        Err(error) => sent.tell_failed(&ready.host, error, left),
+    }
+    judged
+}
+
+/// Whether a step may wait for the next one. On this machine, what it does could be seen by a script in other ways.
+fn may_wait(context: &NativeCallContext, ready: &Ready) -> bool {
+    let world = &ready.host.world;
+    let alone = ["raw", "fetch", crate::ops::Reboot::NAME].contains(&ready.spec.name);
+    !alone
+        && !ready.reads()
+        && !world.settings.one_by_one
+        && !world.is_here(&ready.host.name)
+        && world.ahead.may_wait(context.call_source(), context.call_position())
 }
 
 fn may_retry(error: &EvalAltResult) -> bool {
@@ -172,90 +196,6 @@ fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
     }
 }
 
-/// A step that its host has run, not yet told: the script may have a say in what came of it.
-pub(super) struct Sent {
-    step: Step,
-    pub(super) outcome: Outcome,
-    took: u64,
-}
-
-impl Sent {
-    pub(super) fn tell_done(&self, host: &Host, outcome: &crate::change::Outcome) {
-        let (step, outcome) = (self.step.clone(), outcome.clone());
-        host.world.events.tell(What::StepDone { step, outcome, took: self.took });
-    }
-
-    fn tell_failed(&self, host: &Host, error: &EvalAltResult, left: u32) {
-        let super::fault::Payload(Some(error)) = super::fault::payload(error) else { return };
-        let step = self.step.clone();
-        host.world.events.tell(match left {
-            0 => What::StepFailed { step, error, took: self.took },
-            left => What::Retry { step, error, left },
-        });
-    }
-}
-
-/// Sends a step and tells what came of it.
-pub(super) fn send(
-    host: &Host,
-    spec: &Spec,
-    args: Map<String, Value>,
-    (at, begun): (&Place, Instant),
-    notify: Option<Value>,
-    left: u32,
-) -> Result<Sent> {
-    let world = &host.world;
-    let step = Step {
-        id: world.fleet.next_id(),
-        host: host.name.clone(),
-        op: spec.name.to_owned(),
-        subject: subject_of(spec, &args),
-        user: host.user.clone(),
-        place: Some(at.clone()),
-        task: here().task,
-    };
-    world.events.tell(What::StepStarted { step: step.clone() });
-    let sent = Instant::now();
-    let reads = spec.danger == Danger::Read || args.get("reads") == Some(&Value::Bool(true));
-    let call = Call {
-        host: host.name.clone(),
-        step: step.clone(),
-        reads,
-        args: Value::Object(args),
-        mode: world.fleet.mode(),
-        notify,
-        settles: None,
-        stream: world.settings.stream,
-        begun,
-    };
-    let result = if spec.name == "raw" { super::globals::raw(host, &call) } else { world.fleet.call(&call) };
-    let took = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if here().host.as_ref() != Some(&host.name) {
-        // Whoever called waits for a host that is not its own.
-        world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
-    }
-    if spec.name == crate::ops::Reboot::NAME {
-        world.forget_facts(&host.name);
-    }
-    match result {
-        Ok(mut outcome) => {
-            world.control.kept(&call.args, &mut outcome)?;
-            let outcome = Outcome { of: outcome, op: step.op.clone(), place: at.clone() };
-            Ok(Sent { step, outcome, took })
-        }
-        Err(error) => {
-            let error = error.in_step(spec.name).at(at.clone());
-            let told = error.clone();
-            if left > 0 && error.kind() == Kind::Step {
-                world.events.tell(What::Retry { step, error: told, left });
-            } else {
-                world.events.tell(What::StepFailed { step, error: told, took });
-            }
-            Err(error)
-        }
-    }
-}
-
 /// Lets the script's own predicates decide whether a step changed something or failed.
 fn judge(
     context: &NativeCallContext,
@@ -291,30 +231,14 @@ fn judge(
     Ok(outcome)
 }
 
-/// What a step is about, for people.
-fn subject_of(spec: &Spec, args: &Map<String, Value>) -> String {
-    let shown = match args.get(spec.subject) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(words)) => words
-            .iter()
-            .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
-            .collect::<Vec<_>>()
-            .join(" "),
-        Some(Value::Null) | None => String::new(),
-        Some(other) => other.to_string(),
-    };
-    let line = shown.lines().next().unwrap_or_default();
-    let short: String = line.chars().take(100).collect();
-    if short.len() < shown.len() { format!("{short}…") } else { short }
-}
-
 /// The facts of a host, read once a run.
 pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<String, Value>> {
     let at = place(context.call_source(), context.call_position());
     host.world.facts(&host.name, || {
         let spec = crate::ops::find("facts")?;
-        let sent = send(host, spec, Map::new(), (&at, Instant::now()), None, 0)?;
-        sent.tell_done(host, &sent.outcome.of);
+        let ready = Ready { host: host.clone(), spec, args: Map::new(), at, begun: Instant::now(), notify: None };
+        let sent = waiting::send(&ready)?;
+        ready.done(&sent, &sent.outcome);
         Ok(sent.outcome.of.values)
     })
 }
@@ -346,7 +270,8 @@ pub fn ad_hoc(
     let base = Base::File(base.join("command-line"));
     let args = resolved(&host, spec, &args, &base)?;
     let at = Place::new("command line", 0, 0);
-    let sent = send(&host, spec, args, (&at, begun), None, 0)?;
-    sent.tell_done(&host, &sent.outcome.of);
+    let ready = Ready { host, spec, args, at, begun, notify: None };
+    let sent = ready.send(0)?;
+    ready.done(&sent, &sent.outcome);
     Ok(sent.outcome.of)
 }

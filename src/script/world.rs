@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::ahead::Ahead;
 use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Events, What};
 use crate::fleet::Fleet;
-use crate::inventory::{COMMAND_LINE, Inventory};
+use crate::inventory::{COMMAND_LINE, Inventory, Way};
 use crate::state::Learned;
 use crate::wire::Mode;
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub stream: bool,
     /// Skip the playbooks that completed before with the same inputs.
     pub resume: bool,
+    /// Give every step a round trip of its own.
+    pub one_by_one: bool,
 }
 
 /// A run in progress.
@@ -46,6 +49,7 @@ pub struct World {
     learned: Mutex<BTreeMap<String, Map<String, Value>>>,
     played: AtomicBool,
     completed: Mutex<Vec<CompletedPlay>>,
+    pub(super) ahead: Arc<Ahead>,
 }
 
 impl World {
@@ -70,6 +74,7 @@ impl World {
             learned: Mutex::default(),
             played: AtomicBool::default(),
             completed: Mutex::default(),
+            ahead: Arc::default(),
         }
     }
 
@@ -82,6 +87,12 @@ impl World {
     pub fn within_limit(&self, host: &str) -> bool {
         let limit = self.settings.limit.as_ref();
         limit.is_none_or(|limit| limit.contains(host) || self.inventory.host(host).is_err())
+    }
+
+    /// Whether a host may be the machine that mk runs on.
+    pub(super) fn is_here(&self, host: &str) -> bool {
+        let found = self.inventory.host(host);
+        found.map_or(true, |host| host.ways.is_empty() || host.ways.contains(&Way::Local {}))
     }
 
     /// Takes a host out of the rest of the run.

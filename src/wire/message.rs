@@ -8,7 +8,7 @@ use crate::change::{Left, Outcome, Trace};
 use crate::error::{Error, Kind, Place, Result};
 
 /// The version of the protocol. An agent of another version is replaced, never talked to.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The version of mk, and a digest of the sources that both sides share: with another one, an agent may lack
 /// operations or parameters.
@@ -103,12 +103,14 @@ impl Stream {
     }
 }
 
-/// The last step that may change something, as the agent of a run wrote it down: the next agent of the same run
-/// can tell what came of it.
+/// A step that may change something, as the agent of a run wrote it down: the next agent of the same run can tell
+/// what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The run, by the holder of its lock.
     pub run: String,
+    /// Which of the run's lists of steps on this host it belongs to.
+    pub list: u64,
     /// The step; 0 before the first.
     pub id: u64,
     /// How it ended; `None` when it was begun and nobody saw its end.
@@ -227,9 +229,9 @@ pub enum FromAgent {
         /// Steps notified in an earlier run that never ran. Read under the lock, so that they are nobody's else.
         #[serde(default)]
         pending: Vec<Value>,
-        /// What an earlier agent of this run did last.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        record: Option<Box<Record>>,
+        /// What an earlier agent of this run did last: the steps of one list, in their order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        records: Vec<Record>,
         /// What an earlier run made for the same ledger and could not tell.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<Left>,

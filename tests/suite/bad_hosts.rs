@@ -2,31 +2,20 @@
 
 use serde_json::Value;
 
-use crate::sshd::{Sshd, keys, tool};
+use crate::sshd::{Sshd, hosts, tool};
 use crate::support::Place;
 
 /// Three hosts, and a client that notices a silence within some seconds, yet not that of a busy machine.
 fn three() -> (Place, Vec<Sshd>) {
     let place = Place::new();
-    keys(place.path());
+    let hosts = hosts(&place, &["bad", "good-1", "good-2"]);
     let dir = place.path().display();
-    let hosts: Vec<Sshd> = (0..3).map(|_| Sshd::start(place.path())).collect();
     place.file("bin/ssh", &format!("#!/bin/sh\nexec {} -F {dir}/ssh_config \"$@\"\n", tool("which", &["ssh"]).trim()));
     tool("chmod", &["+x", &format!("{dir}/bin/ssh")]);
     place.file(
         "ssh_config",
         "Host *\n  ServerAliveInterval 2\n  ServerAliveCountMax 2\n  ConnectTimeout 10\n  IdentityAgent none\n",
     );
-    let key = std::fs::read_to_string(place.path().join("host.pub")).unwrap();
-    let mut inventory = "hosts:\n".to_owned();
-    for (name, sshd) in ["bad", "good-1", "good-2"].iter().zip(&hosts) {
-        inventory += &format!(
-            "  {name}: {{ ways: [{{ ssh: {{ address: 127.0.0.1, port: {}, keys: [{dir}/user], host_keys: [\"{}\"] }} }}] }}\n",
-            sshd.port,
-            key.trim()
-        );
-    }
-    place.file("inventory.yml", &inventory);
     (place, hosts)
 }
 

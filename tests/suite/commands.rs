@@ -64,6 +64,9 @@ fn the_help_of_every_command() {
           --resume                Skip the playbooks that `play` calls where they completed before with
                                   the same scripts, sources, variables, hosts, limit and tasks, on the
                                   same machines. What is on the machines is not looked at
+          --one-by-one            Give every step a round trip of its own, where steps whose result
+                                  nobody looks at would travel together. What is done and shown is the
+                                  same; it takes longer where the network is far
           --junit <FILE>          Write a JUnit report to this file: a suite a task, a case a step
           --report <FILE>         Write a report to this file, as one HTML page: the timeline, and every
                                   step with its diff

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::Place;
+
 /// One host: an sshd at a port of its own, in a mount namespace of its own.
 pub struct Sshd {
     child: Child,
@@ -31,6 +33,24 @@ pub fn keys(folder: &Path) {
     let _ = std::fs::create_dir_all("/run/sshd");
 }
 
+/// Hosts of a place, each with an sshd, and the inventory that names them.
+pub fn hosts(place: &Place, names: &[&str]) -> Vec<Sshd> {
+    keys(place.path());
+    let dir = place.path().display();
+    let key = std::fs::read_to_string(place.path().join("host.pub")).unwrap();
+    let hosts: Vec<Sshd> = names.iter().map(|_| Sshd::start(place.path())).collect();
+    let mut inventory = "hosts:\n".to_owned();
+    for (name, sshd) in names.iter().zip(&hosts) {
+        inventory += &format!(
+            "  {name}: {{ ways: [{{ ssh: {{ address: 127.0.0.1, port: {}, keys: [{dir}/user], host_keys: [\"{}\"] }} }}] }}\n",
+            sshd.port,
+            key.trim()
+        );
+    }
+    place.file("inventory.yml", &inventory);
+    hosts
+}
+
 impl Sshd {
     /// Starts one with the keys of a folder.
     pub fn start(folder: &Path) -> Self {
@@ -41,10 +61,12 @@ impl Sshd {
             let config = folder.join(format!("sshd-{port}"));
             let text = format!(
                 "ListenAddress 127.0.0.1\nPort {port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\n\
-                 StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n"
+                 StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n\
+                 SetEnv MK_AGENT_STATE={dir}/agent-{port}\n"
             );
             std::fs::write(&config, text).unwrap();
-            // What keeps runs apart on a host is in /run/mk; these are several hosts.
+            // What keeps runs apart on a host is in /run/mk, and what one leaves to the next in the agent's state; these
+            // are several hosts.
             let own = "mkdir -p /run/mk && mount -t tmpfs mk /run/mk && exec /usr/sbin/sshd -D -e -f \"$0\"";
             let child = Command::new("unshare")
                 .args(["--mount", "sh", "-c", own, &config.display().to_string()])

@@ -23,6 +23,7 @@ use crate::error::{Context, Error, Kind, Place, Result};
 use crate::inventory::Inventory;
 
 pub(super) use key::key_place;
+pub(super) use traps::{closure, innermost, start};
 
 /// What belongs to the playbooks of one project.
 #[derive(Clone)]

@@ -95,7 +95,7 @@ impl Linter {
 }
 
 /// Where a statement begins.
-pub(super) fn start(statement: &ASTNode<'_>) -> Position {
+pub(in crate::script) fn start(statement: &ASTNode<'_>) -> Position {
     match statement {
         ASTNode::Stmt(Stmt::Expr(value)) => value.start_position(),
         other => other.position(),
@@ -103,13 +103,16 @@ pub(super) fn start(statement: &ASTNode<'_>) -> Position {
 }
 
 /// The innermost of bodies around a place. The end of one without braces is its begin.
-pub(super) fn innermost<T>(bodies: &[(Position, Position, T)], at: Position) -> Option<&(Position, Position, T)> {
+pub(in crate::script) fn innermost<T>(
+    bodies: &[(Position, Position, T)],
+    at: Position,
+) -> Option<&(Position, Position, T)> {
     let around = bodies.iter().filter(|(begin, end, _)| *begin == at || *begin <= at && at <= *end);
     around.max_by_key(|(begin, ..)| *begin)
 }
 
 /// The name of the function that an argument is, where it is a closure written out there.
-pub(super) fn closure(argument: &Expr) -> Option<String> {
+pub(in crate::script) fn closure(argument: &Expr) -> Option<String> {
     match argument {
         Expr::DynamicConstant(value, _) => Some(value.read_lock::<FnPtr>()?.fn_name().to_owned()),
         // A closure that captures is the constant with its captures put in by `curry`.

@@ -1,0 +1,204 @@
+//! Steps on their way to a host and their outcomes on the way back.
+//!
+//! Steps that nobody has to look at in between travel together: the agent carries them out one after another, up to
+//! the first that fails, and tells of each as it ends.
+
+use std::time::Instant;
+
+use super::host::{Call, Slot, State};
+use super::pool::Fleet;
+use super::talk::{Listener, Talk};
+use crate::change::{Maker, Outcome, Trace};
+use crate::error::{Error, Result};
+use crate::event::{Part, What};
+use crate::op::Operation;
+use crate::ops::Reboot;
+use crate::secret::Masked;
+use crate::wire::{Mode, Request};
+
+/// Is told what came of each step, by its place in the list, as soon as that is known.
+pub type Told<'a> = dyn FnMut(usize, Result<Outcome>) + 'a;
+
+impl Slot {
+    /// Runs steps, one after another up to the first that fails.
+    pub(super) async fn call(&self, fleet: &Fleet, calls: &[Call], told: &mut Told<'_>) {
+        let asked = Instant::now();
+        let mut state = self.state.lock().await;
+        fleet.spent(Part::Waiting, &self.name, asked);
+        let mut done = 0;
+        if calls.len() > 1 {
+            match self.together(fleet, &mut state, calls, told).await {
+                Some(count) => done = count,
+                None => return,
+            }
+        }
+        for (index, call) in calls.iter().enumerate().skip(done) {
+            let result = self.one(fleet, &mut state, call).await;
+            let failed = result.is_err();
+            told(index, result);
+            if failed {
+                return;
+            }
+        }
+    }
+
+    async fn one(&self, fleet: &Fleet, state: &mut State, call: &Call) -> Result<Outcome> {
+        let talk = self.talk(fleet, state).await?;
+        let result = match call.step.op == Reboot::NAME {
+            true => self.reboot(fleet, state, call).await,
+            false => match self.locked_step(fleet, talk, call).await {
+                Err(error) if talk.lost && call.mode == Mode::Apply => self.again(fleet, state, call, error).await,
+                result => result,
+            },
+        };
+        result.inspect_err(|error| self.may_be_lost(fleet, state, error))
+    }
+
+    /// Runs several in one round trip. Gives how many of them went well, where the rest is still to be sent: the
+    /// connection was lost and made again. `None` when one failed.
+    async fn together(&self, fleet: &Fleet, state: &mut State, calls: &[Call], told: &mut Told<'_>) -> Option<usize> {
+        let talk = match self.ready(fleet, state, calls).await {
+            Ok(talk) => talk,
+            Err(error) => {
+                told(0, Err(error));
+                return None;
+            }
+        };
+        let requests: Vec<Request> = calls.iter().map(|call| request(fleet, call)).collect();
+        let mut sent = talk.steps(&requests).await;
+        for (index, (call, request)) in calls.iter().zip(&requests).enumerate() {
+            let result = match std::mem::replace(&mut sent, Ok(())) {
+                Ok(()) => self.outcome(fleet, talk, request).await,
+                Err(error) => Err(error),
+            };
+            let again = talk.lost && call.mode == Mode::Apply;
+            let error = match result {
+                Ok(outcome) => {
+                    told(index, Ok(outcome));
+                    continue;
+                }
+                Err(error) if again => match self.again(fleet, state, call, error).await {
+                    Ok(outcome) => {
+                        told(index, Ok(outcome));
+                        return Some(index + 1);
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => {
+                    // What failed on this side did not stop the agent: it is of no use any more.
+                    if !error.kind().is_connection() && talk.dropped(&requests[index + 1..]).await.is_err() {
+                        *state = State::Lost(error.clone());
+                    }
+                    error
+                }
+            };
+            self.may_be_lost(fleet, state, &error);
+            told(index, Err(error));
+            return None;
+        }
+        Some(calls.len())
+    }
+
+    /// The agent, with the host's lock where one of the steps may change anything.
+    async fn ready<'a>(&self, fleet: &Fleet, state: &'a mut State, calls: &[Call]) -> Result<&'a mut Talk> {
+        let talk = self.talk(fleet, state).await?;
+        let changes = calls.iter().any(|call| call.mode == Mode::Apply && !call.reads);
+        if changes && let Err(error) = self.take_lock(fleet, talk).await {
+            self.may_be_lost(fleet, state, &error);
+            return Err(error);
+        }
+        self.talk(fleet, state).await
+    }
+
+    /// Gives up a host whose connection is the fault.
+    fn may_be_lost(&self, fleet: &Fleet, state: &mut State, error: &Error) {
+        if error.kind().is_connection() && !fleet.is_stopped() {
+            fleet.tell(What::HostFailed { host: self.name.clone(), error: error.clone() });
+            *state = State::Lost(error.clone());
+        }
+    }
+
+    pub(super) async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+        let request = request(fleet, call);
+        talk.steps(std::slice::from_ref(&request)).await?;
+        self.outcome(fleet, talk, &request).await
+    }
+
+    async fn outcome(&self, fleet: &Fleet, talk: &mut Talk, request: &Request) -> Result<Outcome> {
+        let masked = || Masked::new(fleet.control.secrets.clone());
+        let mut listener = Shown {
+            fleet,
+            host: &self.name,
+            id: request.id,
+            maker: Maker { place: request.place.clone(), user: request.user.clone() },
+            machine: talk.hello.machine.clone(),
+            out: masked(),
+            err: masked(),
+        };
+        let other = fleet.control.half(&self.name);
+        let result = talk.outcome(request, &other, &mut listener).await;
+        listener.finish();
+        fleet.spent_on_trip(&self.name, &talk.trip);
+        result
+    }
+}
+
+/// A step as its host is told of it.
+fn request(fleet: &Fleet, call: &Call) -> Request {
+    let mut args = call.args.clone();
+    let secret = fleet.control.secrets.reveal(&mut args);
+    Request {
+        id: call.step.id,
+        op: call.step.op.clone(),
+        args,
+        mode: call.mode,
+        user: call.step.user.clone(),
+        place: call.step.place.clone(),
+        secret,
+        stream: call.stream,
+        timed: fleet.events.is_profiled(),
+        notify: call.notify.clone(),
+        settles: call.settles.clone(),
+    }
+}
+
+/// Passes output on, without the secrets.
+struct Shown<'a> {
+    fleet: &'a Fleet,
+    host: &'a str,
+    id: u64,
+    maker: Maker,
+    machine: String,
+    out: Masked,
+    err: Masked,
+}
+
+impl Shown<'_> {
+    fn tell(&self, stderr: bool, text: String) {
+        if !text.is_empty() {
+            self.fleet.tell(What::Output { id: self.id, host: self.host.to_owned(), stderr, text });
+        }
+    }
+
+    fn finish(self) {
+        let (out, err) = (self.out, self.err);
+        let shown = [(false, out.finish()), (true, err.finish())];
+        for (stderr, text) in shown {
+            if !text.is_empty() {
+                self.fleet.tell(What::Output { id: self.id, host: self.host.to_owned(), stderr, text });
+            }
+        }
+    }
+}
+
+impl Listener for Shown<'_> {
+    fn output(&mut self, _id: u64, stderr: bool, bytes: &[u8]) {
+        let masked = if stderr { &mut self.err } else { &mut self.out };
+        let text = masked.push(bytes);
+        self.tell(stderr, text);
+    }
+
+    fn made(&mut self, traces: Vec<Trace>) -> Result {
+        self.fleet.note_made(self.host, &self.machine, traces, &self.maker)
+    }
+}

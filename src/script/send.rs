@@ -1,0 +1,179 @@
+//! Steps on their way: sent, told to those who watch, and brought back.
+
+use std::time::{Duration, Instant};
+
+use rhai::EvalAltResult;
+use serde_json::{Map, Value};
+
+use super::here::here;
+use super::host::Host;
+use super::outcome::Outcome;
+use crate::error::{Error, Kind, Place, Result};
+use crate::event::{Part, Step, What};
+use crate::fleet::Call;
+use crate::op::{Danger, Operation, Spec};
+
+/// A step with all that it needs, not sent yet.
+pub(super) struct Ready {
+    pub(super) host: Host,
+    pub(super) spec: &'static Spec,
+    /// The parameters, resolved.
+    pub(super) args: Map<String, Value>,
+    /// The place of the call.
+    pub(super) at: Place,
+    /// When this side began with it.
+    pub(super) begun: Instant,
+    /// A step to run at the end of the `on` when this one changes something.
+    pub(super) notify: Option<Value>,
+}
+
+impl Ready {
+    fn call(&self) -> Call {
+        let world = &self.host.world;
+        let step = Step {
+            id: world.fleet.next_id(),
+            host: self.host.name.clone(),
+            op: self.spec.name.to_owned(),
+            subject: subject_of(self.spec, &self.args),
+            user: self.host.user.clone(),
+            place: Some(self.at.clone()),
+            task: here().task,
+        };
+        Call {
+            host: self.host.name.clone(),
+            step,
+            reads: self.reads(),
+            args: Value::Object(self.args.clone()),
+            mode: world.fleet.mode(),
+            notify: self.notify.clone(),
+            settles: None,
+            stream: world.settings.stream,
+            begun: self.begun,
+        }
+    }
+
+    /// Whether it changes nothing, whatever the mode.
+    pub(super) fn reads(&self) -> bool {
+        self.spec.danger == Danger::Read || self.args.get("reads") == Some(&Value::Bool(true))
+    }
+
+    /// Sends it, and tells what came of it unless it went well: then the script may have a say first.
+    pub(super) fn send(&self, left: u32) -> Result<Sent> {
+        let (host, world) = (&self.host, &self.host.world);
+        let call = self.call();
+        world.events.tell(What::StepStarted { step: call.step.clone() });
+        let sent = Instant::now();
+        let result = if self.spec.name == "raw" { super::globals::raw(host, &call) } else { world.fleet.call(&call) };
+        self.waited(self.begun);
+        if self.spec.name == crate::ops::Reboot::NAME {
+            world.forget_facts(&host.name);
+        }
+        self.came(&call, result, sent.elapsed(), left)
+    }
+
+    /// Whoever called waits for a host that is not its own.
+    fn waited(&self, begun: Instant) {
+        if here().host.as_ref() != Some(&self.host.name) {
+            self.host.world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+        }
+    }
+
+    fn came(&self, call: &Call, result: Result<crate::change::Outcome>, took: Duration, left: u32) -> Result<Sent> {
+        let (world, step) = (&self.host.world, call.step.clone());
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        match result {
+            Ok(mut outcome) => {
+                world.control.kept(&call.args, &mut outcome)?;
+                let outcome = Outcome { of: outcome, op: step.op.clone(), place: self.at.clone() };
+                Ok(Sent { step, outcome, took })
+            }
+            Err(error) => {
+                let error = error.in_step(self.spec.name).at(self.at.clone());
+                let told = error.clone();
+                world.events.tell(match left {
+                    left if left > 0 && error.kind() == Kind::Step => What::Retry { step, error: told, left },
+                    _ => What::StepFailed { step, error: told, took },
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells that it ended well, and remembers what it notifies.
+    pub(super) fn done(&self, sent: &Sent, outcome: &Outcome) {
+        sent.tell_done(&self.host, &outcome.of);
+        if outcome.changed()
+            && let Some(notify) = &self.notify
+        {
+            self.host.world.notify(&self.host.name, notify.clone(), &self.at);
+        }
+    }
+}
+
+/// Sends steps of one host together. All but the last are told and done with; what is given back is the last one's.
+/// The first that fails ends it, and none after it is begun.
+pub(super) fn send_all(steps: &[&Ready]) -> Result<Sent> {
+    let Some(first) = steps.first() else { return Err(Error::internal("no step to be sent")) };
+    if steps.len() == 1 {
+        return first.send(0);
+    }
+    let world = &first.host.world;
+    let calls: Vec<Call> = steps.iter().map(|step| step.call()).collect();
+    let start = |index: usize| world.events.tell(What::StepStarted { step: calls[index].step.clone() });
+    let began = Instant::now();
+    let mut begun = began;
+    let mut last = Err(Error::internal("a step without an outcome"));
+    start(0);
+    world.fleet.call_all(&calls, &mut |index, result| {
+        last = steps[index].came(&calls[index], result, begun.elapsed(), 0);
+        begun = Instant::now();
+        if let Ok(sent) = &last
+            && index + 1 < calls.len()
+        {
+            steps[index].done(sent, &sent.outcome);
+            start(index + 1);
+        }
+    });
+    first.waited(began);
+    last
+}
+
+/// A step that its host has run, not yet told: the script may have a say in what came of it.
+pub(super) struct Sent {
+    step: Step,
+    pub(super) outcome: Outcome,
+    took: u64,
+}
+
+impl Sent {
+    pub(super) fn tell_done(&self, host: &Host, outcome: &crate::change::Outcome) {
+        let (step, outcome) = (self.step.clone(), outcome.clone());
+        host.world.events.tell(What::StepDone { step, outcome, took: self.took });
+    }
+
+    pub(super) fn tell_failed(&self, host: &Host, error: &EvalAltResult, left: u32) {
+        let super::fault::Payload(Some(error)) = super::fault::payload(error) else { return };
+        let step = self.step.clone();
+        host.world.events.tell(match left {
+            0 => What::StepFailed { step, error, took: self.took },
+            left => What::Retry { step, error, left },
+        });
+    }
+}
+
+/// What a step is about, for people.
+pub(super) fn subject_of(spec: &Spec, args: &Map<String, Value>) -> String {
+    let shown = match args.get(spec.subject) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(words)) => words
+            .iter()
+            .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    };
+    let line = shown.lines().next().unwrap_or_default();
+    let short: String = line.chars().take(100).collect();
+    if short.len() < shown.len() { format!("{short}…") } else { short }
+}
