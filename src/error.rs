@@ -137,6 +137,10 @@ struct Parts {
     host: Option<String>,
     #[serde(default)]
     step: Option<String>,
+    /// How many calls deep the script was where it belongs, and how many deeper where it was raised: a step that
+    /// waited for the next one fails there.
+    #[serde(skip)]
+    depth: (Option<usize>, usize),
 }
 
 impl Error {
@@ -152,6 +156,7 @@ impl Error {
             frames: Vec::new(),
             host: None,
             step: None,
+            depth: (None, 0),
         }))
     }
 
@@ -239,7 +244,23 @@ impl Error {
     /// Names the callers, innermost first.
     #[must_use]
     pub fn called_from(mut self, frames: Vec<Frame>) -> Self {
-        self.0.frames = frames;
+        self.0.frames = frames.into_iter().skip(self.0.depth.1).collect();
+        self
+    }
+
+    /// Says how many calls deep the script was where this belongs.
+    #[must_use]
+    pub fn at_depth(mut self, calls: usize) -> Self {
+        self.0.depth.0.get_or_insert(calls);
+        self
+    }
+
+    /// Says how many calls deep the script is where this is raised: calls beyond where it belongs are no part of it.
+    #[must_use]
+    pub fn raised_at_depth(mut self, calls: usize) -> Self {
+        if let Some(own) = self.0.depth.0.take() {
+            self.0.depth.1 = calls.saturating_sub(own);
+        }
         self
     }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, Frame, Kind, Place, nearest};
 /// Raises a fault where a native function was called.
 pub(super) fn throw(context: &NativeCallContext, error: Error) -> Box<EvalAltResult> {
     let position = context.call_position();
+    let error = error.raised_at_depth(context.call_level());
     let at = if error.place().is_some() { Place::default() } else { place_of_name(context.call_source(), position) };
     raise(error.at(at), position)
 }

@@ -61,7 +61,7 @@ fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
         let acting = Host { user: first.user.clone(), ..host.clone() };
         let args = merged(spec, &together);
         (spec.check)(Value::Object(args.clone()))?;
-        let ready = Ready { host: acting, spec, args, at: at.clone(), begun: Instant::now(), notify: None };
+        let ready = Ready::new(&acting, spec, args, at.clone(), Instant::now());
         let sent = super::waiting::send(&ready)?;
         ready.done(&sent, &sent.outcome);
         let subjects = together.iter().map(|entry| format!("{} {}", entry.op, entry.subject));

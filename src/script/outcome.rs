@@ -1,10 +1,13 @@
 //! What a step gives back to the script.
 
+use std::sync::{Arc, OnceLock};
+
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::throw;
 use super::value::from_json;
+use super::waiting;
 use crate::change::Status;
 use crate::error::{Error, Place, Result};
 
@@ -14,6 +17,34 @@ pub struct Outcome {
     pub(super) of: crate::change::Outcome,
     pub(super) op: String,
     pub(super) place: Place,
+}
+
+/// An outcome as a script holds it. That of a step that waits for the next one comes when somebody looks at it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held(Arc<OnceLock<Outcome>>);
+
+impl Held {
+    /// Takes what came of the step.
+    pub(super) fn came(&self, outcome: Outcome) {
+        let _ = self.0.set(outcome);
+    }
+
+    /// What came of the step; sends it first where it still waits.
+    ///
+    /// # Errors
+    /// The fault of the first step that fails then.
+    pub(super) fn look(&self) -> Result<&Outcome> {
+        if self.0.get().is_none() {
+            waiting::flush()?;
+        }
+        self.0.get().ok_or_else(|| Error::internal("the outcome of a step that was never sent"))
+    }
+}
+
+impl From<Outcome> for Held {
+    fn from(outcome: Outcome) -> Self {
+        Self(Arc::new(outcome.into()))
+    }
 }
 
 /// What every outcome has.
@@ -72,16 +103,17 @@ impl Outcome {
     }
 }
 
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
+
 pub(super) fn register(engine: &mut Engine) {
-    engine.register_type_with_name::<Outcome>("Outcome");
-    engine.register_indexer_get(
-        |context: NativeCallContext,
-         outcome: &mut Outcome,
-         name: &str|
-         -> std::result::Result<Dynamic, Box<EvalAltResult>> {
-            outcome.get(name).map_err(|e| throw(&context, e))
-        },
-    );
-    engine.register_fn("to_string", |outcome: &mut Outcome| format!("{}: {:?}", outcome.op, outcome.of.status));
-    engine.register_fn("to_debug", |outcome: &mut Outcome| format!("{}: {:?}", outcome.op, outcome.of.status));
+    engine.register_type_with_name::<Held>("Outcome");
+    engine.register_indexer_get(|context: NativeCallContext, held: &mut Held, name: &str| -> Raised<Dynamic> {
+        held.look().and_then(|outcome| outcome.get(name)).map_err(|e| throw(&context, e))
+    });
+    for name in ["to_string", "to_debug"] {
+        engine.register_fn(name, |context: NativeCallContext, held: &mut Held| -> Raised<String> {
+            let outcome = held.look().map_err(|e| throw(&context, e))?;
+            Ok(format!("{}: {:?}", outcome.op, outcome.of.status))
+        });
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::here::here;
 use super::host::Host;
-use super::outcome::Outcome;
+use super::outcome::{Held, Outcome};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Part, Step, What};
 use crate::fleet::Call;
@@ -25,9 +25,18 @@ pub(super) struct Ready {
     pub(super) begun: Instant,
     /// A step to run at the end of the `on` when this one changes something.
     pub(super) notify: Option<Value>,
+    /// What the script holds of it.
+    pub(super) held: Held,
+    /// How many calls deep the script is.
+    pub(super) depth: usize,
 }
 
 impl Ready {
+    /// One that notifies nobody, called from outside of any function.
+    pub(super) fn new(host: &Host, spec: &'static Spec, args: Map<String, Value>, at: Place, begun: Instant) -> Self {
+        Self { host: host.clone(), spec, args, at, begun, notify: None, held: Held::default(), depth: 0 }
+    }
+
     fn call(&self) -> Call {
         let world = &self.host.world;
         let step = Step {
@@ -88,7 +97,7 @@ impl Ready {
                 Ok(Sent { step, outcome, took })
             }
             Err(error) => {
-                let error = error.in_step(self.spec.name).at(self.at.clone());
+                let error = error.in_step(self.spec.name).at(self.at.clone()).at_depth(self.depth);
                 let told = error.clone();
                 world.events.tell(match left {
                     left if left > 0 && error.kind() == Kind::Step => What::Retry { step, error: told, left },
@@ -102,6 +111,7 @@ impl Ready {
     /// Tells that it ended well, and remembers what it notifies.
     pub(super) fn done(&self, sent: &Sent, outcome: &Outcome) {
         sent.tell_done(&self.host, &outcome.of);
+        self.held.came(outcome.clone());
         if outcome.changed()
             && let Some(notify) = &self.notify
         {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::{place, throw};
 use super::host::Host;
-use super::outcome::Outcome;
+use super::outcome::{Held, Outcome};
 use super::parameters;
 use super::send::{Ready, subject_of};
 use super::value::to_json;
@@ -54,10 +54,12 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
         Ok(prepared) => prepared,
         Err(error) => return waiting::settled(context, Err(error)),
     };
-    let mut ready = Ready { host: host.clone(), spec, args, at, begun, notify: common.notify.take() };
+    let mut ready = Ready::new(host, spec, args, at, begun);
+    (ready.notify, ready.depth) = (common.notify.take(), context.call_level());
     if common.leave_it_alone() && may_wait(context, &ready) {
+        let held = ready.held.clone();
         waiting::wait(ready).map_err(|e| throw(context, e))?;
-        return Ok(Dynamic::UNIT);
+        return Ok(Dynamic::from(held));
     }
     let mut left = common.attempts.max(1);
     if left > 1 {
@@ -67,7 +69,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     loop {
         left -= 1;
         match attempt(context, &ready, &common, left) {
-            Ok(outcome) => return Ok(Dynamic::from(outcome)),
+            Ok(()) => return Ok(Dynamic::from(ready.held)),
             Err(error) if left > 0 && may_retry(&error) && host.world.fleet.mode() == Mode::Apply => {
                 super::here::pause(&host.world, common.delay).map_err(|e| throw(context, e))?;
             }
@@ -77,7 +79,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     }
 }
 
-fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, left: u32) -> Raised<Outcome> {
+fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, left: u32) -> Raised<()> {
     let sent = if common.attempts > 1 { ready.send(left) } else { waiting::send(ready) };
     let sent = sent.map_err(|e| throw(context, e))?;
     let judged = judge(context, sent.outcome.clone(), ready.spec, &ready.at, common);
@@ -85,7 +87,7 @@ fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, left: u3
         Ok(outcome) => ready.done(&sent, outcome),
         Err(error) => sent.tell_failed(&ready.host, error, left),
     }
-    judged
+    judged.map(drop)
 }
 
 /// Whether a step may wait for the next one. On this machine, what it does could be seen by a script in other ways.
@@ -206,7 +208,7 @@ fn judge(
 ) -> Raised<Outcome> {
     let ran = matches!(outcome.of.status, Status::Changed | Status::Ok | Status::Read);
     let ask = |closure: &FnPtr, name: &str| -> Raised<bool> {
-        let answer: Dynamic = closure.call_within_context(context, (outcome.clone(),))?;
+        let answer: Dynamic = closure.call_within_context(context, (Held::from(outcome.clone()),))?;
         answer.as_bool().map_err(|kind| {
             throw(
                 context,
@@ -236,7 +238,8 @@ pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<Stri
     let at = place(context.call_source(), context.call_position());
     host.world.facts(&host.name, || {
         let spec = crate::ops::find("facts")?;
-        let ready = Ready { host: host.clone(), spec, args: Map::new(), at, begun: Instant::now(), notify: None };
+        let mut ready = Ready::new(host, spec, Map::new(), at, Instant::now());
+        ready.depth = context.call_level();
         let sent = waiting::send(&ready)?;
         ready.done(&sent, &sent.outcome);
         Ok(sent.outcome.of.values)
@@ -270,7 +273,7 @@ pub fn ad_hoc(
     let base = Base::File(base.join("command-line"));
     let args = resolved(&host, spec, &args, &base)?;
     let at = Place::new("command line", 0, 0);
-    let ready = Ready { host, spec, args, at, begun, notify: None };
+    let ready = Ready::new(&host, spec, args, at, begun);
     let sent = ready.send(0)?;
     ready.done(&sent, &sent.outcome);
     Ok(sent.outcome.of)

@@ -4,7 +4,7 @@ use rhai::{Array, Dynamic, Map};
 use serde_json::Value;
 
 use super::host::Host;
-use super::outcome::Outcome;
+use super::outcome::Held;
 use crate::error::{Error, Result};
 
 /// A script's value as data.
@@ -35,8 +35,8 @@ fn convert(value: &Dynamic, path: &str) -> Result<Value> {
     if value.is_string() {
         return Ok(Value::from(value.into_immutable_string().unwrap_or_default().to_string()));
     }
-    if let Some(outcome) = value.read_lock::<Outcome>() {
-        return outcome.stand_in();
+    if let Some(outcome) = value.read_lock::<Held>() {
+        return outcome.look()?.stand_in();
     }
     if let Some(host) = value.read_lock::<Host>() {
         return Ok(host.to_json());

@@ -35,7 +35,7 @@ impl Writer {
     fn statement(&mut self, depth: usize) {
         self.steps += 1;
         let n = self.steps;
-        let among = if depth > 3 { 11 } else { 22 };
+        let among = if depth > 3 { 14 } else { 25 };
         let line = match self.pick(among) {
             0 | 1 => format!("host.file(\"DIR/x/f{}\");", n % 4),
             2 | 3 => format!("host.shell(\"echo {n} >> DIR/x/said\");"),
@@ -55,26 +55,35 @@ impl Writer {
                 3 => "return 1;".to_owned(),
                 _ => format!("host.shell(\"cat DIR/x/f{}\", #{{ reads: true }});", n % 4),
             },
-            11 | 12 => {
+            11 => format!(
+                "let u{n} = host.file(\"DIR/x/f{}\"); host.copy(\"DIR/x/c\", #{{ content: seen(u{n}) }});",
+                n % 4
+            ),
+            12 => format!("host.copy(\"DIR/x/c{}\", #{{ content: word({n}) }});", n % 3),
+            13 => format!(
+                "let y{n} = host.run([\"test\", \"-e\", \"DIR/x/f{}\"]); host.copy(\"DIR/x/c\", #{{ content: seen(y{n}) }});",
+                n % 4
+            ),
+            14 | 15 => {
                 return self.inside(
                     depth,
                     "try {",
                     "} catch (e) { log(`caught ${e}`); host.shell(\"echo caught >> DIR/x/said\"); }",
                 );
             }
-            13 => return self.inside(depth, &format!("for i{n} in 0..2 {{"), "}"),
-            14 => return self.inside(depth, &format!("for i{n} in [3, 4] {{ host.file(`DIR/x/i${{i{n}}}`);"), "}"),
-            15 => {
+            16 => return self.inside(depth, &format!("for i{n} in 0..2 {{"), "}"),
+            17 => return self.inside(depth, &format!("for i{n} in [3, 4] {{ host.file(`DIR/x/i${{i{n}}}`);"), "}"),
+            18 => {
                 return self.inside(
                     depth,
                     &format!("if host.name == \"{}\" {{", ["a", "b"][usize::try_from(n % 2).unwrap()]),
                     "} else { host.file(\"DIR/x/else\"); }",
                 );
             }
-            16 => return self.inside(depth, &format!("task(\"t{n}\", || {{"), "});"),
-            17 => return self.inside(depth, "attempt(|| {", "});"),
-            18 => return self.inside(depth, "always(|| {", "}, || { host.shell(\"echo at last >> DIR/x/said\"); });"),
-            19 => return self.inside(depth, "[1, 2].for_each(|| {", "});"),
+            19 => return self.inside(depth, &format!("task(\"t{n}\", || {{"), "});"),
+            20 => return self.inside(depth, "attempt(|| {", "});"),
+            21 => return self.inside(depth, "always(|| {", "}, || { host.shell(\"echo at last >> DIR/x/said\"); });"),
+            22 => return self.inside(depth, "[1, 2].for_each(|| {", "});"),
             _ => {
                 ["helper(host);", "careful(host);", "guarded(host);"][usize::try_from(self.pick(3)).unwrap()].to_owned()
             }
@@ -87,7 +96,10 @@ fn script(seed: u64) -> String {
     let mut writer = Writer { seed, steps: 0, text: String::new() };
     writer.pick(2);
     for (open, close) in [
-        ("fn helper(host) {", "}"),
+        (
+            "fn seen(outcome) { if outcome.changed { \"changed\" } else { \"as it was\" } }\nfn word(n) { if n % 7 == 0 { throw `no word ${n}`; } let word = \"w\" + n; word }\nfn helper(host) {",
+            "}",
+        ),
         ("fn careful(host) {", "}"),
         ("fn guarded(host) { try {", "} catch { log(\"guarded\"); } }"),
         ("fn attempt(work) { try { work.call(); } catch (e) { log(`failed ${e}`); } }\non(\"all\", |host| {", "});"),
@@ -97,7 +109,7 @@ fn script(seed: u64) -> String {
         ),
     ] {
         // A function that calls itself would not end.
-        let depth = if open.starts_with("fn ") && !open.contains("attempt") { 4 } else { 0 };
+        let depth = if open.ends_with("(host) {") || open.contains("guarded") { 4 } else { 0 };
         let _ = writeln!(writer.text, "{open}");
         writer.block(depth, 6);
         let _ = writeln!(writer.text, "{close}");
@@ -200,7 +212,7 @@ fn thirty_steps_that_nobody_looks_at_are_one_frame() {
         frames(
             &place,
             &format!(
-                "fn each(host, n) {{ host.file(`DIR/${{n}}`); host.file(\"DIR/x\"); }}\non(\"all\", |host| {{ host.file(\"DIR/x\");\n{body} }});"
+                "fn name(n) {{ if n > 4 {{ return \"a\"; }} `n${{n}}` }}\nfn each(host, n) {{ host.file(`DIR/${{n}}`); host.file(\"DIR/x\"); }}\non(\"all\", |host| {{ host.file(\"DIR/x\");\n{body} }});"
             ),
         )
     };
@@ -212,6 +224,9 @@ fn thirty_steps_that_nobody_looks_at_are_one_frame() {
     // What is looked at is waited for; so is what a function ends with.
     assert_eq!(on("for n in 0..30 { if host.file(\"DIR/a\").changed { log(\"x\"); } }"), 3 + 30);
     assert_eq!(on("for n in 0..30 { each(host, n); }"), 3 + 30);
+    // What is kept to be compared later is not looked at yet, and what parameters are made of does nothing else.
+    let pure = "for n in 0..30 { let was = host.file(\"DIR/x\"); host.copy(\"DIR/c\", #{ content: name(3) }); }";
+    assert_eq!(on(pure), 3);
 }
 
 #[test]

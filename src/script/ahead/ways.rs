@@ -1,0 +1,249 @@
+//! The ways from one step to the next in a script's text.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+
+use super::{Names, Step};
+use crate::script::functions::callable;
+use crate::script::lint::{closure, innermost, start};
+
+/// Functions of mk that send what waits before they do anything.
+const SENDING: [&str; 8] = ["on", "run_once", "task", "always", "play", "log", "warn", "assert"];
+
+/// Of these, the ones that also send what their closures left waiting, whatever came of them.
+const CLOSING: [&str; 4] = ["on", "run_once", "task", "always"];
+
+/// What is found in one script.
+#[derive(Default)]
+pub(super) struct Script {
+    pub(super) steps: HashMap<Position, Step>,
+    pub(super) calls: BTreeMap<String, Names>,
+    pub(super) tried: Names,
+    pub(super) values: BTreeMap<String, Option<Names>>,
+    pub(super) functions: Names,
+    /// The names of its maps' fields: what is kept there may be called like a method.
+    pub(super) fields: Names,
+    pub(super) known: BTreeSet<&'static str>,
+}
+
+impl Script {
+    pub(super) fn read(ast: &AST, main: bool) -> Self {
+        let mut script = Self { known: callable().map(|(name, _)| name).collect(), ..Self::default() };
+        let mut closed = Names::new();
+        script.functions.extend(ast.iter_fn_def().map(|function| function.name.to_string()));
+        ast.walk(&mut |path: &[ASTNode<'_>]| {
+            let call = match path.last() {
+                Some(ASTNode::Expr(Expr::Map(fields, _))) => {
+                    script.fields.extend(fields.0.iter().map(|(key, _)| key.name.to_string()));
+                    return true;
+                }
+                Some(node) => call_of(node),
+                None => None,
+            };
+            let Some(call) = call else { return true };
+            if CLOSING.contains(&call.name.as_str()) && call.namespace.is_empty() {
+                closed.extend(call.args.iter().filter_map(closure));
+            }
+            if call.name == "Fn" {
+                script.tried.extend(call.args.iter().filter_map(text));
+            }
+            if path.iter().any(|around| matches!(around, ASTNode::Stmt(Stmt::TryCatch(..)))) {
+                script.tried.insert(call.name.to_string());
+            }
+            true
+        });
+        for (function, body) in ast.iter_fn_def().zip(bodies(ast)) {
+            let name = function.name.to_string();
+            script.calls.entry(name.clone()).or_default().extend(called(&body));
+            let closes = closed.contains(&name);
+            let named = !name.starts_with("anon$");
+            if !named && !closes {
+                // Whoever is given this closure may call it inside of a `try`.
+                script.tried.extend(called(&body));
+            }
+            if named {
+                let mut needs = Names::new();
+                let only = script.only_values(&body, true, &mut needs).then_some(needs);
+                let all = script.values.entry(name.clone()).or_insert_with(|| Some(Names::new()));
+                match (all.as_mut(), only) {
+                    (Some(all), Some(needs)) => all.extend(needs),
+                    _ => *all = None,
+                }
+            }
+            if closes || named {
+                script.block(&body, (!closes).then_some(&name), true, Some(&Names::new()).filter(|_| closes));
+            }
+        }
+        if main {
+            script.block(ast.statements(), None, true, Some(&Names::new()));
+        }
+        script
+    }
+
+    /// Finds the steps of a block that may wait. `sent` are the functions that are called from its end until what
+    /// waits is sent for certain, `None` where it is not; `gives` says whether the block's last value is used.
+    fn block(&mut self, statements: &[Stmt], function: Option<&String>, gives: bool, sent: Option<&Names>) {
+        for (index, statement) in statements.iter().enumerate() {
+            let rest = &statements[index + 1..];
+            let gives = gives && rest.iter().all(|statement| matches!(statement, Stmt::Noop(_)));
+            let sent = self.leads_to_step(rest, sent);
+            match statement {
+                Stmt::Expr(value) if !gives => self.may_wait(value, function, sent),
+                Stmt::Var(parts, ..) => self.may_wait(&parts.1, function, sent),
+                Stmt::If(flow, _) => {
+                    self.block(flow.body.statements(), function, gives, sent.as_ref());
+                    self.block(flow.branch.statements(), function, gives, sent.as_ref());
+                }
+                Stmt::For(parts, _) => {
+                    let body = parts.2.body.statements();
+                    let again = self.leads_to_step(body, sent.as_ref()).zip(sent).map(|(a, b)| &a | &b);
+                    self.block(body, function, false, again.as_ref());
+                }
+                Stmt::Block(block) => self.block(block.statements(), function, gives, sent.as_ref()),
+                _ => {}
+            }
+        }
+    }
+
+    fn may_wait(&mut self, value: &Expr, function: Option<&String>, sent: Option<Names>) {
+        // Its own parameters are worked out before it waits, so whatever these call is no matter.
+        if let Some(needs) = sent
+            && let Some((_, at)) = self.step(value)
+        {
+            self.steps.insert(at, Step { function: function.cloned(), needs });
+        }
+    }
+
+    /// The functions that are called until what waits is sent, when the script goes on here; `None` where anything
+    /// else may happen before.
+    fn leads_to_step(&self, statements: &[Stmt], sent: Option<&Names>) -> Option<Names> {
+        let Some((first, rest)) = statements.split_first() else { return sent.cloned() };
+        let mut needs = Names::new();
+        let after = |mut needs: Names| {
+            needs.extend(self.leads_to_step(rest, sent)?);
+            Some(needs)
+        };
+        match first {
+            Stmt::Noop(_) | Stmt::Share(_) => after(needs),
+            Stmt::Expr(value) => match self.sends(value, &mut needs) {
+                true => Some(needs),
+                false => self.is_value(value, &mut needs).then_some(needs).and_then(after),
+            },
+            Stmt::FnCall(call, _) => match self.sends_call(call, &mut needs) {
+                true => Some(needs),
+                false => self.is_call(call, &mut needs).then_some(needs).and_then(after),
+            },
+            Stmt::Var(parts, ..) => match self.sends(&parts.1, &mut needs) {
+                true => Some(needs),
+                false => self.is_value(&parts.1, &mut needs).then_some(needs).and_then(after),
+            },
+            Stmt::If(flow, _) => {
+                let after = self.is_value(&flow.expr, &mut needs).then_some(needs).and_then(after);
+                let (body, branch) = (flow.body.statements(), flow.branch.statements());
+                let (body, branch) =
+                    (self.leads_to_step(body, after.as_ref())?, self.leads_to_step(branch, after.as_ref())?);
+                Some(&body | &branch)
+            }
+            Stmt::For(parts, _) => {
+                let after = self.is_value(&parts.2.expr, &mut needs).then_some(needs).and_then(after)?;
+                let body = self.leads_to_step(parts.2.body.statements(), Some(&after))?;
+                Some(&body | &after)
+            }
+            Stmt::Block(block) => self.leads_to_step(block.statements(), after(needs).as_ref()),
+            _ => None,
+        }
+    }
+
+    /// Whether working out an expression sends what waits, before it does anything else.
+    fn sends(&self, value: &Expr, needs: &mut Names) -> bool {
+        match value {
+            Expr::FnCall(call, _) => self.sends_call(call, needs),
+            other => self.step(other).is_some_and(|(call, _)| self.are_values(&call.args, needs)),
+        }
+    }
+
+    fn sends_call(&self, call: &FnCallExpr, needs: &mut Names) -> bool {
+        let name = call.name.as_str();
+        SENDING.contains(&name)
+            && call.namespace.is_empty()
+            && !self.is_own(name)
+            && call.args.iter().all(|value| closure(value).is_some() || self.is_value(value, needs))
+    }
+
+    /// The call of an operation, and its place.
+    fn step<'a>(&self, value: &'a Expr) -> Option<(&'a FnCallExpr, Position)> {
+        let Expr::Dot(parts, ..) = value else { return None };
+        if !matches!(&parts.lhs, Expr::Variable(..)) {
+            return None;
+        }
+        let mut method = &parts.rhs;
+        if let Expr::Dot(parts, ..) = method {
+            // `host.as_user("name").run(…)`
+            let plain = |arg: &Expr| matches!(arg, Expr::StringConstant(..) | Expr::Variable(..));
+            if !matches!(&parts.lhs, Expr::MethodCall(call, _) if call.name == "as_user" && call.args.iter().all(plain))
+            {
+                return None;
+            }
+            method = &parts.rhs;
+        }
+        let Expr::MethodCall(call, at) = method else { return None };
+        let name = call.name.as_str();
+        (crate::ops::find(name).is_ok() && !self.is_own(name)).then_some((call, *at))
+    }
+}
+
+/// The call that a node is.
+fn call_of<'a>(node: &ASTNode<'a>) -> Option<&'a FnCallExpr> {
+    match node {
+        ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _)) => {
+            Some(call)
+        }
+        _ => None,
+    }
+}
+
+/// The statements of every function, in the order of the functions. The language shows them to those who walk the tree
+/// only, without saying whose they are.
+fn bodies(ast: &AST) -> Vec<Vec<Stmt>> {
+    let ends: Vec<_> = ast
+        .iter_fn_def()
+        .enumerate()
+        .map(|(index, f)| (f.body.start_position(), f.body.end_position(), index))
+        .collect();
+    let mut bodies = vec![Vec::new(); ends.len()];
+    let mut outside = ast.statements().len();
+    ast.walk(&mut |path: &[ASTNode<'_>]| {
+        if let [node @ ASTNode::Stmt(statement)] = path {
+            if outside > 0 {
+                outside -= 1;
+            } else if let Some((_, _, index)) = innermost(&ends, start(node)) {
+                bodies[*index].push((*statement).clone());
+            }
+        }
+        true
+    });
+    bodies
+}
+
+/// The names of all that statements call.
+fn called(statements: &[Stmt]) -> Names {
+    let mut names = Names::new();
+    for statement in statements {
+        statement.walk(&mut Vec::new(), &mut |path: &[ASTNode<'_>]| {
+            if let Some(call) = path.last().and_then(call_of) {
+                names.insert(call.name.to_string());
+                names.extend(call.args.iter().filter_map(closure));
+            }
+            true
+        });
+    }
+    names
+}
+
+fn text(value: &Expr) -> Option<String> {
+    match value {
+        Expr::StringConstant(text, _) => Some(text.to_string()),
+        _ => None,
+    }
+}
