@@ -131,7 +131,12 @@ fn came(place: &Place, script: &str, how: &[&str]) -> (Vec<Value>, i32, String) 
     let text = closures.replace_all(&text, "closure");
     let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].take());
     let mut events: Vec<Value> = events.filter(|event| event.get("connected").is_none()).collect();
-    events.iter_mut().for_each(timeless);
+    // A step that was never begun, because one before it failed, has its number all the same.
+    let mut numbers = Vec::new();
+    for event in &mut events {
+        timeless(event);
+        numbered(event, &mut numbers);
+    }
     // In how many pieces a program's output comes is up to the machine.
     events.dedup_by(|next, last| {
         let (Some(next), Some(last)) = (next.get("output"), last.get_mut("output")) else { return false };
@@ -160,6 +165,19 @@ fn timeless(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(timeless),
         _ => {}
     }
+}
+
+/// Counts the steps through in the order in which they are begun.
+fn numbered(value: &mut Value, numbers: &mut Vec<u64>) {
+    let Value::Object(fields) = value else { return };
+    if let Some(id) = fields.get("id").and_then(Value::as_u64) {
+        let known = numbers.iter().position(|number| *number == id).unwrap_or_else(|| {
+            numbers.push(id);
+            numbers.len() - 1
+        });
+        fields.insert("id".to_owned(), known.into());
+    }
+    fields.values_mut().for_each(|value| numbered(value, numbers));
 }
 
 fn same(place: &Place, script: &str) {
