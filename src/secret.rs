@@ -4,7 +4,7 @@
 //! its host, and taken out of everything that comes back or is shown, in every form it may take.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
@@ -31,7 +31,16 @@ struct Inner {
     by_token: BTreeMap<String, SecretString>,
     by_label: BTreeMap<String, String>,
     forms: Vec<Vec<u8>>,
-    matcher: Option<AhoCorasick>,
+    /// Made when the next text is masked: it takes milliseconds, and secrets come several at a time.
+    matcher: OnceLock<Option<AhoCorasick>>,
+}
+
+impl Inner {
+    /// What finds the forms; `None` where it cannot be made.
+    fn matcher(&self) -> Option<&AhoCorasick> {
+        let make = || AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&self.forms).ok();
+        self.matcher.get_or_init(make).as_ref()
+    }
 }
 
 impl Secrets {
@@ -57,8 +66,7 @@ impl Secrets {
         inner.forms.extend(forms(text));
         inner.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         inner.forms.dedup();
-        let matcher = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&inner.forms);
-        inner.matcher = Some(matcher.map_err(|e| Error::internal("cannot prepare the masking of secrets").because(e))?);
+        inner.matcher = OnceLock::new();
         Ok(token)
     }
 
@@ -89,7 +97,11 @@ impl Secrets {
     /// Takes every secret out of a text.
     pub fn mask(&self, text: &str) -> String {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(matcher) = &inner.matcher else { return text.to_owned() };
+        if inner.forms.is_empty() {
+            return text.to_owned();
+        }
+        // Rather nothing is shown than a secret.
+        let Some(matcher) = inner.matcher() else { return MASK.to_owned() };
         let masks = vec![MASK; inner.forms.len()];
         let mut masked = matcher.replace_all(text, &masks);
         for token in inner.by_token.keys() {
@@ -112,7 +124,7 @@ impl Secrets {
 
     /// Whether there is nothing to hide, so that masking can be left out.
     pub fn is_empty(&self) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).matcher.is_none()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).forms.is_empty()
     }
 
     /// How many bytes at the end of `bytes` might be the beginning of a secret whose rest is still to come.
@@ -126,7 +138,7 @@ impl Secrets {
     /// The border itself, or the end of the complete secret that it would cut.
     fn border(&self, bytes: &[u8], border: usize) -> usize {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(matcher) = &inner.matcher else { return border };
+        let Some(matcher) = inner.matcher() else { return border };
         let cut = matcher.find_iter(bytes).find(|found| found.start() < border && border < found.end());
         cut.map_or(border, |found| found.end())
     }

@@ -1,21 +1,8 @@
+# Makes what is tested: begin.sh NAMESPACE IMAGE PULL WORKERS.
 set -eu
-namespace=$1 image=$2 pull=$3
+namespace=$1 image=$2 pull=$3 workers=$4
 k="kubectl --kubeconfig /root/admin.kubeconfig"
-# One that an interrupted test left behind goes first.
-$k delete namespace "$namespace" --ignore-not-found --timeout=60s >/dev/null
-# The first process of a pod hears no signal it does not ask for, and a machine that goes down would wait for it.
-serve='mkdir -p /tmp/www && echo "served by $NODE" > /tmp/www/index.html && echo "started on $NODE" && { httpd -f -v -p 8080 -h /tmp/www & trap "kill $!" TERM; wait; }'
-pod="
-      containers:
-      - name: web
-        image: $image
-        imagePullPolicy: $pull
-        command: [sh, -c, '$serve']
-        env: [{ name: NODE, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }]
-        ports: [{ containerPort: 8080 }]
-        readinessProbe: { httpGet: { path: /, port: 8080 }, periodSeconds: 1 }
-      terminationGracePeriodSeconds: 0"
-$k create -f - >/dev/null <<YAML
+objects=$(cat <<YAML
 apiVersion: v1
 kind: Namespace
 metadata: { name: $namespace }
@@ -25,32 +12,48 @@ kind: Secret
 metadata: { name: smoke, namespace: $namespace }
 stringData: { mykey: mydata-in-the-clear }
 ---
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: { name: probe, namespace: $namespace }
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: $namespace, labels: { app: web } }
 spec:
-  selector: { matchLabels: { app: probe } }
-  template:
-    metadata: { labels: { app: probe } }
-    spec:$pod
+  type: NodePort
+  selector: { app: web }
+  ports: [{ port: 80, targetPort: 8080 }]
 ---
 apiVersion: apps/v1
 kind: Deployment
 metadata: { name: web, namespace: $namespace }
 spec:
-  replicas: 2
+  replicas: $workers
   selector: { matchLabels: { app: web } }
   template:
     metadata: { labels: { app: web } }
-    spec:$pod
-      topologySpreadConstraints:
-      - { maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: { matchLabels: { app: web } } }
----
-apiVersion: v1
-kind: Service
-metadata: { name: web, namespace: $namespace }
-spec:
-  type: NodePort
-  selector: { app: web }
-  ports: [{ port: 80, targetPort: 8080 }]
+    spec:
+      affinity:
+        # One on every worker.
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution:
+          - { topologyKey: kubernetes.io/hostname, labelSelector: { matchLabels: { app: web } } }
+      containers:
+      - name: web
+        image: $image
+        imagePullPolicy: $pull
+        # The first process of a pod hears no signal it does not ask for, and a machine that goes down would wait for it.
+        command:
+        - sh
+        - -c
+        - >-
+          mkdir -p /tmp/www && echo "served by \$NODE" > /tmp/www/index.html && echo "started on \$NODE" &&
+          { httpd -f -v -p 8080 -h /tmp/www & trap "kill \$!" TERM; wait; }
+        env: [{ name: NODE, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }]
+        ports: [{ containerPort: 8080 }]
+        readinessProbe: { httpGet: { path: /, port: 8080 }, periodSeconds: 1 }
+      terminationGracePeriodSeconds: 0
 YAML
+)
+# Checked by the server alone: kubectl would fetch a description of all there is for it.
+make() { echo "$objects" | $k create --validate=ignore -f - 2>&1 >/dev/null; }
+make >/dev/null && exit 0
+# What an interrupted test left behind, or a finished one that is still going, goes first.
+$k delete namespace "$namespace" --ignore-not-found --timeout=60s >/dev/null
+make

@@ -44,7 +44,7 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: guard }
 spec:
-  podSelector: { matchLabels: { app: probe } }
+  podSelector: { matchLabels: { app: web } }
   policyTypes: [Ingress]
   ingress: $1
 YAML
@@ -53,6 +53,6 @@ YAML
 everywhere all "before there is a policy, a pod does not answer"
 guard '[]'
 everywhere none "a pod that nobody may reach answers"
-guard '[{ from: [{ podSelector: { matchLabels: { app: probe } } }], ports: [{ port: 8080 }] }]'
+guard '[{ from: [{ podSelector: { matchLabels: { app: web } } }], ports: [{ port: 8080 }] }]'
 everywhere all "a pod that its like may reach does not answer"
 $k delete networkpolicy guard >/dev/null

@@ -46,7 +46,15 @@ fn every_check_of_the_smoke_test_is_a_case_of_junit() {
     let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("smoke.xml");
     well(run_small(&["--junit", report.to_str().unwrap(), "playbooks/12-smoke-test.rhai"]));
     let text = std::fs::read_to_string(report).unwrap();
-    for check in ["certificates", "port-forward", "the node port, on every node", "the largest packet"] {
+    let checks = [
+        "certificates",
+        "port-forward",
+        "logs of a pod of every node",
+        "commands in a pod of every node",
+        "the node port, on every node",
+        "the largest packet",
+    ];
+    for check in checks {
         assert!(text.contains(check), "no `{check}` in {text}");
     }
 }
