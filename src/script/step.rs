@@ -55,7 +55,8 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
         }
         judged
     };
-    let mut left = common.attempts.max(1);
+    // What a check cannot see now, it will not see a moment later.
+    let mut left = if host.world.fleet.mode() == Mode::Apply { common.attempts.max(1) } else { 1 };
     loop {
         left -= 1;
         match attempt(left) {
@@ -67,7 +68,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
                 }
                 return Ok(Dynamic::from(outcome));
             }
-            Err(error) if left > 0 && may_retry(&error) && host.world.fleet.mode() == Mode::Apply => {
+            Err(error) if left > 0 && may_retry(&error) => {
                 super::here::pause(&host.world, common.delay).map_err(|e| throw(context, e))?;
             }
             Err(error) => return Err(error),
