@@ -1,4 +1,5 @@
-//! What an inventory may choose and the labs' own do not: a network over the hosts that somebody else keeps.
+//! What an inventory may choose and the labs' own do not: a network over the hosts that somebody else keeps, and images
+//! from where they are published.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,11 +29,16 @@ impl Stranger {
 
     /// Runs a script of theirs, which knows their folder as OUT, and gives what it said.
     fn run(&self, text: &str) -> String {
+        self.run_as(&[], text)
+    }
+
+    /// The same, with other flags.
+    fn run_as(&self, flags: &[&str], text: &str) -> String {
         let script = self.path("p.rhai");
         let head = format!("const OUT = \"{}\";\n", self.folder.display());
         std::fs::write(&script, head + text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
-        command.args(["run", "-i", "inventories/small", "-v"]).arg(&script).current_dir(root());
+        command.args(["run", "-v", "-i", "inventories/small"]).args(flags).arg(&script).current_dir(root());
         let output = command.env("XDG_STATE_HOME", self.path("state")).env("MK_LOCK_WAIT", "60s").output().unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{text}");
@@ -50,7 +56,8 @@ impl Stranger {
     /// Takes away all that they made.
     fn leave(&self) {
         self.run(
-            "import \"cleanup\" as cleanup;\non(\"all\", |host| {\n    cleanup::overlay(host);\n    cleanup::overlay_server(host);\n    host.unmake(host.made());\n});",
+            "import \"cleanup\" as cleanup;\nimport \"registry\" as registry;\non(\"all\", |host| {\n    cleanup::overlay(host);\n    \
+             cleanup::overlay_server(host);\n    registry::remove(host);\n    host.unmake(host.made());\n    host.run([\"update-ca-certificates\", \"--fresh\"]);\n});",
         );
     }
 
@@ -135,5 +142,78 @@ fn hosts_join_a_tailnet_that_somebody_else_keeps_and_leave_it_again() {
     said(&well(run_with(&ours, &[asked.to_str().unwrap()])), "10.78.1.22");
 
     well(run_with(&ours, &CONFIRMED));
+    theirs.leave();
+}
+
+/// A registry that the workers find, and trust, under the name of the one where images are published.
+const PUBLISHED: &str = r##"
+import "images" as images;
+import "registry" as registry;
+
+let one = registry::keeper();
+let made = images::make(local());
+// What it holds is made here; its names are those of the published ones.
+let list = "";
+for line in file_text(made.sub_string(0, made.len() - 4) + ".list").lines() {
+    let words = line.split(" ", 2);
+    let name = switch words[0] {
+        "mk.local/pause:2" => "pause:3.10",
+        "mk.local/coredns:1.12.0" => "coredns/coredns:v1.12.0",
+        "mk.local/toolbox:1" => "e2e-test-images/busybox:1.36.1-1",
+        _ => fail("another image: " + words[0]),
+    };
+    list += `registry.k8s.io/${name} ${words[1]}` + "\n";
+}
+local().copy(global::OUT + "/images.list", #{ content: list });
+local().file(global::OUT + "/images.tar", #{ state: "link", target: made });
+registry::serve(one);
+registry::fill(one, global::OUT + "/images.tar");
+one.cert("/etc/registry/server", #{
+    ca: "registry", cn: "registry.k8s.io", sans: ["registry.k8s.io", one.vars.node_ip, "127.0.0.1"], usage: ["server"], owner: "registry", group: "registry",
+});
+one.service("registry", #{ action: "restart" });
+local().copy(global::OUT + "/registry.crt", #{ content: registry::authority().cert });
+on("workers", |host| {
+    host.copy("/usr/local/share/ca-certificates/published.crt", #{ content: registry::authority().cert });
+    host.run(["update-ca-certificates"]);
+    host.line("/etc/hosts", #{ line: one.vars.node_ip + " registry.k8s.io" });
+});
+"##;
+
+#[test]
+fn images_are_pulled_from_where_they_are_published_or_from_a_registry_that_is_there() {
+    well(run_small(&CONFIRMED));
+    let theirs = Stranger::new();
+    theirs.leave();
+    theirs.run_as(&["-e", "registry_port=443"], PUBLISHED);
+    let asked = |words: &str| {
+        let found = theirs.run(&format!(
+            "let one = host(\"controller-1\");\nfor host in hosts(\"workers\") {{\n    \
+             let count = one.shell(`journalctl -u registry -o cat --no-pager | grep '^${{host.vars.node_ip}} .* 200 .*containerd' | grep -c '{words}' || true`, #{{ reads: true }}).stdout;\n    \
+             log(`${{host.name}} asked ${{if count == \"0\" {{ \"never\" }} else {{ \"well\" }}}}`);\n}}"
+        ));
+        (found.contains("worker-1 asked well"), found.contains("worker-2 asked well"))
+    };
+    let pulls = ["-e", "images=pull", "playbooks/all.rhai"];
+    well(run_small(&pulls));
+    for image in ["pause", "coredns/coredns", "e2e-test-images/busybox"] {
+        assert_eq!(asked(&format!("GET /v2/{image}/blobs/sha256:")), (true, true), "{image}");
+    }
+    for lab in ["playbooks/09-bootstrapping-workers.rhai", "playbooks/11b-cluster-dns.rhai"] {
+        assert_eq!(well(run_small(&["-e", "images=pull", lab])).changes(), vec![], "{lab}");
+    }
+    // From here on nobody finds the published one; a registry of another name has the same.
+    theirs.run(
+        "on(\"workers\", |host| {\n    host.line(\"/etc/hosts\", #{ line: \"10.78.1.11 registry.k8s.io\", state: \"absent\" });\n    \
+         host.file(\"/usr/local/share/ca-certificates/published.crt\", #{ state: \"absent\" });\n    host.run([\"update-ca-certificates\", \"--fresh\"]);\n    \
+         host.run([\"ctr\", \"-n\", \"k8s.io\", \"images\", \"rm\", \"--sync\", \"registry.k8s.io/e2e-test-images/busybox:1.36.1-1\"]);\n});",
+    );
+    let trusted = format!("registry_ca={}", theirs.path("registry.crt").display());
+    let there = ["-e", "images=registry", "-e", "registry=https://10.78.1.11:443", "-e", &trusted];
+    for lab in ["playbooks/09-bootstrapping-workers.rhai", "playbooks/12-smoke-test.rhai"] {
+        well(run_small(&[&there[..], &[lab]].concat()));
+    }
+    assert_eq!(asked("/v2/e2e-test-images/busybox/.*ns=registry.k8s.io"), (true, true));
+    well(run_small(&CONFIRMED));
     theirs.leave();
 }
