@@ -34,6 +34,11 @@ pub fn keys(folder: &Path) {
 impl Sshd {
     /// Starts one with the keys of a folder.
     pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "")
+    }
+
+    /// The same, with more lines of its configuration.
+    pub fn start_with(folder: &Path, more: &str) -> Self {
         let dir = folder.display();
         // A port that was free a moment ago may be taken by now.
         for _ in 0..5 {
@@ -41,7 +46,7 @@ impl Sshd {
             let config = folder.join(format!("sshd-{port}"));
             let text = format!(
                 "ListenAddress 127.0.0.1\nPort {port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\n\
-                 StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n"
+                 StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n{more}"
             );
             std::fs::write(&config, text).unwrap();
             // What keeps runs apart on a host is in /run/mk; these are several hosts.
