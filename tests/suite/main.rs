@@ -21,4 +21,5 @@ mod resume;
 mod sshd;
 mod streams;
 mod support;
+mod tailnet;
 mod transfers;
