@@ -16,7 +16,7 @@ use crate::control::Control;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{Event, Events, Part};
 use crate::fleet::{Agents, Fleet, Options};
-use crate::inventory::{Extras, Inventory, Variable, parse_extra};
+use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
 use crate::report::{Html, Human, JUnit, Json, Live, Look, Profile, Recap, Reporter, feed, start_log};
 use crate::script::{Settings, World};
 use crate::secret::Secrets;
@@ -39,7 +39,7 @@ pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory>
         Some(path) => {
             for (host, learned) in State::of(&project.folder, &path).learned()? {
                 let variable = |(key, known): (String, Learned)| {
-                    Variable::new(key, known.value, format!("learned by {}", known.by))
+                    Variable::new(key, known.value, format!("{LEARNED} {}", known.by))
                 };
                 extras.learned.insert(host, learned.into_iter().map(variable).collect());
             }

@@ -97,7 +97,8 @@ impl Sources {
     }
 
     /// A file or template that a script names. For a script `x.rhai`: in the folder `x` beside it, then
-    /// beside it, then in `files` and `templates` beside it.
+    /// beside it, then in `files` and `templates` beside it; then in the project's folder, where a path is looked for
+    /// that a module was given by a variable.
     ///
     /// # Errors
     /// When it is nowhere; names the places and the nearest name.
@@ -129,9 +130,7 @@ impl Sources {
         if src.is_absolute() {
             return if src.exists() { Ok(Found::Disk(src.to_owned())) } else { Err(missing(src, &[], None)) };
         }
-        if src.components().any(|part| part == Component::ParentDir) && matches!(base, Base::BuiltIn(_)) {
-            return Err(missing(src, &[], None));
-        }
+        let leaves = src.components().any(|part| part == Component::ParentDir);
         let script = match base {
             Base::File(script) | Base::BuiltIn(script) => script,
         };
@@ -141,7 +140,7 @@ impl Sources {
             let path = folder.join(src);
             match base {
                 Base::File(_) if path.exists() => return Ok(Found::Disk(path)),
-                Base::BuiltIn(_) => {
+                Base::BuiltIn(_) if !leaves => {
                     let overridden = self.project.join("stdlib").join(&path);
                     if overridden.exists() {
                         return Ok(Found::Disk(overridden));
@@ -150,11 +149,22 @@ impl Sources {
                         return Ok(Found::BuiltIn(format!("{BUILT_IN}{}", path.display()), file.contents()));
                     }
                 }
-                Base::File(_) => {}
+                _ => {}
             }
         }
-        let near = neighbour(&folders, src);
-        Err(missing(src, &folders, near))
+        let given = self.project.join(src);
+        if given.exists() {
+            return Ok(Found::Disk(given));
+        }
+        let mut places = folders.to_vec();
+        if matches!(base, Base::BuiltIn(_)) {
+            places = vec![PathBuf::from(base.name()).with_extension("")];
+        }
+        if !places.contains(&self.project) {
+            places.push(self.project.clone());
+        }
+        let near = neighbour(&places, src);
+        Err(missing(src, &places, near))
     }
 
     /// A module of the standard library: the project's own first, then the one built in.

@@ -46,5 +46,5 @@ mod yaml;
 
 pub use extra::{LABEL as COMMAND_LINE, parse_extra};
 pub use model::{ALL, Group, Host, Inventory, UNGROUPED};
-pub use vars::{Extras, Origin, Variable};
+pub use vars::{Extras, LEARNED, Origin, Variable};
 pub use way::{SshWay, Way};

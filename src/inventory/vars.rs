@@ -23,6 +23,9 @@ pub struct Origin {
     pub place: Option<Place>,
 }
 
+/// How the origin of a variable begins that a playbook learned of its host; what follows is the place of the call.
+pub const LEARNED: &str = "learned by";
+
 /// A value that something gave to a key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variable {

@@ -183,6 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_is_only_planned_is_unknown_by_its_name_too() {
+        let host = Host::new();
+        let words = json!({ "argv": ["mk-no-such-program"], "reads": true });
+        let missing = host.try_check("run", words.clone()).unwrap_err();
+        assert_eq!(missing.kind(), crate::error::Kind::Step, "{missing}");
+        host.check("copy", json!({ "dest": "/usr/local/bin/mk-no-such-program", "content": "x", "mode": "0755" }));
+        let read = host.check("run", words);
+        assert_eq!(read.status, Status::Unknown);
+        assert_eq!(read.reason.unwrap(), "`mk-no-such-program` is not on the host yet");
+    }
+
+    #[test]
     fn a_reader_that_fails_after_planned_steps_is_unknown() {
         let host = Host::new();
         host.check("copy", json!({ "dest": host.path("f"), "content": "x" }));

@@ -188,6 +188,12 @@ pub static FUNCTIONS: &[Function] = &[
         "Names a group of steps, for the recap, JUnit and `--tags`. What the closure returns comes back.",
     ),
     function(
+        "unlearn",
+        &["host.unlearn(name)"],
+        "Forgets what `learn` kept of the host's variable, in this run or an earlier one: what the inventory says of it \
+         counts again, if it says anything. In a check it is forgotten until the check's end.",
+    ),
+    function(
         "unmake",
         &["host.unmake(things)"],
         "Takes things away from the host that `made` gave, the last made first, and strikes them off its ledger.\n\n\

@@ -92,6 +92,9 @@ pub(super) fn register(engine: &mut Engine) {
             host.world.learn(&host.name, name, value, &place).map_err(|e| throw(&context, e))
         },
     );
+    engine.register_fn("unlearn", |context: NativeCallContext, host: &mut Host, name: &str| -> Raised<()> {
+        host.world.unlearn(&host.name, name).map_err(|e| throw(&context, e))
+    });
     engine.register_fn("in_group", |host: &mut Host, group: &str| host.groups().iter().any(|name| name == group));
     engine.register_fn("to_string", |host: &mut Host| host.name.clone());
     engine.register_fn("to_debug", |host: &mut Host| format!("host({})", host.name));

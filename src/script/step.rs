@@ -61,16 +61,18 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
         waiting::wait(ready).map_err(|e| throw(context, e))?;
         return Ok(Dynamic::from(held));
     }
-    let mut left = common.attempts.max(1);
-    if left > 1 {
+    // What a check cannot see now, it will not see a moment later.
+    let mut left = if host.world.fleet.mode() == Mode::Apply { common.attempts.max(1) } else { 1 };
+    let alone = left > 1;
+    if alone {
         // What is tried again is this step alone.
         waiting::flush().map_err(|e| throw(context, e))?;
     }
     loop {
         left -= 1;
-        match attempt(context, &ready, &common, left) {
+        match attempt(context, &ready, &common, (left, alone)) {
             Ok(()) => return Ok(Dynamic::from(ready.held)),
-            Err(error) if left > 0 && may_retry(&error) && host.world.fleet.mode() == Mode::Apply => {
+            Err(error) if left > 0 && may_retry(&error) => {
                 super::here::pause(&host.world, common.delay).map_err(|e| throw(context, e))?;
             }
             Err(error) => return Err(error),
@@ -79,8 +81,8 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     }
 }
 
-fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, left: u32) -> Raised<()> {
-    let sent = if common.attempts > 1 { ready.send(left) } else { waiting::send(ready) };
+fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, alone): (u32, bool)) -> Raised<()> {
+    let sent = if alone { ready.send(left) } else { waiting::send(ready) };
     let sent = sent.map_err(|e| throw(context, e))?;
     let judged = judge(context, sent.outcome.clone(), ready.spec, &ready.at, common);
     match &judged {

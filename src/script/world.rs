@@ -11,7 +11,7 @@ use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Events, What};
 use crate::fleet::Fleet;
-use crate::inventory::{COMMAND_LINE, Inventory, Way};
+use crate::inventory::{COMMAND_LINE, Inventory, LEARNED, Way};
 use crate::state::Learned;
 use crate::wire::Mode;
 
@@ -46,7 +46,8 @@ pub struct World {
     unpredicted: Mutex<BTreeMap<String, Error>>,
     notified: Mutex<BTreeMap<String, Vec<(Value, Place)>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
-    learned: Mutex<BTreeMap<String, Map<String, Value>>>,
+    /// What this run learned, and, as `None`, variables that only an earlier one had learned and this one forgot.
+    learned: Mutex<BTreeMap<String, BTreeMap<String, Option<Value>>>>,
     played: AtomicBool,
     completed: Mutex<Vec<CompletedPlay>>,
     pub(super) ahead: Arc<Ahead>,
@@ -185,8 +186,11 @@ impl World {
     /// The variables of a host; those of everything for a host that is not in the inventory.
     pub fn vars(&self, host: &str) -> Map<String, Value> {
         let mut vars = self.inventory.vars(host).unwrap_or_else(|_| self.inventory.vars_of_all());
-        if let Some(learned) = lock(&self.learned).get(host) {
-            vars.extend(learned.clone());
+        for (key, value) in lock(&self.learned).get(host).into_iter().flatten() {
+            match value {
+                Some(value) => drop(vars.insert(key.clone(), value.clone())),
+                None => drop(vars.remove(key)),
+            }
         }
         vars
     }
@@ -205,8 +209,25 @@ impl World {
         let winner =
             self.inventory.why(host, key).ok().and_then(|chain| chain.first().map(|winner| winner.origin.clone()));
         if winner.is_none_or(|origin| origin.label != COMMAND_LINE) {
-            lock(&self.learned).entry(host.to_owned()).or_default().insert(key.to_owned(), value);
+            lock(&self.learned).entry(host.to_owned()).or_default().insert(key.to_owned(), Some(value));
         }
+        Ok(())
+    }
+
+    /// Forgets what this run or an earlier one learned of a host's variable: what the inventory says of it counts again.
+    ///
+    /// # Errors
+    /// For a host that the inventory does not have, and when the state cannot be written.
+    pub fn unlearn(&self, host: &str, key: &str) -> Result {
+        self.inventory.host(host).map_err(|e| e.as_kind(Kind::Playbook))?;
+        if self.fleet.mode() == Mode::Apply {
+            self.control.state.unlearn(host, key)?;
+        }
+        // Nobody else has said anything where there is an error.
+        let chain = self.inventory.why(host, key).unwrap_or_default();
+        let given = chain.iter().find(|variable| !variable.origin.label.starts_with(LEARNED));
+        let given = given.map(|variable| variable.value.clone());
+        lock(&self.learned).entry(host.to_owned()).or_default().insert(key.to_owned(), given);
         Ok(())
     }
 }

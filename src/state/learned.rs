@@ -43,9 +43,28 @@ impl State {
         if known.is_some_and(|known| known.value == learned.value) {
             return Ok(false);
         }
-        let text = serde_json::to_string_pretty(&all).or_kind(Kind::Internal, || "cannot encode mk's state".to_owned());
-        state.write(FILE, &text?)?;
+        state.keep_learned(&all)?;
         Ok(true)
+    }
+
+    /// Forgets what was learned of a host's variable. Says whether there was anything.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written.
+    pub fn unlearn(&self, host: &str, key: &str) -> Result<bool> {
+        let state = self.of_hosts();
+        let _lock = state.lock()?;
+        let mut all = self.learned()?;
+        if all.get_mut(host).and_then(|known| known.remove(key)).is_none() {
+            return Ok(false);
+        }
+        state.keep_learned(&all)?;
+        Ok(true)
+    }
+
+    fn keep_learned(&self, all: &ByHost) -> Result {
+        let text = serde_json::to_string_pretty(all).or_kind(Kind::Internal, || "cannot encode mk's state".to_owned());
+        self.write(FILE, &text?)
     }
 
     /// The part that is the inventory's alone.
@@ -74,6 +93,11 @@ mod tests {
         assert!(state.learn("b", "node_ip", value("100.64.0.3")).unwrap());
         let all = state.learned().unwrap();
         assert_eq!(all["a"]["node_ip"], value("100.64.0.2"));
+        assert_eq!(all["b"]["node_ip"], value("100.64.0.3"));
+        assert!(state.unlearn("a", "node_ip").unwrap());
+        assert!(!state.unlearn("a", "node_ip").unwrap() && !state.unlearn("c", "node_ip").unwrap());
+        let all = state.learned().unwrap();
+        assert!(all["a"].is_empty(), "{all:?}");
         assert_eq!(all["b"]["node_ip"], value("100.64.0.3"));
     }
 

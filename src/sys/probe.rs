@@ -228,12 +228,14 @@ impl<'a> Probe<'a> {
         let result = Command { stream: command.stream && self.stream, ..command.clone() }.execute(self.jobs, self.peer);
         if let (Err(_), Some(overlay), Some(program)) = (&result, self.overlay, command.argv.first()) {
             let overlay = overlay.borrow();
-            if overlay.path(Path::new(program)).is_some_and(|planned| planned.kind.is_some()) {
-                return Err(Error::unknown(format!("`{program}` is not on the host yet")));
-            }
             let missing = self.program(program).is_none();
-            if let Some(reason) = overlay.doubt(Path::new(program)).filter(|_| missing) {
-                return Err(Error::unknown(reason));
+            for place in places(program) {
+                if overlay.path(&place).is_some_and(|planned| planned.kind.is_some()) {
+                    return Err(Error::unknown(format!("`{program}` is not on the host yet")));
+                }
+                if let Some(reason) = overlay.doubt(&place).filter(|_| missing) {
+                    return Err(Error::unknown(reason));
+                }
             }
         }
         result
@@ -241,11 +243,7 @@ impl<'a> Probe<'a> {
 
     /// Where a program is, by the search path of this process and the usual places for administration.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
-        let runs = |path: &Path| fs::metadata(path).is_ok_and(|m| m.is_file() && m.mode() & 0o111 != 0);
-        if name.contains('/') {
-            return Some(PathBuf::from(name)).filter(|path| runs(path));
-        }
-        search_path().split(':').map(|dir| Path::new(dir).join(name)).find(|path| runs(path))
+        places(name).find(|path| fs::metadata(path).is_ok_and(|m| m.is_file() && m.mode() & 0o111 != 0))
     }
 
     /// Puts a question to the operation's half on the control side.
@@ -336,6 +334,14 @@ pub fn directories() -> (PathBuf, PathBuf) {
     let run =
         std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |dir| PathBuf::from(dir).join("mk"));
     (state, run)
+}
+
+/// Where a program may be: its path, or every folder of the search path for a mere name.
+fn places(name: &str) -> impl Iterator<Item = PathBuf> {
+    let folders = if name.contains('/') { String::new() } else { search_path() };
+    let folders: Vec<_> = folders.split(':').map(PathBuf::from).collect();
+    // A name joined to nothing is itself.
+    folders.into_iter().map(move |folder| folder.join(name))
 }
 
 fn planned_look(planned: &Planned, real: Option<Look>) -> Look {

@@ -6,6 +6,7 @@ mod a_labs;
 mod b_operations;
 mod c_faults;
 mod d_away;
+mod d_choices;
 mod d_cluster_faults;
 mod d_drills;
 mod d_kubernetes;

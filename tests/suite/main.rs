@@ -21,5 +21,6 @@ mod resume;
 mod sshd;
 mod streams;
 mod support;
+mod tailnet;
 mod together;
 mod transfers;

@@ -276,3 +276,27 @@ fn hosts_of_one_site_take_turns_and_sites_go_side_by_side() {
     let wrong = place.mk(&["run", "wrong.rhai", "-i", "inventory.yml"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("on: invalid value"), "{}", wrong.stderr);
 }
+
+#[test]
+fn what_a_playbook_learned_beats_the_inventory_until_one_forgets_it() {
+    let place = Place::new();
+    place.file("inventory.yml", THREE);
+    let ask = "log(`${host(\"web-1\").get(\"node_ip\")} ${host(\"web-1\").get(\"device\", \"none\")}`);\n";
+    let learn = "let one = host(\"web-1\");\none.learn(\"node_ip\", \"100.64.0.1\");\none.learn(\"device\", \"7\");\n";
+    let forget = "let one = host(\"web-1\");\none.unlearn(\"node_ip\");\none.unlearn(\"device\");\n";
+    for (script, flag, wanted) in [
+        (learn, "-v", "100.64.0.1 7"),
+        ("", "-v", "100.64.0.1 7"),
+        (forget, "--check", "10.0.0.1 none"),
+        ("", "-v", "100.64.0.1 7"),
+        (forget, "-v", "10.0.0.1 none"),
+        ("", "-v", "10.0.0.1 none"),
+        // Both in one run.
+        (&[learn, forget].concat(), "-v", "10.0.0.1 none"),
+    ] {
+        place.file("p.rhai", &[script, ask].concat());
+        let ran = place.mk(&["run", flag, "p.rhai", "-i", "inventory.yml"]);
+        assert_eq!(ran.code, 0, "{script}{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.lines().any(|line| line.trim() == wanted), "{script}wanted {wanted}: {}", ran.stdout);
+    }
+}
