@@ -106,7 +106,7 @@ fn mixed() -> (Place, Vec<Sshd>) {
     for (name, machine) in [("arm", "aarch64"), ("intel", "x86_64")] {
         program(&place, &format!("{machine}/uname"), &format!("#!/bin/sh\n[ \"$*\" = -m ] && echo {machine}\n"));
         let path = std::env::var("PATH").unwrap();
-        let host = Sshd::start_with(place.path(), &format!("SetEnv PATH={dir}/{machine}:{path}\n"));
+        let host = Sshd::start_with(place.path(), &format!("PATH={dir}/{machine}:{path}"));
         inventory += &format!(
             "  {name}: {{ ways: [{{ ssh: {{ address: 127.0.0.1, port: {}, keys: [{dir}/user], host_keys: [\"{}\"] }} }}] }}\n",
             host.port,

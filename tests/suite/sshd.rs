@@ -57,8 +57,8 @@ impl Sshd {
         Self::start_with(folder, "")
     }
 
-    /// The same, with more lines of its configuration.
-    pub fn start_with(folder: &Path, more: &str) -> Self {
+    /// The same, with more variables of what runs there, as `NAME=VALUE`.
+    pub fn start_with(folder: &Path, environment: &str) -> Self {
         let dir = folder.display();
         // A port that was free a moment ago may be taken by now.
         for _ in 0..5 {
@@ -67,7 +67,7 @@ impl Sshd {
             let text = format!(
                 "ListenAddress 127.0.0.1\nPort {port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\n\
                  StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n\
-                 SetEnv MK_AGENT_STATE={dir}/agent-{port}\n{more}"
+                 SetEnv MK_AGENT_STATE={dir}/agent-{port} {environment}\n"
             );
             std::fs::write(&config, text).unwrap();
             // What keeps runs apart on a host is in /run/mk, and what one leaves to the next in the agent's state; these
