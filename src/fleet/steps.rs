@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::host::{Call, Slot, State};
 use super::pool::Fleet;
 use super::talk::{Listener, Talk};
@@ -26,10 +28,17 @@ impl Slot {
         let mut state = self.state.lock().await;
         fleet.spent(Part::Waiting, &self.name, asked);
         let mut done = 0;
-        if calls.len() > 1 {
-            match self.together(fleet, &mut state, calls, told).await {
-                Some(count) => done = count,
+        let several = if calls.len() > 1 { calls } else { &[] };
+        let requests: Vec<Request> = several.iter().map(|call| request(fleet, call)).collect();
+        while calls.len() - done > 1 {
+            let some = done..done + portion(&requests[done..]);
+            let mut told = |index: usize, result| told(done + index, result);
+            match self.together(fleet, &mut state, &calls[some.clone()], &requests[some.clone()], &mut told).await {
+                Some(count) => done += count,
                 None => return,
+            }
+            if done < some.end {
+                break;
             }
         }
         for (index, call) in calls.iter().enumerate().skip(done) {
@@ -56,7 +65,14 @@ impl Slot {
 
     /// Runs several in one round trip. Gives how many of them went well, where the rest is still to be sent: the
     /// connection was lost and made again. `None` when one failed.
-    async fn together(&self, fleet: &Fleet, state: &mut State, calls: &[Call], told: &mut Told<'_>) -> Option<usize> {
+    async fn together(
+        &self,
+        fleet: &Fleet,
+        state: &mut State,
+        calls: &[Call],
+        requests: &[Request],
+        told: &mut Told<'_>,
+    ) -> Option<usize> {
         let talk = match self.ready(fleet, state, calls).await {
             Ok(talk) => talk,
             Err(error) => {
@@ -64,9 +80,8 @@ impl Slot {
                 return None;
             }
         };
-        let requests: Vec<Request> = calls.iter().map(|call| request(fleet, call)).collect();
-        let mut sent = talk.steps(&requests).await;
-        for (index, (call, request)) in calls.iter().zip(&requests).enumerate() {
+        let mut sent = talk.steps(requests).await;
+        for (index, (call, request)) in calls.iter().zip(requests).enumerate() {
             let result = match std::mem::replace(&mut sent, Ok(())) {
                 Ok(()) => self.outcome(fleet, talk, request).await,
                 Err(error) => Err(error),
@@ -140,6 +155,31 @@ impl Slot {
         listener.finish();
         fleet.spent_on_trip(&self.name, &talk.trip);
         result
+    }
+}
+
+/// How much of what steps carry themselves goes into one frame, in bytes: far from the most that a frame may hold.
+const PORTION: usize = 1024 * 1024;
+
+/// How many of these go into one frame, one at least.
+fn portion(requests: &[Request]) -> usize {
+    let mut room = PORTION;
+    let fit = requests.iter().take_while(|request| {
+        let weight = weight(&request.args);
+        let fits = weight <= room;
+        room = room.saturating_sub(weight);
+        fits
+    });
+    fit.count().max(1)
+}
+
+/// About how many bytes a value is when it is written out.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + weight(value)).sum(),
+        _ => 8,
     }
 }
 

@@ -128,10 +128,10 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
 fn flow(engine: &mut Engine, world: &Arc<World>) {
     let shared = Arc::clone(world);
     engine.register_fn("task", move |context: NativeCallContext, name: &str, closure: FnPtr| -> Raised<Dynamic> {
+        waiting::flush().map_err(|e| throw(&context, e))?;
         if !wanted(&shared, name) {
             return Ok(Dynamic::UNIT);
         }
-        waiting::flush().map_err(|e| throw(&context, e))?;
         shared.events.tell(What::TaskStarted { task: name.to_owned() });
         let begun = Instant::now();
         let place = Here { task: Some(name.to_owned()), ..here() };

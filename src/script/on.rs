@@ -80,6 +80,7 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     engine.register_fn(
         "run_once",
         move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
+            waiting::flush().map_err(|e| throw(&context, e))?;
             let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
             let taking = |host: &Host| shared.within_limit(&host.name) && shared.failure(&host.name).is_none();
             let Some(first) = all.into_iter().find(taking) else {

@@ -63,7 +63,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     }
     // What a check cannot see now, it will not see a moment later.
     let mut left = if host.world.fleet.mode() == Mode::Apply { common.attempts.max(1) } else { 1 };
-    let alone = left > 1;
+    let alone = left > 1 || goes_alone(spec);
     if alone {
         // What is tried again is this step alone.
         waiting::flush().map_err(|e| throw(context, e))?;
@@ -92,11 +92,15 @@ fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, a
     judged.map(drop)
 }
 
+/// Whether an operation is no step of the agent's, or ends it.
+fn goes_alone(spec: &Spec) -> bool {
+    ["raw", crate::ops::Reboot::NAME].contains(&spec.name)
+}
+
 /// Whether a step may wait for the next one. On this machine, what it does could be seen by a script in other ways.
 fn may_wait(context: &NativeCallContext, ready: &Ready) -> bool {
     let world = &ready.host.world;
-    let alone = ["raw", "fetch", crate::ops::Reboot::NAME].contains(&ready.spec.name);
-    !alone
+    !goes_alone(ready.spec)
         && !ready.reads()
         && !world.settings.one_by_one
         && !world.is_here(&ready.host.name)

@@ -42,7 +42,11 @@ impl Writer {
             4 => format!("host.copy(\"DIR/x/c{}\", #{{ content: `{n} ${{host.name}}`, backup: true }});", n % 3),
             5 if self.pick(4) == 0 => format!("host.run([\"test\", \"-e\", \"DIR/x/f{}\"]);", n % 4),
             5 | 6 => format!("let v{n} = host.file(\"DIR/x/f{}\"); log(`${{v{n}.changed}}`);", n % 4),
-            7 => format!("log(\"line {n}\");"),
+            7 => match self.pick(3) {
+                0 => format!("host.raw(\"echo raw {n} >> DIR/x/said\");"),
+                1 => "run_once([], |host| host.file(\"DIR/x/nobody\"));".to_owned(),
+                _ => format!("log(\"line {n}\");"),
+            },
             8 => format!(
                 "host.line(\"DIR/x/l\", #{{ line: \"a{n}\", create: true, notify: later(\"shell\", \"echo told {n} >> DIR/x/said\") }});"
             ),
@@ -245,6 +249,27 @@ fn thirty_steps_that_nobody_looks_at_are_one_frame() {
     // What is kept to be compared later is not looked at yet, and what parameters are made of does nothing else.
     let pure = "for n in 0..30 { let was = host.file(\"DIR/x\"); host.copy(\"DIR/c\", #{ content: name(3) }); }";
     assert_eq!(on(pure), 3);
+}
+
+#[test]
+fn what_waits_goes_before_a_task_that_is_not_wanted() {
+    let (place, _hosts) = place();
+    let script =
+        "on(\"all\", |host| {\n    host.shell(\"exit 3\");\n    task(\"other\", || ());\n    log(\"after\");\n});\n";
+    let (events, code, _) = came(&place, script, &["--tags", "this"]);
+    let said = events.iter().any(|event| event["said"]["text"] == "after");
+    assert!(code == 1 && !said, "{events:#?}");
+}
+
+#[test]
+fn steps_that_carry_much_do_not_travel_in_one_frame() {
+    let (place, _hosts) = place();
+    place.file("much", &"a secret of half a megabyte\n".repeat(20_000));
+    let script = "let much = secret(\"file:much\");\n\
+                  on(\"all\", |host| { for n in 0..40 { host.copy(`DIR/x/${n}`, #{ content: much, mode: \"0600\" }); } });\n";
+    let (events, code, left) = came(&place, script, &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(left.lines().count(), 40 * 20_000);
 }
 
 #[test]
