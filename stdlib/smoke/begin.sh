@@ -25,6 +25,8 @@ kind: Deployment
 metadata: { name: web, namespace: $namespace }
 spec:
   replicas: $workers
+  # A controller manager that still remembers an earlier test's pods may begin anew; no new one finds room beside an old one.
+  strategy: { type: Recreate }
   selector: { matchLabels: { app: web } }
   template:
     metadata: { labels: { app: web } }

@@ -115,11 +115,11 @@ fn a_data_folder_of_another_cluster_is_refused_and_left_alone() {
 fn a_step_with_nothing_to_do_on_all_hosts_is_one_frame_to_each_and_one_back() {
     let folder = tempfile::tempdir().unwrap();
     let hosts = 13;
-    let frames = |steps: &str| {
+    let frames = |steps: &str, how: &[&str]| {
         let playbook = folder.path().join("p.rhai");
         let log = folder.path().join("frames.log");
         std::fs::write(&playbook, format!("on(\"all\", |host| {{ {steps} }});")).unwrap();
-        let output = mk(&["run", playbook.to_str().unwrap(), "--log", log.to_str().unwrap()])
+        let output = mk(&[&["run", playbook.to_str().unwrap(), "--log", log.to_str().unwrap()], how].concat())
             .env("MK_LOG", "mk::wire=trace")
             .output()
             .unwrap();
@@ -136,10 +136,15 @@ fn a_step_with_nothing_to_do_on_all_hosts_is_one_frame_to_each_and_one_back() {
         "host.user(\"root\");",
         "host.run([\"true\"], #{ reads: true });",
     ] {
-        frames(step);
-        let (sent, received) = frames(step);
-        let (sent_more, received_more) = frames(&step.repeat(4));
-        assert_eq!((sent_more - sent, received_more - received), (3 * hosts, 3 * hosts), "{step}");
+        frames(step, &[]);
+        let more = |how: &[&str]| {
+            let ((sent, received), (sent_more, received_more)) = (frames(step, how), frames(&step.repeat(4), how));
+            (sent_more - sent, received_more - received)
+        };
+        assert_eq!(more(&["--one-by-one"]), (3 * hosts, 3 * hosts), "{step}");
+        // What nobody looks at travels with the first.
+        let there = if step.contains("reads") { 3 * hosts } else { 0 };
+        assert_eq!(more(&[]), (there, 3 * hosts), "{step}");
     }
     let cleaned = script("on(\"all\", |host| { host.file(\"/etc/mk-frames\", #{ state: \"absent\" }); });", &[]);
     assert_eq!(cleaned.code, 0, "{}", cleaned.all);

@@ -42,7 +42,10 @@ impl Writer {
             4 => format!("host.copy(\"DIR/x/c{}\", #{{ content: `{n} ${{host.name}}`, backup: true }});", n % 3),
             5 if self.pick(4) == 0 => format!("host.run([\"test\", \"-e\", \"DIR/x/f{}\"]);", n % 4),
             5 | 6 => format!("let v{n} = host.file(\"DIR/x/f{}\"); log(`${{v{n}.changed}}`);", n % 4),
-            7 => match self.pick(3) {
+            7 => match self.pick(4) {
+                2 => format!(
+                    "let z{n} = |x| {{ try {{ host.run([\"test\", \"-e\", \"DIR/x/f2\"]); }} catch {{ log(\"none\"); }} x }}; host.run([\"test\", \"-e\", \"DIR/x/f1\"]); let q{n} = [1].map(z{n});"
+                ),
                 0 => format!("host.raw(\"echo raw {n} >> DIR/x/said\");"),
                 1 => "run_once([], |host| host.file(\"DIR/x/nobody\"));".to_owned(),
                 _ => format!("log(\"line {n}\");"),

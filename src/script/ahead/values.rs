@@ -25,8 +25,35 @@ const PURE: [&str; 15] = [
     "len",
 ];
 
-/// What the language does itself and what can call anything.
-const OPAQUE: [&str; 8] = ["call", "curry", "eval", "Fn", "print", "debug", "timestamp", "sleep"];
+/// What the language does itself and what can call anything: a closure may come in a variable.
+const OPAQUE: [&str; 26] = [
+    "Fn",
+    "all",
+    "call",
+    "curry",
+    "debug",
+    "dedup",
+    "drain",
+    "eval",
+    "filter",
+    "find",
+    "find_map",
+    "for_each",
+    "index_of",
+    "map",
+    "order",
+    "order_by",
+    "print",
+    "reduce",
+    "reduce_rev",
+    "retain",
+    "sleep",
+    "some",
+    "sort",
+    "sort_by",
+    "timestamp",
+    "zip",
+];
 
 impl Script {
     pub(super) fn is_own(&self, name: &str) -> bool {
