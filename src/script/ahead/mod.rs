@@ -85,7 +85,9 @@ impl Known {
                 }
             }
         }
-        // Functions that need each other in a circle are none of these: they may not end.
+        // From anew, since a script read later may have a function of the same name that does more. Functions that need
+        // each other in a circle are none of these: they may not end.
+        self.pure.clear();
         loop {
             let is_new = |(name, needs): (&String, &Option<Names>)| {
                 let certain = needs.as_ref().is_some_and(|needs| needs.is_subset(&self.pure));
@@ -97,5 +99,38 @@ impl Known {
             }
             self.pure.extend(new);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(ahead: &Ahead, source: &str, text: &str) {
+        let mut ast = rhai::Engine::new().compile(text).unwrap();
+        ast.set_source(source);
+        ahead.read(&ast, false);
+    }
+
+    const STEPS: &str = "fn both(host) {\n    host.file(\"a\");\n    host.file(\"b\" + word());\n}\n";
+
+    #[test]
+    fn a_function_that_does_more_in_a_script_read_later_lets_no_step_wait_any_more() {
+        let ahead = Ahead::default();
+        let first = || ahead.may_wait(Some("steps"), Position::new(2, 10));
+        read(&ahead, "steps", &format!("{STEPS}fn word() {{ \"x\" }}"));
+        assert!(first());
+        assert!(!ahead.may_wait(Some("steps"), Position::new(3, 10)), "what it ends with is its value");
+        read(&ahead, "other", "fn word() { log(\"x\"); }");
+        assert!(!first());
+    }
+
+    #[test]
+    fn a_function_that_a_try_leads_to_lets_no_step_wait() {
+        let ahead = Ahead::default();
+        read(&ahead, "steps", &format!("{STEPS}fn word() {{ \"x\" }}\nfn outer(host) {{ both(host); }}"));
+        assert!(ahead.may_wait(Some("steps"), Position::new(2, 10)));
+        read(&ahead, "other", "fn attempt(host) { try { outer(host); } catch { } }");
+        assert!(!ahead.may_wait(Some("steps"), Position::new(2, 10)));
     }
 }
