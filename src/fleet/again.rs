@@ -61,11 +61,12 @@ impl Slot {
         let taken = taken.map_err(|e| e.because(UNSURE))?;
         fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
         talk.records = taken.records;
-        self.known_step(fleet, talk, call).await
+        self.known_step(fleet, talk, call, lost).await
     }
 
     /// The outcome of a step that an earlier agent of this run may have seen; run now, if that one has never begun it.
-    pub(super) async fn known_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+    /// Where nobody knows, it is the connection's fault.
+    pub(super) async fn known_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call, lost: Error) -> Result<Outcome> {
         let known = talk.records.iter().find(|record| record.id == call.step.id);
         let last = talk.records.last().map(|record| record.id);
         match known {
@@ -74,7 +75,7 @@ impl Slot {
             }
             Some(Record { result: Some(result), .. }) => result.clone(),
             None if last.is_some_and(|last| last < call.step.id) => self.step(fleet, talk, call).await,
-            _ => Err(Error::new(Kind::Unreachable, "the connection to the host was lost").because(UNSURE)),
+            _ => Err(lost.because(UNSURE)),
         }
     }
 

@@ -100,7 +100,8 @@ impl Slot {
         }
         // It may have travelled with the one in whose middle the connection was lost.
         if !talk.records.is_empty() {
-            return self.known_step(fleet, talk, call).await;
+            let lost = Error::new(Kind::Unreachable, "the connection to the host was lost");
+            return self.known_step(fleet, talk, call, lost).await;
         }
         self.step(fleet, talk, call).await
     }

@@ -1,7 +1,7 @@
 //! The functions of scripts beside the operations: the one list that `mk doc`, hints, lint and the README are
 //! made from. A test holds it to what the engine really has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// A function that mk adds to the language.
@@ -256,6 +256,12 @@ pub(super) fn callable() -> impl Iterator<Item = (&'static str, usize)> {
     let added = FUNCTIONS.iter().flat_map(|function| function.arities().map(|count| (function.name, count)));
     let operations = crate::ops::OPS.iter().flat_map(|spec| (1..=3).map(|count| (spec.name, count)));
     STANDARD.iter().map(|(name, count)| (name.as_str(), *count)).chain(added).chain(operations)
+}
+
+/// Whether anything of that name can be called without an import.
+pub(super) fn is_callable(name: &str) -> bool {
+    static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| callable().map(|(name, _)| name).collect());
+    NAMES.contains(name)
 }
 
 /// The names among them that can be meant by a word.

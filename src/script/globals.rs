@@ -128,7 +128,7 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
 fn flow(engine: &mut Engine, world: &Arc<World>) {
     let shared = Arc::clone(world);
     engine.register_fn("task", move |context: NativeCallContext, name: &str, closure: FnPtr| -> Raised<Dynamic> {
-        waiting::flush().map_err(|e| throw(&context, e))?;
+        waiting::first(&context)?;
         if !wanted(&shared, name) {
             return Ok(Dynamic::UNIT);
         }
@@ -142,7 +142,7 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
         result
     });
     engine.register_fn("always", |context: NativeCallContext, body: FnPtr, finally: FnPtr| -> Raised<Dynamic> {
-        waiting::flush().map_err(|e| throw(&context, e))?;
+        waiting::first(&context)?;
         let result: Raised<Dynamic> = waiting::settled(&context, body.call_within_context(&context, ()));
         let cleaned: Raised<Dynamic> = waiting::settled(&context, finally.call_within_context(&context, ()));
         // The first fault is the one to be told; the second is often only its consequence.
@@ -151,7 +151,7 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
         Ok(value)
     });
     engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: &str| -> Raised<()> {
-        waiting::flush().map_err(|e| throw(&context, e))?;
+        waiting::first(&context)?;
         if holds { Ok(()) } else { Err(throw(&context, Error::new(Kind::Assertion, message))) }
     });
     engine.register_fn("fail", |context: NativeCallContext, message: &str| -> Raised<()> {
@@ -177,7 +177,7 @@ fn talk(engine: &mut Engine, world: &Arc<World>) {
     for (name, warning) in [("log", false), ("warn", true)] {
         let shared = Arc::clone(world);
         engine.register_fn(name, move |context: NativeCallContext, text: Dynamic| -> Raised<()> {
-            waiting::flush().map_err(|e| throw(&context, e))?;
+            waiting::first(&context)?;
             shared.events.tell(What::Said { host: here().host, warning, text: text.to_string() });
             Ok(())
         });

@@ -80,7 +80,7 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     engine.register_fn(
         "run_once",
         move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
-            waiting::flush().map_err(|e| throw(&context, e))?;
+            waiting::first(&context)?;
             let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
             let taking = |host: &Host| shared.within_limit(&host.name) && shared.failure(&host.name).is_none();
             let Some(first) = all.into_iter().find(taking) else {
@@ -126,7 +126,7 @@ fn on(
     closure: &FnPtr,
 ) -> Raised<Results> {
     let fail = |e: Error| throw(context, e);
-    waiting::flush().map_err(fail)?;
+    waiting::first(context)?;
     let health = options
         .remove("health")
         .map(|value| value.try_cast::<FnPtr>().ok_or_else(|| Error::playbook("on: `health` must be a closure")));

@@ -24,7 +24,7 @@ type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     let shared = Arc::clone(world);
     engine.register_fn("play", move |context: NativeCallContext, path: &str| -> Raised<Dynamic> {
-        waiting::flush().map_err(|e| throw(&context, e))?;
+        waiting::first(&context)?;
         let reading = shared.control.sources.readings.begin();
         let result = play(&context, &shared, path, reading);
         drop(shared.control.sources.readings.end(reading));

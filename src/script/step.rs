@@ -66,7 +66,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let alone = left > 1 || goes_alone(spec);
     if alone {
         // What is tried again is this step alone.
-        waiting::flush().map_err(|e| throw(context, e))?;
+        waiting::first(context)?;
     }
     loop {
         left -= 1;

@@ -15,6 +15,8 @@ use crate::error::Result;
 /// How many steps travel together at most. What waits is lost when mk is killed, and nobody watches it meanwhile.
 const MOST: usize = 64;
 
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
+
 thread_local! {
     /// All of one host.
     static WAITING: RefCell<Vec<Ready>> = const { RefCell::new(Vec::new()) };
@@ -56,15 +58,17 @@ pub(super) fn flush() -> Result {
     Ok(())
 }
 
+/// The same before a function of mk does anything that could be seen.
+pub(super) fn first(context: &NativeCallContext) -> Raised<()> {
+    settled(context, Ok(()))
+}
+
 /// The same at the end of what a script ran: a step that fails was written before whatever ended it.
-pub(super) fn settled<T>(
-    context: &NativeCallContext,
-    result: std::result::Result<T, Box<EvalAltResult>>,
-) -> std::result::Result<T, Box<EvalAltResult>> {
+pub(super) fn settled<T>(context: &NativeCallContext, result: Raised<T>) -> Raised<T> {
     flush().map_err(|e| throw(context, e)).and(result)
 }
 
-/// What waits for another host, or acts as another user there, goes first.
+/// What waits for another host goes first.
 fn make_room(step: &Ready) -> Result {
     let other = WAITING.with_borrow(|waiting| waiting.first().is_some_and(|first| first.host.name != step.host.name));
     if other { flush() } else { Ok(()) }

@@ -154,8 +154,7 @@ fn came(place: &Place, script: &str, how: &[&str]) -> (Vec<Value>, i32, String) 
         }
         same
     });
-    let left =
-        "cd \"$1\" && find . -type f | sort | sed 's/~$/~/' | xargs -r grep -H '' | sed -E 's/\\.[0-9]{8}[^:]*~/~/'";
+    let left = "cd \"$1\" && find . -type f | sort | xargs -r grep -H '' | sed -E 's/\\.[0-9]{8}[^:]*~/~/'";
     let left = tool("sh", &["-c", left, "sh", &folder.display().to_string()]);
     (events, output.status.code().unwrap(), left)
 }

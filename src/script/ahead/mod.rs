@@ -26,14 +26,25 @@ struct Known {
     calls: BTreeMap<String, Names>,
     /// The functions that may be run inside of a `try`.
     tried: Names,
-    /// Functions that only work out a value, if those that they call do, too; `None` where one of that name does more.
-    values: BTreeMap<String, Option<Names>>,
+    values: Values,
     /// Those that do so for certain.
     pure: Names,
 }
 
 /// Names of functions, whichever script they are in.
 type Names = BTreeSet<String>;
+
+/// Functions that only work out a value, if those that they call do, too; `None` where one of that name does more.
+type Values = BTreeMap<String, Option<Names>>;
+
+/// Adds one more function of a name.
+fn add(values: &mut Values, name: String, needs: Option<Names>) {
+    let all = values.entry(name).or_insert_with(|| Some(Names::new()));
+    match (all.as_mut(), needs) {
+        (Some(all), Some(needs)) => all.extend(needs),
+        _ => *all = None,
+    }
+}
 
 /// A step that may wait.
 struct Step {
@@ -54,11 +65,7 @@ impl Ahead {
             known.calls.entry(name).or_default().extend(calls);
         }
         for (name, needs) in read.values {
-            let all = known.values.entry(name).or_insert_with(|| Some(Names::new()));
-            match (all.as_mut(), needs) {
-                (Some(all), Some(needs)) => all.extend(needs),
-                _ => *all = None,
-            }
+            add(&mut known.values, name, needs);
         }
         known.tried.extend(read.tried);
         known.settle();

@@ -4,10 +4,10 @@ use rhai::{Expr, FnCallExpr, Stmt};
 
 use super::Names;
 use super::ways::Script;
-use crate::script::functions::function_named;
+use crate::script::functions::{function_named, is_callable};
 
 /// Functions of mk that neither change anything nor see what a step could have changed.
-const PURE: [&str; 15] = [
+const PURE: [&str; 14] = [
     "as_user",
     "checking",
     "env",
@@ -22,7 +22,6 @@ const PURE: [&str; 15] = [
     "local",
     "vars",
     "within_limit",
-    "len",
 ];
 
 /// What the language does itself and what can call anything: a closure may come in a variable.
@@ -123,7 +122,6 @@ impl Script {
             return true;
         }
         let of_language = function_named(name).is_none() && crate::ops::find(name).is_err();
-        call.is_operator_call()
-            || self.known.contains(name) && !OPAQUE.contains(&name) && (PURE.contains(&name) || of_language)
+        call.is_operator_call() || is_callable(name) && !OPAQUE.contains(&name) && (PURE.contains(&name) || of_language)
     }
 }

@@ -1,11 +1,10 @@
 //! The ways from one step to the next in a script's text.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
-use super::{Names, Step};
-use crate::script::functions::callable;
+use super::{Names, Step, Values, add};
 use crate::script::lint::{closure, innermost, start};
 
 /// Functions of mk that send what waits before they do anything.
@@ -20,16 +19,15 @@ pub(super) struct Script {
     pub(super) steps: HashMap<Position, Step>,
     pub(super) calls: BTreeMap<String, Names>,
     pub(super) tried: Names,
-    pub(super) values: BTreeMap<String, Option<Names>>,
+    pub(super) values: Values,
     pub(super) functions: Names,
     /// The names of its maps' fields: what is kept there may be called like a method.
     pub(super) fields: Names,
-    pub(super) known: BTreeSet<&'static str>,
 }
 
 impl Script {
     pub(super) fn read(ast: &AST, main: bool) -> Self {
-        let mut script = Self { known: callable().map(|(name, _)| name).collect(), ..Self::default() };
+        let mut script = Self::default();
         let mut closed = Names::new();
         script.functions.extend(ast.iter_fn_def().map(|function| function.name.to_string()));
         ast.walk(&mut |path: &[ASTNode<'_>]| {
@@ -65,11 +63,7 @@ impl Script {
             if named {
                 let mut needs = Names::new();
                 let only = script.only_values(&body, true, &mut needs).then_some(needs);
-                let all = script.values.entry(name.clone()).or_insert_with(|| Some(Names::new()));
-                match (all.as_mut(), only) {
-                    (Some(all), Some(needs)) => all.extend(needs),
-                    _ => *all = None,
-                }
+                add(&mut script.values, name.clone(), only);
             }
             if closes || named {
                 script.block(&body, (!closes).then_some(&name), true, Some(&Names::new()).filter(|_| closes));
