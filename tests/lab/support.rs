@@ -57,9 +57,50 @@ pub struct Run {
     pub code: i32,
     /// Its events, in order.
     pub events: Vec<Value>,
-    /// Everything it printed, for the message of a failed test.
-    pub all: String,
+    /// Everything it printed.
+    pub all: Printed,
 }
+
+/// What a run printed. Shown in the message of a failed test, it is what a reader needs of it: not a line for every
+/// step that went well, since CI keeps no more than the end of its log.
+pub struct Printed(String);
+
+impl std::ops::Deref for Printed {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Printed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let dull = |line: &str| {
+            let Ok(event) = serde_json::from_str::<Value>(line) else { return line.is_empty() };
+            let (kind, about) = event["event"].as_object().and_then(|event| event.iter().next()).unwrap();
+            match kind.as_str() {
+                "step_done" => UNCHANGED.contains(&about["outcome"]["status"].as_str().unwrap_or_default()),
+                "step_started" | "connected" | "task_started" | "task_done" | "spent" => true,
+                _ => false,
+            }
+        };
+        let telling: Vec<&str> = self.0.lines().filter(|line| !dull(line)).collect();
+        let left_out = telling.len().saturating_sub(SHOWN);
+        if left_out > 0 {
+            writeln!(f, "({left_out} more)")?;
+        }
+        for line in &telling[left_out..] {
+            writeln!(f, "{}", line.chars().take(400).collect::<String>())?;
+        }
+        Ok(())
+    }
+}
+
+/// How many lines of a run the message of a failed test shows, the last ones.
+const SHOWN: usize = 20;
+
+/// The ways in which a step ends that leave a host as it was.
+const UNCHANGED: [&str; 3] = ["ok", "read", "skipped"];
 
 /// Runs a playbook and reads its events.
 pub fn run(args: &[&str]) -> Run {
@@ -89,7 +130,7 @@ pub fn script(text: &str, flags: &[&str]) -> Run {
 fn events(output: &Output) -> Run {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let events = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let all = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    let all = Printed(format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr)));
     Run { code: output.status.code().unwrap_or(-1), events, all }
 }
 
@@ -126,6 +167,6 @@ impl Run {
 
     /// The steps that changed something, or would.
     pub fn changes(&self) -> Vec<Done> {
-        self.done().into_iter().filter(|done| !["ok", "read", "skipped"].contains(&done.status.as_str())).collect()
+        self.done().into_iter().filter(|done| !UNCHANGED.contains(&done.status.as_str())).collect()
     }
 }
