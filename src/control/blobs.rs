@@ -6,17 +6,15 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::pieces::{Opener, Pieces, Recent, Source};
 use crate::change::Content;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{Digests, Payload};
 
-/// Opens some content once more.
-type Opener = Arc<dyn Fn() -> Result<Box<dyn Read + Send>> + Send + Sync>;
-
 /// Contents one after another. One that fails to open ends the stream with its fault.
 struct Several {
     waiting: std::vec::IntoIter<Opener>,
-    current: Option<Box<dyn Read + Send>>,
+    current: Option<Box<dyn Source>>,
 }
 
 impl Read for Several {
@@ -40,11 +38,12 @@ impl Read for Several {
 pub struct Blobs {
     offers: Mutex<HashMap<String, Opener>>,
     digests: Mutex<Digests>,
+    recent: Arc<Recent>,
 }
 
 impl Default for Blobs {
     fn default() -> Self {
-        Self { offers: Mutex::default(), digests: Mutex::new(Digests::of_all()) }
+        Self { offers: Mutex::default(), digests: Mutex::new(Digests::of_all()), recent: Arc::default() }
     }
 }
 
@@ -99,31 +98,31 @@ impl Blobs {
     }
 
     /// Offers what `open` opens, under its digest.
-    pub fn offer(&self, sha256: &str, open: impl Fn() -> Result<Box<dyn Read + Send>> + Send + Sync + 'static) {
+    pub fn offer(&self, sha256: &str, open: impl Fn() -> Result<Box<dyn Source>> + Send + Sync + 'static) {
         self.lock().insert(sha256.to_owned(), Arc::new(open));
     }
 
-    /// Opens what is on offer under a digest.
+    /// What is on offer under a digest. It is opened when its first piece is taken.
     ///
     /// # Errors
     /// When nothing is: the host asks for something it was not offered.
-    pub fn open(&self, sha256: &str) -> Result<Box<dyn Read + Send>> {
+    pub fn open(&self, sha256: &str) -> Result<Pieces> {
         let offer = self.lock().get(sha256).cloned();
         let open =
             offer.ok_or_else(|| Error::new(Kind::Protocol, format!("the content `{sha256}` was never offered")))?;
-        open()
+        Ok(Pieces::shared(Arc::clone(&self.recent), sha256, open))
     }
 
     /// Opens several, one after another as they are read.
     ///
     /// # Errors
     /// As for [`Blobs::open`].
-    pub fn open_all(&self, sha256: &[String]) -> Result<Box<dyn Read + Send>> {
+    pub fn open_all(&self, sha256: &[String]) -> Result<Pieces> {
         let offers = self.lock();
         let missing = |sha256: &String| Error::new(Kind::Protocol, format!("the content `{sha256}` was never offered"));
         let openers = sha256.iter().map(|sha256| offers.get(sha256).cloned().ok_or_else(|| missing(sha256)));
         let waiting = openers.collect::<Result<Vec<_>>>()?;
-        Ok(Box::new(Several { waiting: waiting.into_iter(), current: None }))
+        Ok(Pieces::own(Box::new(Several { waiting: waiting.into_iter(), current: None })))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Opener>> {

@@ -1,10 +1,10 @@
 //! The control side's half of a step: what an agent may ask in the middle of one.
 
-use std::io::{Read, Write};
+use std::io::Write;
 
 use serde_json::Value;
 
-use super::Control;
+use super::{Control, Pieces};
 use crate::error::{Error, Kind, Result};
 use crate::ops::Cert;
 use crate::wire::Request;
@@ -14,14 +14,14 @@ pub trait Other: Sync {
     /// The content that the step named by digest.
     ///
     /// # Errors
-    /// When it was never offered, or cannot be read any more.
-    fn blob(&self, request: &Request, sha256: &str) -> Result<Box<dyn Read + Send>>;
+    /// When it was never offered.
+    fn blob(&self, request: &Request, sha256: &str) -> Result<Pieces>;
 
     /// Several contents that the step named, one after another.
     ///
     /// # Errors
     /// As for [`Other::blob`].
-    fn blobs(&self, request: &Request, sha256: &[String]) -> Result<Box<dyn Read + Send>>;
+    fn blobs(&self, request: &Request, sha256: &[String]) -> Result<Pieces>;
 
     /// The operation's answer to a question of its half on the host.
     ///
@@ -43,11 +43,11 @@ pub struct Half<'a> {
 }
 
 impl Other for Half<'_> {
-    fn blob(&self, _request: &Request, sha256: &str) -> Result<Box<dyn Read + Send>> {
+    fn blob(&self, _request: &Request, sha256: &str) -> Result<Pieces> {
         self.control.blobs.open(sha256)
     }
 
-    fn blobs(&self, _request: &Request, sha256: &[String]) -> Result<Box<dyn Read + Send>> {
+    fn blobs(&self, _request: &Request, sha256: &[String]) -> Result<Pieces> {
         self.control.blobs.open_all(sha256)
     }
 

@@ -12,10 +12,11 @@ use super::meanwhile::{Stopper, Writer, ping};
 use super::pool::Pipe;
 use super::traffic::{Traffic, Trip};
 use crate::change::{Left, Outcome, Trace};
-use crate::control::Other;
+use crate::control::{Other, Pieces};
 use crate::error::{Error, Kind, Result};
 use crate::wire::{
-    Ask, BUILD, CHUNK, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, from_body, to_frame,
+    Ask, BUILD, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, encode_piece, from_body,
+    to_frame,
 };
 
 /// Without a word from an agent for this long, its host is taken for lost.
@@ -220,8 +221,8 @@ impl Talk {
                         return fault.map_or(result, Err);
                     }
                     FromAgent::Ask { id, ask } if id == request.id => match ask {
-                        Ask::Blob { sha256 } => self.send_bytes(request.id, other.blob(request, &sha256)).await?,
-                        Ask::Blobs { sha256 } => self.send_bytes(request.id, other.blobs(request, &sha256)).await?,
+                        Ask::Blob { sha256 } => self.send_pieces(request.id, other.blob(request, &sha256)).await?,
+                        Ask::Blobs { sha256 } => self.send_pieces(request.id, other.blobs(request, &sha256)).await?,
                         Ask::Other { question } => {
                             let answer = other.answer(request, &question);
                             self.say(&ToAgent::Answer { id, answer }).await?;
@@ -242,28 +243,18 @@ impl Talk {
         }
     }
 
-    async fn send_bytes(&mut self, id: u64, source: Result<Box<dyn std::io::Read + Send>>) -> Result {
-        let mut source = match source {
-            Ok(source) => source,
+    async fn send_pieces(&mut self, id: u64, pieces: Result<Pieces>) -> Result {
+        let mut pieces = match pieces {
+            Ok(pieces) => pieces,
             Err(e) => return self.say(&ToAgent::Answer { id, answer: Err(e) }).await,
         };
         loop {
-            let mut piece = vec![0; CHUNK];
-            let mut filled = 0;
-            while filled < CHUNK {
-                match source.read(&mut piece[filled..]) {
-                    Ok(0) => break,
-                    Ok(count) => filled += count,
-                    Err(e) => {
-                        let error = Error::step("cannot read the content to send").because(e);
-                        return self.say(&ToAgent::Answer { id, answer: Err(error) }).await;
-                    }
-                }
-            }
-            piece.truncate(filled);
-            let ended = piece.is_empty();
-            self.send(&Frame::Blob(id, piece)).await?;
-            if ended {
+            let piece = match pieces.take() {
+                Ok(piece) => piece,
+                Err(e) => return self.say(&ToAgent::Answer { id, answer: Err(e) }).await,
+            };
+            self.send_encoded(&encode_piece(id, &piece)).await?;
+            if piece.is_end() {
                 return Ok(());
             }
         }
@@ -286,14 +277,17 @@ impl Talk {
     }
 
     async fn send(&mut self, frame: &Frame) -> Result {
-        let bytes = encode(frame);
+        self.send_encoded(&encode(frame)).await
+    }
+
+    async fn send_encoded(&mut self, bytes: &[u8]) -> Result {
         tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes = bytes.len(), "frame sent");
         self.traffic.sent += 1;
         self.traffic.bytes_sent += bytes.len() as u64;
         let begun = Instant::now();
         let mut writer = self.writer.lock().await;
         let sending = async {
-            writer.write_all(&bytes).await?;
+            writer.write_all(bytes).await?;
             writer.flush().await
         };
         let sent = match tokio::time::timeout(SILENCE, sending).await {

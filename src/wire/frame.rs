@@ -2,6 +2,9 @@
 
 use std::io::{self, Read, Write};
 
+#[cfg(feature = "control")]
+use super::piece::Piece;
+use super::piece::unpack;
 use crate::error::{Error, Kind, Result};
 
 /// The longest body accepted, in bytes. Blobs and output travel in chunks far below it.
@@ -21,6 +24,8 @@ pub enum Frame {
 const MESSAGE: u8 = 1;
 const OUTPUT: u8 = 2;
 const BLOB: u8 = 3;
+/// A piece of a blob that has to be unpacked.
+const PACKED: u8 = 4;
 
 /// The bytes of a frame, length included.
 pub fn encode(frame: &Frame) -> Vec<u8> {
@@ -33,12 +38,22 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
         }
         Frame::Blob(id, body) => (BLOB, id.to_be_bytes().to_vec(), body),
     };
+    assembled(tag, &header, body)
+}
+
+/// The bytes of the frame that brings a piece of a blob to the request that asked for it.
+#[cfg(feature = "control")]
+pub fn encode_piece(request: u64, piece: &Piece) -> Vec<u8> {
+    assembled(if piece.packed { PACKED } else { BLOB }, &request.to_be_bytes(), &piece.bytes)
+}
+
+fn assembled(tag: u8, header: &[u8], body: &[u8]) -> Vec<u8> {
     let length = 1 + header.len() + body.len();
     let mut out = Vec::with_capacity(4 + length);
     // A frame longer than u32 cannot be built: bodies are chunked far below MAX_FRAME by their makers.
     out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
     out.push(tag);
-    out.extend_from_slice(&header);
+    out.extend_from_slice(header);
     out.extend_from_slice(body);
     out
 }
@@ -105,7 +120,8 @@ fn parse(body: &[u8]) -> Result<Frame> {
         (MESSAGE, _) => Ok(Frame::Message(rest.to_vec())),
         (OUTPUT, Some(id)) if rest.len() > 8 => Ok(Frame::Output(id, rest[8], rest[9..].to_vec())),
         (BLOB, Some(id)) => Ok(Frame::Blob(id, rest[8..].to_vec())),
-        (OUTPUT | BLOB, _) => Err(broken("a frame whose header is cut short")),
+        (PACKED, Some(id)) => Ok(Frame::Blob(id, unpack(&rest[8..])?)),
+        (OUTPUT | BLOB | PACKED, _) => Err(broken("a frame whose header is cut short")),
         (tag, _) => Err(broken(format!("a frame with the unknown tag {tag}"))),
     }
 }

@@ -8,14 +8,11 @@ use crate::change::{Left, Outcome, Trace};
 use crate::error::{Error, Kind, Place, Result};
 
 /// The version of the protocol. An agent of another version is replaced, never talked to.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// The version of mk, and a digest of the sources that both sides share: with another one, an agent may lack
 /// operations or parameters.
 pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), " ", env!("MK_AGENT_BUILD"));
-
-/// The size of a piece of a blob or of output, in bytes.
-pub const CHUNK: usize = 128 * 1024;
 
 /// Whether a step may change its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from measure import stolen, ticks  # noqa: E402
+
 MK = ROOT / "target/release/mk"
 
 # What a host has of its own. The tmpfs for content keeps the disk out of the comparison.
@@ -82,7 +86,7 @@ def watched(argv, folder):
     """Runs a command; gives its seconds, processor seconds and peak of memory, and what it read of files, in bytes."""
     own = {**os.environ, "XDG_STATE_HOME": f"{folder}/state", "XDG_CACHE_HOME": f"{folder}/cache"}
     with open(folder / "output", "w+") as output:
-        begun = time.monotonic()
+        begun, at_first = time.monotonic(), ticks()
         process = subprocess.Popen([str(word) for word in argv], stdout=output, stderr=subprocess.STDOUT, env=own, cwd=folder)
         read = 0
         while True:
@@ -100,7 +104,7 @@ def watched(argv, folder):
         text = output.read()
     if status != 0:
         raise SystemExit(f"`{' '.join(map(str, argv))}` ended with {status}:\n{text[-3000:]}")
-    return {"seconds": round(seconds, 3), "cpu": round(usage.ru_utime + usage.ru_stime, 3), "memory_mb": round(usage.ru_maxrss / 1024, 1), "read_mb": round(read / 1e6, 1)}
+    return {"seconds": round(seconds, 3), "cpu": round(usage.ru_utime + usage.ru_stime, 3), "stolen": stolen(at_first), "memory_mb": round(usage.ru_maxrss / 1024, 1), "read_mb": round(read / 1e6, 1)}
 
 
 # Twenty steps of the usual kinds.
@@ -154,7 +158,7 @@ def transfer(folder, count):
     copies = f'for host in {each}; do scp -q -F ssh_config files/big "$host:/srv/big" & all="$all $!"; done; for one in $all; do wait "$one" || exit 1; done'
     taken = watched(["sh", "-c", copies], folder)
     # The shell's memory and what it read itself say nothing of scp.
-    yield "first", "scp", {"seconds": taken["seconds"], "cpu": taken["cpu"]}
+    yield "first", "scp", {name: taken[name] for name in ["seconds", "cpu", "stolen"]}
     sums(folder, count)
 
 

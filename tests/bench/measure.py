@@ -11,14 +11,23 @@ import time
 from lab import HERE, ROOT, must
 
 
+def ticks():
+    """The processors' time so far: all of it, idle, and taken by other machines on the same hardware."""
+    values = [int(word) for word in open("/proc/stat").readline().split()[1:9]]
+    return sum(values), values[3] + values[4], values[7]
+
+
+def stolen(since):
+    """The share of the processors' time that other machines took, 0 to 1, since `ticks` gave this."""
+    total, _, taken = ticks()
+    return round((taken - since[2]) / max(1, total - since[0]), 3)
+
+
 def busy(seconds=2.0):
     """The share of the processors' time that was used, 0 to 1, over some seconds."""
-    def ticks():
-        values = [int(word) for word in open("/proc/stat").readline().split()[1:9]]
-        return sum(values), values[3] + values[4]
-    total, idle = ticks()
+    total, idle, _ = ticks()
     time.sleep(seconds)
-    total_now, idle_now = ticks()
+    total_now, idle_now, _ = ticks()
     return 1 - (idle_now - idle) / max(1, total_now - total)
 
 
@@ -35,14 +44,15 @@ def quiet(patience):
 
 
 def timed(argv, **options):
-    """Runs a command; gives seconds, the processor seconds of it and its children on this side, code and output."""
+    """Runs a command; gives seconds, the processor seconds of it and its children on this side, what others took, code and output."""
+    at_first = ticks()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     done = subprocess.run([str(word) for word in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options)
     seconds = time.monotonic() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": round(seconds, 4), "cpu": round(cpu, 3)}, done.returncode, done.stdout
+    return {"seconds": round(seconds, 4), "cpu": round(cpu, 3), "stolen": stolen(at_first)}, done.returncode, done.stdout
 
 
 def machine():

@@ -1,0 +1,218 @@
+//! Content on its way to hosts, a piece at a time.
+//!
+//! Hosts that are sent the same content at about the same time share its pieces: each is read, and packed, once.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Context, Result};
+use crate::wire::{CHUNK, Piece};
+
+/// How many pieces are kept for other hosts: 16 MiB.
+const KEPT: usize = 128;
+
+/// After content that did not shrink, every so many pieces it is tried again.
+const TRIED: u64 = 8;
+
+/// Content that can be read from any place in it.
+pub trait Source: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Source for T {}
+
+/// Opens some content once more.
+pub type Opener = Arc<dyn Fn() -> Result<Box<dyn Source>> + Send + Sync>;
+
+/// A piece that one host reads while others wait for it.
+type Slot = Arc<Mutex<Option<Arc<Piece>>>>;
+
+/// Which content, by its digest, and which piece of it.
+type Key = (Arc<str>, u64);
+
+/// The pieces that were sent last.
+#[derive(Default)]
+pub struct Recent {
+    kept: Mutex<(HashMap<Key, Slot>, VecDeque<Key>)>,
+}
+
+impl Recent {
+    fn slot(&self, content: &Arc<str>, number: u64) -> Slot {
+        let key = (Arc::clone(content), number);
+        let mut kept = lock(&self.kept);
+        let (slots, order) = &mut *kept;
+        if let Some(slot) = slots.get(&key) {
+            return Arc::clone(slot);
+        }
+        if order.len() == KEPT
+            && let Some(oldest) = order.pop_front()
+        {
+            slots.remove(&oldest);
+        }
+        order.push_back(key.clone());
+        Arc::clone(slots.entry(key).or_default())
+    }
+}
+
+/// Content on its way to one host.
+pub struct Pieces {
+    from: From,
+    next: u64,
+    packs: bool,
+}
+
+enum From {
+    /// Content that other hosts may be sent as well. The reader stands before the piece of that number.
+    Shared { recent: Arc<Recent>, content: Arc<str>, open: Opener, reader: Option<(Box<dyn Source>, u64)> },
+    /// What is sent to this host only.
+    Own(Box<dyn Read + Send>),
+}
+
+impl Pieces {
+    /// The pieces of content that has this digest.
+    pub fn shared(recent: Arc<Recent>, sha256: &str, open: Opener) -> Self {
+        Self { from: From::Shared { recent, content: sha256.into(), open, reader: None }, next: 0, packs: true }
+    }
+
+    /// The pieces of what is read.
+    pub fn own(reader: Box<dyn Read + Send>) -> Self {
+        Self { from: From::Own(reader), next: 0, packs: true }
+    }
+
+    /// The next piece; an empty one is the end.
+    ///
+    /// # Errors
+    /// When the content cannot be read, or is not what it was.
+    pub fn take(&mut self) -> Result<Arc<Piece>> {
+        let number = self.next;
+        let tries = self.packs || number.is_multiple_of(TRIED);
+        let piece = match &mut self.from {
+            From::Own(reader) => Arc::new(read(reader, tries)?),
+            From::Shared { recent, content, open, reader } => {
+                let slot = recent.slot(content, number);
+                let mut piece = lock(&slot);
+                if piece.is_none() {
+                    let (source, at) = match reader {
+                        Some(reader) => reader,
+                        None => reader.insert((open()?, 0)),
+                    };
+                    if *at != number {
+                        source.seek(SeekFrom::Start(number * CHUNK as u64)).or_step(unreadable)?;
+                    }
+                    *piece = Some(Arc::new(read(source, tries)?));
+                    *at = number + 1;
+                }
+                piece.clone().unwrap_or_else(|| Arc::new(Piece::plain(Vec::new())))
+            }
+        };
+        self.packs = piece.is_packed();
+        self.next += 1;
+        Ok(piece)
+    }
+}
+
+fn read(source: &mut dyn Read, tries: bool) -> Result<Piece> {
+    let mut bytes = Vec::with_capacity(CHUNK);
+    source.take(CHUNK as u64).read_to_end(&mut bytes).or_step(unreadable)?;
+    Ok(if tries { Piece::packed(bytes) } else { Piece::plain(bytes) })
+}
+
+fn unreadable() -> String {
+    "cannot read the content to send".to_owned()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Cursor};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::error::Error;
+
+    /// Content that counts the bytes that were read of it.
+    struct Counted(Cursor<Vec<u8>>, Arc<AtomicUsize>);
+
+    impl Read for Counted {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.read(buffer)?;
+            self.1.fetch_add(count, Ordering::SeqCst);
+            Ok(count)
+        }
+    }
+
+    impl Seek for Counted {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    fn content(size: usize) -> (Vec<u8>, Opener, Arc<AtomicUsize>) {
+        let bytes: Vec<u8> = (0..size).map(|n| u8::try_from((n * n / 977) % 251).unwrap()).collect();
+        let (own, counter) = (bytes.clone(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&counter);
+        (bytes, Arc::new(move || Ok(Box::new(Counted(Cursor::new(own.clone()), Arc::clone(&count))))), counter)
+    }
+
+    /// Takes some pieces, puts what a host would read behind what it has, and says whether that was all.
+    fn take(pieces: &mut Pieces, count: usize, into: &mut Vec<u8>) -> bool {
+        for _ in 0..count {
+            let piece = pieces.take().unwrap();
+            if piece.is_end() {
+                return true;
+            }
+            let mut stream = crate::wire::encode_piece(1, &piece);
+            match crate::wire::decode(&mut stream).unwrap().unwrap() {
+                crate::wire::Frame::Blob(1, bytes) => into.extend(bytes),
+                other => panic!("{other:?}"),
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn hosts_that_are_sent_the_same_at_the_same_time_have_it_read_once() {
+        let (bytes, open, counter) = content(40 * CHUNK + 17);
+        let recent = Arc::new(Recent::default());
+        let mut hosts: Vec<_> =
+            (0..13).map(|_| (Pieces::shared(Arc::clone(&recent), "d", Arc::clone(&open)), Vec::new())).collect();
+        // Some are faster than others.
+        let mut done = 0;
+        while done < 13 {
+            done = hosts
+                .iter_mut()
+                .enumerate()
+                .filter_map(|(n, (pieces, had))| take(pieces, n + 1, had).then_some(n))
+                .count();
+        }
+        assert!(hosts.iter().all(|(_, had)| *had == bytes));
+        assert_eq!(counter.load(Ordering::SeqCst), bytes.len());
+    }
+
+    #[test]
+    fn a_host_that_fell_far_behind_reads_for_itself_from_where_it_is() {
+        let (bytes, open, counter) = content(300 * CHUNK);
+        let recent = Arc::new(Recent::default());
+        let sent = || Pieces::shared(Arc::clone(&recent), "d", Arc::clone(&open));
+        let (mut fast, mut slow) = ((sent(), Vec::new()), (sent(), Vec::new()));
+        take(&mut slow.0, 10, &mut slow.1);
+        assert!(take(&mut fast.0, 1000, &mut fast.1) && take(&mut slow.0, 1000, &mut slow.1));
+        assert_eq!((fast.1 == bytes, slow.1 == bytes), (true, true));
+        // Not the ten it had already.
+        assert_eq!(counter.load(Ordering::SeqCst), 2 * bytes.len() - 10 * CHUNK);
+        assert!(lock(&recent.kept).0.len() <= KEPT);
+    }
+
+    #[test]
+    fn what_one_host_could_not_read_another_tries_again() {
+        let recent = Arc::new(Recent::default());
+        let broken: Opener = Arc::new(|| Err(Error::playbook("`x` was changed during the run")));
+        let (_, open, _) = content(5);
+        assert!(Pieces::shared(Arc::clone(&recent), "d", broken).take().is_err());
+        let mut had = Vec::new();
+        assert!(take(&mut Pieces::shared(recent, "d", open), 2, &mut had));
+        assert_eq!(had.len(), 5);
+    }
+}
