@@ -13,7 +13,7 @@ const NOISE: usize = 256 * 1024;
 
 /// The agent is sent in pieces of so many bytes, with a pause after each. What an SSH session is given at once it
 /// encrypts into one buffer, which it keeps as long as that became: a megabyte a host, for the rest of the run.
-const PIECE: usize = 16 * 1024;
+const PIECE: usize = 32 * 1024;
 
 /// The pause.
 const BREATH: Duration = Duration::from_millis(1);

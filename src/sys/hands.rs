@@ -85,7 +85,7 @@ impl<'a> Hands<'a> {
     /// When the host refuses.
     pub fn write(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
         self.makes(path, false);
-        write::replace(&Self::real(path), &mut &bytes[..], None, place, &|_| Ok(()))
+        write::replace(&Self::real(path), &mut &bytes[..], None, place, None)
     }
 
     /// Writes a payload to a file, whole or not at all; asks the control side for bytes that did not
@@ -102,12 +102,13 @@ impl<'a> Hands<'a> {
     ) -> Result {
         self.makes(path, false);
         let path = &Self::real(path);
-        let inspect = |temporary: &Path| self.validate(temporary, validate);
+        let looks = |temporary: &Path| self.validate(temporary, validate);
+        let inspect: Option<&write::Inspect> = validate.is_some().then_some(&looks);
         match payload.bytes()? {
-            Some(bytes) => write::replace(path, &mut &bytes[..], Some(&payload.sha256), place, &inspect),
+            Some(bytes) => write::replace(path, &mut &bytes[..], Some(&payload.sha256), place, inspect),
             None => {
                 let mut source = self.probe.peer.blob(&payload.sha256)?;
-                let result = write::replace(path, &mut source, Some(&payload.sha256), place, &inspect);
+                let result = write::replace(path, &mut source, Some(&payload.sha256), place, inspect);
                 // What is still under way belongs to this blob, and must not be taken for the next thing.
                 let _ = std::io::copy(&mut source.take(u64::MAX), &mut std::io::sink());
                 result
@@ -243,7 +244,7 @@ impl<'a> Hands<'a> {
         let meta = file.metadata().or_step(failed)?;
         let place = Placement { mode: Some(meta.mode() & 0o7777), uid: Some(meta.uid()), gid: Some(meta.gid()) };
         self.makes(&copy, false);
-        write::replace(&copy, &mut file, None, place, &|_| Ok(()))?;
+        write::replace(&copy, &mut file, None, place, None)?;
         Ok(copy)
     }
 

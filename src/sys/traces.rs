@@ -5,6 +5,7 @@
 //! the file before the thing stands on the host, so nothing is made that nobody knows of. The file is emptied when
 //! the next step comes: whoever sends it has the outcomes of those before in the ledger.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,6 +40,8 @@ struct Line {
 #[derive(Debug, Default)]
 pub struct Traces {
     notes: Vec<Note>,
+    /// The paths among them.
+    noted: HashSet<PathBuf>,
     /// What an operation is about to make, until it was looked what it has made.
     expected: Vec<Trace>,
     maker: Maker,
@@ -63,7 +66,9 @@ impl Traces {
 
     /// A step begins. Those before it are in the ledger.
     pub fn begin(&mut self, maker: Maker, secret: bool) {
-        (self.notes, self.expected, self.maker, self.secret) = (Vec::new(), Vec::new(), maker, secret);
+        (self.expected, self.maker, self.secret) = (Vec::new(), maker, secret);
+        self.notes.clear();
+        self.noted.clear();
         self.clear();
     }
 
@@ -76,8 +81,7 @@ impl Traces {
 
     /// Something is about to be made at a path. Says nothing where something is already.
     pub(super) fn path(&mut self, path: &Path, if_empty: bool) {
-        let known = |note: &Note| matches!(note, Note::Path { path: known, .. } if known == path);
-        if !is_there(path) && !self.notes.iter().any(known) {
+        if !is_there(path) && self.noted.insert(path.to_owned()) {
             self.note(Note::Path { path: path.to_owned(), if_empty });
         }
     }
@@ -147,11 +151,10 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// Notes as traces: a path is what stands there, and nothing when nothing came of it.
-fn resolved(notes: &[Note]) -> Vec<Trace> {
-    let replaced = |path: &Path| {
-        let below = |note: &Note| matches!(note, Note::Trace(Trace::Below(gone)) if gone == path);
-        notes.iter().any(below) && is_there(path)
-    };
+fn resolved<'a>(notes: &'a [Note]) -> Vec<Trace> {
+    let below = |note: &'a Note| if let Note::Trace(Trace::Below(gone)) = note { Some(gone.as_path()) } else { None };
+    let gone: HashSet<&Path> = notes.iter().filter_map(below).collect();
+    let replaced = |path: &Path| gone.contains(path) && is_there(path);
     let resolve = |note: &Note| match note {
         // What only takes the place of something else is as much mk's own as that was.
         Note::Path { path, .. } | Note::Trace(Trace::Below(path)) if replaced(path) => None,

@@ -1,10 +1,12 @@
 //! Writing a file whole or not at all.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use sha2::{Digest, Sha256};
@@ -28,19 +30,33 @@ fn prefix(path: &Path) -> String {
     format!(".{}.mk-", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Removes temporary siblings that a run killed at the wrong moment left beside `path`.
+fn is_temporary(name: &str) -> bool {
+    let random = name.strip_prefix('.').and_then(|name| name.rsplit_once(".mk-")).map(|(_, random)| random);
+    random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The folders that were swept.
+static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Removes temporary files that a run killed at the wrong moment left in the folder of `path`. That is done once: what is
+/// made there later belongs to this run.
 ///
 /// The host's lock makes sure that no other run is using them.
 pub fn sweep(path: &Path) {
     let Some(parent) = path.parent() else { return };
-    let prefix = prefix(path);
+    if !SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.to_owned()) {
+        return;
+    }
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+        if is_temporary(&entry.file_name().to_string_lossy()) {
             let _ = fs::remove_file(entry.path());
         }
     }
 }
+
+/// Looks at a file that is complete, but not yet in its place.
+pub(super) type Inspect<'a> = dyn Fn(&Path) -> Result + 'a;
 
 /// Writes `source` beside `path`, lets `inspect` see the result, and renames it over `path`.
 ///
@@ -51,7 +67,7 @@ pub(super) fn replace(
     source: &mut dyn Read,
     sha256: Option<&str>,
     place: Placement,
-    inspect: &dyn Fn(&Path) -> Result,
+    inspect: Option<&Inspect>,
 ) -> Result {
     sweep(path);
     put(path, source, sha256, place, inspect, true)?;
@@ -62,7 +78,7 @@ pub(super) fn replace(
 /// As [`replace`], for one of many files: sweeping and waiting for the disk are left to the caller, who does
 /// both once for all of them.
 pub(super) fn replace_one_of_many(path: &Path, source: &mut dyn Read, sha256: &str, place: Placement) -> Result {
-    put(path, source, Some(sha256), place, &|_| Ok(()), false)
+    put(path, source, Some(sha256), place, None, false)
 }
 
 fn put(
@@ -70,7 +86,7 @@ fn put(
     source: &mut dyn Read,
     sha256: Option<&str>,
     place: Placement,
-    inspect: &dyn Fn(&Path) -> Result,
+    inspect: Option<&Inspect>,
     sync: bool,
 ) -> Result {
     let failed = || format!("cannot write `{}`", path.display());
@@ -79,6 +95,7 @@ fn put(
     if old.as_ref().is_some_and(fs::Metadata::is_dir) {
         return Err(Error::step(failed()).because("a directory is there"));
     }
+    let is_new = old.is_none();
     let temporary = parent.join(format!("{}{:016x}", prefix(path), random()));
     let mut file = Unnamed::create(parent, &temporary).or_step(failed)?;
     let old = old.filter(fs::Metadata::is_file);
@@ -94,8 +111,12 @@ fn put(
     if sync {
         file.file.sync_all().or_step(failed)?;
     }
+    // A name that nobody has is given at once: half as much for the file system to write down.
+    if inspect.is_none() && is_new && file.name_at_last(path) {
+        return Ok(());
+    }
     file.name(&temporary).or_step(failed)?;
-    inspect(&temporary)?;
+    inspect.map_or(Ok(()), |inspect| inspect(&temporary))?;
     fs::rename(&temporary, path).or_step(failed)?;
     file.done();
     Ok(())
@@ -110,7 +131,7 @@ pub(super) fn sync_all(path: &Path) {
 
 fn fill(file: &mut File, source: &mut dyn Read, path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     let mut sum = 0;
     loop {
         let count = match source.read(&mut buffer) {
@@ -175,11 +196,20 @@ impl Unnamed {
 
     fn name(&mut self, temporary: &Path) -> io::Result<()> {
         if self.named.is_none() {
-            let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-            rustix::fs::linkat(CWD, own, CWD, temporary, AtFlags::SYMLINK_FOLLOW)?;
+            self.link(temporary)?;
             self.named = Some(temporary.to_owned());
         }
         Ok(())
+    }
+
+    /// Gives the file the name that it is to have, if it has none and nobody else has that.
+    fn name_at_last(&self, path: &Path) -> bool {
+        self.named.is_none() && self.link(path).is_ok()
+    }
+
+    fn link(&self, path: &Path) -> io::Result<()> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     fn done(mut self) {
@@ -211,7 +241,7 @@ mod tests {
         let path = dir.path().join("f");
         fs::write(&path, "old").unwrap();
         let refuse = |_: &Path| Err(Error::step("no"));
-        assert!(replace(&path, &mut &b"new"[..], None, Placement::default(), &refuse).is_err());
+        assert!(replace(&path, &mut &b"new"[..], None, Placement::default(), Some(&refuse)).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -220,7 +250,7 @@ mod tests {
     fn bytes_with_another_digest_are_refused() {
         let dir = scratch();
         let path = dir.path().join("f");
-        let error = replace(&path, &mut &b"new"[..], Some("00"), Placement::default(), &|_| Ok(())).unwrap_err();
+        let error = replace(&path, &mut &b"new"[..], Some("00"), Placement::default(), None).unwrap_err();
         assert!(error.to_string().contains("has the digest"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
@@ -229,13 +259,13 @@ mod tests {
     fn the_mode_is_in_place_before_inspection_and_leftovers_are_swept() {
         let dir = scratch();
         let path = dir.path().join("f");
-        fs::write(dir.path().join(".f.mk-0123"), "left by a killed run").unwrap();
+        fs::write(dir.path().join(".f.mk-0123456789abcdef"), "left by a killed run").unwrap();
         let place = Placement { mode: Some(0o600), ..Placement::default() };
         let inspect = |seen: &Path| {
             assert_eq!(fs::metadata(seen).unwrap().permissions().mode() & 0o777, 0o600);
             Ok(())
         };
-        replace(&path, &mut &b"new"[..], None, place, &inspect).unwrap();
+        replace(&path, &mut &b"new"[..], None, place, Some(&inspect)).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }
