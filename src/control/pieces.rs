@@ -5,12 +5,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::{Context, Result};
 use crate::wire::{CHUNK, Piece};
 
 /// How many pieces are kept for other hosts: 16 MiB.
-const KEPT: usize = 128;
+const KEPT: usize = 16 * 1024 * 1024 / CHUNK;
+
+/// A host that is so many pieces ahead of another waits a little, so that both are sent the same ones.
+const AHEAD: u64 = KEPT as u64 / 2;
+
+/// A host that took no piece for so long is waited for by nobody.
+const STALLED: Duration = Duration::from_millis(500);
 
 /// After content that did not shrink, every so many pieces it is tried again.
 const TRIED: u64 = 8;
@@ -29,10 +36,19 @@ type Slot = Arc<Mutex<Option<Arc<Piece>>>>;
 /// Which content, by its digest, and which piece of it.
 type Key = (Arc<str>, u64);
 
-/// The pieces that were sent last.
+/// The pieces that were sent last, and who is sent what.
 #[derive(Default)]
 pub struct Recent {
     kept: Mutex<(HashMap<Key, Slot>, VecDeque<Key>)>,
+    sent: Mutex<Vec<Sent>>,
+}
+
+/// How far a host is with some content.
+struct Sent {
+    host: u64,
+    content: Arc<str>,
+    pieces: u64,
+    last: Instant,
 }
 
 impl Recent {
@@ -51,6 +67,25 @@ impl Recent {
         order.push_back(key.clone());
         Arc::clone(slots.entry(key).or_default())
     }
+
+    fn begin(&self, content: &Arc<str>) -> u64 {
+        let mut sent = lock(&self.sent);
+        let host = sent.iter().map(|one| one.host + 1).max().unwrap_or_default();
+        sent.push(Sent { host, content: Arc::clone(content), pieces: 0, last: Instant::now() });
+        host
+    }
+
+    fn went_on(&self, host: u64, pieces: u64) {
+        if let Some(one) = lock(&self.sent).iter_mut().find(|one| one.host == host) {
+            (one.pieces, one.last) = (pieces, Instant::now());
+        }
+    }
+
+    fn is_ahead(&self, content: &str, pieces: u64) -> bool {
+        let behind =
+            |one: &Sent| *one.content == *content && one.pieces + AHEAD < pieces && one.last.elapsed() < STALLED;
+        lock(&self.sent).iter().any(behind)
+    }
 }
 
 /// Content on its way to one host.
@@ -62,7 +97,7 @@ pub struct Pieces {
 
 enum From {
     /// Content that other hosts may be sent as well. The reader stands before the piece of that number.
-    Shared { recent: Arc<Recent>, content: Arc<str>, open: Opener, reader: Option<(Box<dyn Source>, u64)> },
+    Shared { recent: Arc<Recent>, host: u64, content: Arc<str>, open: Opener, reader: Option<(Box<dyn Source>, u64)> },
     /// What is sent to this host only.
     Own(Box<dyn Read + Send>),
 }
@@ -70,12 +105,20 @@ enum From {
 impl Pieces {
     /// The pieces of content that has this digest.
     pub fn shared(recent: Arc<Recent>, sha256: &str, open: Opener) -> Self {
-        Self { from: From::Shared { recent, content: sha256.into(), open, reader: None }, next: 0, packs: true }
+        let content = sha256.into();
+        let host = recent.begin(&content);
+        Self { from: From::Shared { recent, host, content, open, reader: None }, next: 0, packs: true }
     }
 
     /// The pieces of what is read.
     pub fn own(reader: Box<dyn Read + Send>) -> Self {
         Self { from: From::Own(reader), next: 0, packs: true }
+    }
+
+    /// Whether others that are sent the same, and get on with it, are so far behind that they would soon have to read
+    /// again what was read for this one.
+    pub fn is_ahead(&self) -> bool {
+        matches!(&self.from, From::Shared { recent, content, .. } if recent.is_ahead(content, self.next))
     }
 
     /// The next piece; an empty one is the end.
@@ -87,7 +130,8 @@ impl Pieces {
         let tries = self.packs || number.is_multiple_of(TRIED);
         let piece = match &mut self.from {
             From::Own(reader) => Arc::new(read(reader, tries)?),
-            From::Shared { recent, content, open, reader } => {
+            From::Shared { recent, host, content, open, reader } => {
+                recent.went_on(*host, number);
                 let slot = recent.slot(content, number);
                 let mut piece = lock(&slot);
                 if piece.is_none() {
@@ -107,6 +151,14 @@ impl Pieces {
         self.packs = piece.is_packed();
         self.next += 1;
         Ok(piece)
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        if let From::Shared { recent, host, .. } = &self.from {
+            lock(&recent.sent).retain(|one| one.host != *host);
+        }
     }
 }
 
@@ -193,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_host_that_fell_far_behind_reads_for_itself_from_where_it_is() {
-        let (bytes, open, counter) = content(300 * CHUNK);
+        let (bytes, open, counter) = content(2 * KEPT * CHUNK);
         let recent = Arc::new(Recent::default());
         let sent = || Pieces::shared(Arc::clone(&recent), "d", Arc::clone(&open));
         let (mut fast, mut slow) = ((sent(), Vec::new()), (sent(), Vec::new()));
@@ -203,6 +255,25 @@ mod tests {
         // Not the ten it had already.
         assert_eq!(counter.load(Ordering::SeqCst), 2 * bytes.len() - 10 * CHUNK);
         assert!(lock(&recent.kept).0.len() <= KEPT);
+    }
+
+    #[test]
+    fn a_host_waits_for_those_that_get_on_and_for_no_other() {
+        let (_, open, _) = content(KEPT * CHUNK);
+        let recent = Arc::new(Recent::default());
+        let sent = |what: &str| Pieces::shared(Arc::clone(&recent), what, Arc::clone(&open));
+        let (mut fast, mut slow, _other) = (sent("d"), sent("d"), sent("e"));
+        take(&mut fast, KEPT / 2, &mut Vec::new());
+        assert!(!fast.is_ahead());
+        take(&mut fast, 10, &mut Vec::new());
+        take(&mut slow, 1, &mut Vec::new());
+        assert!(fast.is_ahead() && !slow.is_ahead());
+        std::thread::sleep(STALLED);
+        assert!(!fast.is_ahead());
+        take(&mut slow, 1, &mut Vec::new());
+        assert!(fast.is_ahead());
+        drop(slow);
+        assert!(!fast.is_ahead());
     }
 
     #[test]

@@ -25,6 +25,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// The room for what an agent says next, in bytes.
 const ROOM: usize = 4096;
 
+/// How long content waits at a time for hosts that are behind with the same, a tenth of the time at most.
+const BREATH: Duration = Duration::from_millis(2);
+
 /// How often a lock that another run has is tried again.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
@@ -248,7 +251,12 @@ impl Talk {
             Ok(pieces) => pieces,
             Err(e) => return self.say(&ToAgent::Answer { id, answer: Err(e) }).await,
         };
+        let (begun, mut waited) = (Instant::now(), Duration::ZERO);
         loop {
+            while pieces.is_ahead() && waited * 10 < begun.elapsed() {
+                tokio::time::sleep(BREATH).await;
+                waited += BREATH;
+            }
             let piece = match pieces.take() {
                 Ok(piece) => piece,
                 Err(e) => return self.say(&ToAgent::Answer { id, answer: Err(e) }).await,

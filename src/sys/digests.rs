@@ -63,6 +63,16 @@ impl Digests {
         }
     }
 
+    /// Takes in what this process has just written to a file, and hashed meanwhile: it is not read again to look at
+    /// it, as long as it is the same file at that path and nobody has written to it since.
+    pub fn wrote(&mut self, path: &Path, meta: &fs::Metadata, sha256: &str) {
+        if meta.size() >= WORTH_KEEPING {
+            let kept = Kept { version: version(meta), sha256: sha256.to_owned() };
+            self.known.insert(path.to_string_lossy().into_owned(), kept);
+            self.changed = true;
+        }
+    }
+
     /// What a regular file holds; `None` when nothing is there.
     ///
     /// # Errors
@@ -74,18 +84,7 @@ impl Digests {
         if !meta.is_file() {
             return Err(Error::step(format!("`{}` is not a file", path.display())));
         }
-        // Change time cannot be set by a program, so a file that was written to always has another version.
-        let key = path.to_string_lossy().into_owned();
-        let version = format!(
-            "{}:{}:{}:{}.{}:{}.{}",
-            meta.dev(),
-            meta.ino(),
-            meta.size(),
-            meta.mtime(),
-            meta.mtime_nsec(),
-            meta.ctime(),
-            meta.ctime_nsec()
-        );
+        let (key, version) = (path.to_string_lossy().into_owned(), version(&meta));
         if let Some(kept) = self.known.get(&key).filter(|kept| kept.version == version) {
             return Ok(Some(Content { sha256: kept.sha256.clone(), size: meta.size(), text: None }));
         }
@@ -113,5 +112,43 @@ impl Digests {
         }
         let text = if size <= SHOWN_TEXT as u64 { Content::shown(&short) } else { None };
         Ok(Some(Content { sha256, size, text }))
+    }
+}
+
+/// Change time cannot be set by a program, so a file that was written to always has another version.
+fn version(meta: &fs::Metadata) -> String {
+    format!(
+        "{}:{}:{}:{}.{}:{}.{}",
+        meta.dev(),
+        meta.ino(),
+        meta.size(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ctime(),
+        meta.ctime_nsec()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_again_only_when_it_is_another_file_or_was_written_to_since() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        fs::write(&path, vec![7; 300_000]).unwrap();
+        let mut digests = Digests::default();
+        // A digest that it does not have shows where the answer comes from.
+        digests.wrote(&path, &fs::metadata(&path).unwrap(), "told");
+        assert_eq!(digests.content(&path).unwrap().unwrap().sha256, "told");
+        fs::write(folder.path().join("other"), vec![7; 300_000]).unwrap();
+        fs::rename(folder.path().join("other"), &path).unwrap();
+        let read = digests.content(&path).unwrap().unwrap().sha256;
+        assert_ne!(read, "told");
+        digests.wrote(&path, &fs::metadata(&path).unwrap(), "told");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(&path, vec![7; 300_000]).unwrap();
+        assert_eq!(digests.content(&path).unwrap().unwrap().sha256, read);
     }
 }

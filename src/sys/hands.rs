@@ -85,7 +85,7 @@ impl<'a> Hands<'a> {
     /// When the host refuses.
     pub fn write(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
         self.makes(path, false);
-        write::replace(&Self::real(path), &mut &bytes[..], None, place, None)
+        write::replace(&Self::real(path), &mut &bytes[..], None, place, None).map(drop)
     }
 
     /// Writes a payload to a file, whole or not at all; asks the control side for bytes that did not
@@ -105,13 +105,14 @@ impl<'a> Hands<'a> {
         let looks = |temporary: &Path| self.validate(temporary, validate);
         let inspect: Option<&write::Inspect> = validate.is_some().then_some(&looks);
         match payload.bytes()? {
-            Some(bytes) => write::replace(path, &mut &bytes[..], Some(&payload.sha256), place, inspect),
+            Some(bytes) => write::replace(path, &mut &bytes[..], Some(&payload.sha256), place, inspect).map(drop),
             None => {
                 let mut source = self.probe.peer.blob(&payload.sha256)?;
                 let result = write::replace(path, &mut source, Some(&payload.sha256), place, inspect);
                 // What is still under way belongs to this blob, and must not be taken for the next thing.
                 let _ = std::io::copy(&mut source.take(u64::MAX), &mut std::io::sink());
-                result
+                self.probe.digests.borrow_mut().wrote(path, &result?, &payload.sha256);
+                Ok(())
             }
         }
     }

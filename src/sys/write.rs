@@ -1,7 +1,7 @@
 //! Writing a file whole or not at all.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
@@ -61,24 +61,24 @@ pub(super) type Inspect<'a> = dyn Fn(&Path) -> Result + 'a;
 /// Writes `source` beside `path`, lets `inspect` see the result, and renames it over `path`.
 ///
 /// The new file has its owner and mode before it has any content, and is on disk before it has its name.
-/// Where `sha256` is given, other bytes are refused.
+/// Where `sha256` is given, other bytes are refused. Gives what the file is then.
 pub(super) fn replace(
     path: &Path,
     source: &mut dyn Read,
     sha256: Option<&str>,
     place: Placement,
     inspect: Option<&Inspect>,
-) -> Result {
+) -> Result<Metadata> {
     sweep(path);
-    put(path, source, sha256, place, inspect, true)?;
+    let meta = put(path, source, sha256, place, inspect, true)?;
     sync_dir(path.parent().unwrap_or(path));
-    Ok(())
+    Ok(meta)
 }
 
 /// As [`replace`], for one of many files: sweeping and waiting for the disk are left to the caller, who does
 /// both once for all of them.
 pub(super) fn replace_one_of_many(path: &Path, source: &mut dyn Read, sha256: &str, place: Placement) -> Result {
-    put(path, source, Some(sha256), place, None, false)
+    put(path, source, Some(sha256), place, None, false).map(drop)
 }
 
 fn put(
@@ -88,17 +88,17 @@ fn put(
     place: Placement,
     inspect: Option<&Inspect>,
     sync: bool,
-) -> Result {
+) -> Result<Metadata> {
     let failed = || format!("cannot write `{}`", path.display());
     let parent = path.parent().ok_or_else(|| Error::step(failed()).because("it has no directory"))?;
     let old = fs::symlink_metadata(path).ok();
-    if old.as_ref().is_some_and(fs::Metadata::is_dir) {
+    if old.as_ref().is_some_and(Metadata::is_dir) {
         return Err(Error::step(failed()).because("a directory is there"));
     }
     let is_new = old.is_none();
     let temporary = parent.join(format!("{}{:016x}", prefix(path), random()));
     let mut file = Unnamed::create(parent, &temporary).or_step(failed)?;
-    let old = old.filter(fs::Metadata::is_file);
+    let old = old.filter(Metadata::is_file);
     let uid = place.uid.or(old.as_ref().map(MetadataExt::uid));
     let gid = place.gid.or(old.as_ref().map(MetadataExt::gid));
     rustix::fs::fchown(file.as_fd(), uid.map(Uid::from_raw), gid.map(Gid::from_raw)).or_step(failed)?;
@@ -113,13 +113,14 @@ fn put(
     }
     // A name that nobody has is given at once: half as much for the file system to write down.
     if inspect.is_none() && is_new && file.name_at_last(path) {
-        return Ok(());
+        return file.file.metadata().or_step(failed);
     }
     file.name(&temporary).or_step(failed)?;
     inspect.map_or(Ok(()), |inspect| inspect(&temporary))?;
     fs::rename(&temporary, path).or_step(failed)?;
+    let meta = file.file.metadata().or_step(failed);
     file.done();
-    Ok(())
+    meta
 }
 
 /// Writes everything of the file system that `path` is on to disk.

@@ -89,9 +89,28 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
             Err(e) => return Err(broken("the stream broke").because(e)),
         }
     }
-    let mut body = vec![0; check_length(length)?];
-    stream.read_exact(&mut body).map_err(|e| broken("the stream ended inside a frame").because(e))?;
-    parse(&body).map(Some)
+    let length = check_length(length)?;
+    let cut = |e| broken("the stream ended inside a frame").because(e);
+    let mut head = [0; 9];
+    let of_head = head.len().min(length);
+    stream.read_exact(&mut head[..of_head]).map_err(cut)?;
+    let rest = length - of_head;
+    let mut whole = |mut body: Vec<u8>| match stream.take(rest as u64).read_to_end(&mut body).map_err(cut)? {
+        count if count < rest => Err(broken("the stream ended inside a frame")),
+        _ => Ok(body),
+    };
+    // The bytes of a blob are read to where they stay: that is what moves gigabytes.
+    match head {
+        [BLOB, id @ ..] if of_head == head.len() => {
+            let body = Vec::with_capacity(rest);
+            Ok(Some(Frame::Blob(u64::from_be_bytes(id), whole(body)?)))
+        }
+        _ => {
+            let mut body = Vec::with_capacity(length);
+            body.extend_from_slice(&head[..of_head]);
+            parse(&whole(body)?).map(Some)
+        }
+    }
 }
 
 /// Writes one frame and flushes it.

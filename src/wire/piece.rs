@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Kind, Result};
 
-/// The size of a piece of a blob or of output, in bytes.
-pub const CHUNK: usize = 128 * 1024;
+/// The size of a piece of a blob or of output, in bytes. From 128 KiB on, an agent would have to ask its kernel for the
+/// room of every single one.
+pub const CHUNK: usize = 64 * 1024;
 
 /// Some bytes of a blob on their way to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
