@@ -134,6 +134,33 @@ def many(folder, count):
             raise SystemExit(f"{case} on {count} hosts:\n{text[-3000:]}")
 
 
+# What the agent took: it is the parent of the shell that is asked. The clock of /proc counts hundredths of a second.
+AGENT = 'log("agent " + host.shell("set -- $(cut -d \')\' -f2- /proc/$PPID/stat); echo $((${12} + ${13})) $(grep VmHWM /proc/$PPID/status)", #{ reads: true }).stdout);'
+
+
+def growth(folder, _):
+    """One host: what mk and the agent take for more and more steps, and for trees of more and more files."""
+    def measured(case, body):
+        (folder / "growth.rhai").write_text(f'on("all", |host| {{\n{body}\n    {AGENT}\n}});\n')
+        row = watched([MK, "run", "growth.rhai", "-i", "inventory.yml"], folder)
+        words = (folder / "output").read_text().split("agent ", 1)[1].split()
+        return case, "mk", {**row, "agent_cpu": int(words[0]) / 100, "agent_memory_mb": round(int(words[2]) / 1024, 1)}
+
+    measured("", "")
+    for steps in [10, 100, 1000]:
+        body = f"    for n in range(0, {steps}) {{ host.copy(`/srv/{steps}-${{n}}`, #{{ content: `file ${{n}}\n`, mode: \"0644\" }}); }}"
+        yield measured(f"{steps:,} files of a step each, first", body)
+        yield measured(f"{steps:,} files of a step each, again", body)
+    for files in [100, 1000, 10_000]:
+        source = folder / f"files/tree-{files}"
+        for number in range(0 if source.exists() else files):
+            (source / str(number // 100)).mkdir(parents=True, exist_ok=True)
+            (source / str(number // 100) / str(number)).write_bytes(os.urandom(3072) + bytes(1024))
+        body = f'    host.tree("/srv/tree-{files}", #{{ src: "tree-{files}" }});'
+        yield measured(f"a tree of {files:,} files, first", body)
+        yield measured(f"a tree of {files:,} files, again", body)
+
+
 SIZE = 200_000_000
 
 
@@ -184,7 +211,7 @@ def sums(folder, count):
 def main():
     folder, count, job = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     raise_hosts(folder, count)
-    result = [{"case": case, "tool": tool, **row} for case, tool, row in {"many": many, "transfer": transfer}[job](folder, count)]
+    result = [{"case": case, "tool": tool, **row} for case, tool, row in {"many": many, "transfer": transfer, "growth": growth}[job](folder, count)]
     print(json.dumps(result))
 
 

@@ -50,6 +50,11 @@ def many(_, options):
     collect("many", [("many", count, f", {count:,} hosts") for count in counts], options, {"steps": 20, "counts": counts})
 
 
+def growth(_, options):
+    """One host: what mk and the agent take for ten, a hundred and a thousand times as much."""
+    collect("growth", [("growth", 1, "")], options, {})
+
+
 def hard_way(_, options):
     """All labs once more on a cluster that they have built: what is left when nothing is to be done."""
     from scenarios import show

@@ -6,7 +6,7 @@ import lab
 import peers
 from measure import quiet, timed, write
 
-from large import hard_way, many, transfer
+from large import growth, hard_way, many, transfer
 from single import converged, latency, output, start, tree
 
 
@@ -65,6 +65,6 @@ def steps(hosts, options):
         raise SystemExit("the tools left different states")
 
 
-ALL = {"steps": steps, "start": start, "converged": converged, "tree": tree, "latency": latency, "output": output, "transfer": transfer, "many": many, "hard-way": hard_way}
+ALL = {"steps": steps, "start": start, "converged": converged, "tree": tree, "latency": latency, "output": output, "transfer": transfer, "many": many, "growth": growth, "hard-way": hard_way}
 # Those that make their own hosts.
-APART = ["start", "transfer", "many", "hard-way"]
+APART = ["start", "transfer", "many", "growth", "hard-way"]
