@@ -133,8 +133,10 @@ impl Pieces {
             From::Shared { recent, host, content, open, reader } => {
                 recent.went_on(*host, number);
                 let slot = recent.slot(content, number);
-                let mut piece = lock(&slot);
-                if piece.is_none() {
+                let mut kept = lock(&slot);
+                if let Some(piece) = &*kept {
+                    Arc::clone(piece)
+                } else {
                     let (source, at) = match reader {
                         Some(reader) => reader,
                         None => reader.insert((open()?, 0)),
@@ -142,10 +144,11 @@ impl Pieces {
                     if *at != number {
                         source.seek(SeekFrom::Start(number * CHUNK as u64)).or_step(unreadable)?;
                     }
-                    *piece = Some(Arc::new(read(source, tries)?));
+                    let piece = Arc::new(read(source, tries)?);
                     *at = number + 1;
+                    *kept = Some(Arc::clone(&piece));
+                    piece
                 }
-                piece.clone().unwrap_or_else(|| Arc::new(Piece::plain(Vec::new())))
             }
         };
         self.packs = piece.is_packed();

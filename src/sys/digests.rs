@@ -67,7 +67,7 @@ impl Digests {
     /// it, as long as it is the same file at that path and nobody has written to it since.
     pub fn wrote(&mut self, path: &Path, meta: &fs::Metadata, sha256: &str) {
         if meta.size() >= WORTH_KEEPING {
-            let kept = Kept { version: version(meta), sha256: sha256.to_owned() };
+            let kept = Kept { version: file_version(meta), sha256: sha256.to_owned() };
             self.known.insert(path.to_string_lossy().into_owned(), kept);
             self.changed = true;
         }
@@ -84,7 +84,7 @@ impl Digests {
         if !meta.is_file() {
             return Err(Error::step(format!("`{}` is not a file", path.display())));
         }
-        let (key, version) = (path.to_string_lossy().into_owned(), version(&meta));
+        let (key, version) = (path.to_string_lossy().into_owned(), file_version(&meta));
         if let Some(kept) = self.known.get(&key).filter(|kept| kept.version == version) {
             return Ok(Some(Content { sha256: kept.sha256.clone(), size: meta.size(), text: None }));
         }
@@ -115,8 +115,9 @@ impl Digests {
     }
 }
 
-/// Change time cannot be set by a program, so a file that was written to always has another version.
-fn version(meta: &fs::Metadata) -> String {
+/// What tells one version of a file from another. Change time cannot be set by a program, so a file that was written to
+/// always has another one.
+pub fn file_version(meta: &fs::Metadata) -> String {
     format!(
         "{}:{}:{}:{}.{}:{}.{}",
         meta.dev(),

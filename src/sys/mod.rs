@@ -22,7 +22,7 @@ mod write;
 
 pub use accounts::{Group, User, home_of};
 pub use command::{Command, OUTPUT_LIMIT, Ran, shell};
-pub use digests::Digests;
+pub use digests::{Digests, file_version};
 pub use edit::{Edited, Editing, Lines};
 pub use errand::Errand;
 pub use files::{FileState, Owner, Payload, Wish, room_for};
@@ -35,4 +35,4 @@ pub use peer::{NoPeer, Peer};
 pub use probe::{Look, Probe, directories};
 pub use traces::Traces;
 pub use tree::{Member, Paths, Tree};
-pub use write::{Placement, sweep};
+pub use write::Placement;

@@ -116,6 +116,7 @@ impl Traces {
 
     /// What the step has made, as it is on the host now: paths in the order of their making, then everything else.
     pub fn finish(&mut self) -> Vec<Trace> {
+        self.noted.clear();
         let mut made = resolved(&std::mem::take(&mut self.notes));
         made.append(&mut self.expected);
         if !self.secret && (!made.is_empty() || self.written) {

@@ -13,7 +13,7 @@ use super::glob::Glob;
 use super::hands::Hands;
 use super::overlay::{Effect, Kind, Planned};
 use super::probe::{Look, Probe};
-use super::write::{Placement, sweep};
+use super::write::Placement;
 use crate::change::{Change, Content};
 use crate::error::{Error, Result};
 
@@ -228,12 +228,8 @@ impl Tree<'_> {
         if digests.is_empty() {
             return Ok(());
         }
-        let mut swept = BTreeSet::new();
         let mut stream = hands.blobs(&digests)?;
         let written = files.iter().try_for_each(|(path, member)| {
-            if swept.insert(path.parent()) {
-                sweep(path);
-            }
             let sha256 = member.sha256.as_deref().unwrap_or_default();
             let place = Placement { mode: member.mode, ..place };
             hands.write_one_of_many(path, &mut stream.by_ref().take(member.size), sha256, place)

@@ -38,12 +38,11 @@ fn is_temporary(name: &str) -> bool {
 /// The folders that were swept.
 static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Removes temporary files that a run killed at the wrong moment left in the folder of `path`. That is done once: what is
-/// made there later belongs to this run.
+/// Removes temporary files that a run killed at the wrong moment left in a folder. That is done once: what is made there
+/// later belongs to this run.
 ///
 /// The host's lock makes sure that no other run is using them.
-pub fn sweep(path: &Path) {
-    let Some(parent) = path.parent() else { return };
+fn sweep(parent: &Path) {
     if !SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.to_owned()) {
         return;
     }
@@ -69,14 +68,13 @@ pub(super) fn replace(
     place: Placement,
     inspect: Option<&Inspect>,
 ) -> Result<Metadata> {
-    sweep(path);
     let meta = put(path, source, sha256, place, inspect, true)?;
     sync_dir(path.parent().unwrap_or(path));
     Ok(meta)
 }
 
-/// As [`replace`], for one of many files: sweeping and waiting for the disk are left to the caller, who does
-/// both once for all of them.
+/// As [`replace`], for one of many files: waiting for the disk is left to the caller, who does it once for all
+/// of them.
 pub(super) fn replace_one_of_many(path: &Path, source: &mut dyn Read, sha256: &str, place: Placement) -> Result {
     put(path, source, Some(sha256), place, None, false).map(drop)
 }
@@ -91,6 +89,7 @@ fn put(
 ) -> Result<Metadata> {
     let failed = || format!("cannot write `{}`", path.display());
     let parent = path.parent().ok_or_else(|| Error::step(failed()).because("it has no directory"))?;
+    sweep(parent);
     let old = fs::symlink_metadata(path).ok();
     if old.as_ref().is_some_and(Metadata::is_dir) {
         return Err(Error::step(failed()).because("a directory is there"));

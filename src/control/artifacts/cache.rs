@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -14,6 +14,7 @@ use super::lock::Sums;
 use super::web;
 use crate::change::hex;
 use crate::error::{Context, Error, Kind, Result};
+use crate::sys::file_version;
 
 /// A file that is what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,16 +123,7 @@ impl Cache {
     pub fn verified(&self, path: &Path, sums: &Sums) -> Result<Stored> {
         let failed = || format!("cannot read `{}`", path.display());
         let meta = fs::metadata(path).or_step(failed)?;
-        let version = format!(
-            "{}:{}:{}:{}.{}:{}.{}",
-            meta.dev(),
-            meta.ino(),
-            meta.size(),
-            meta.mtime(),
-            meta.mtime_nsec(),
-            meta.ctime(),
-            meta.ctime_nsec()
-        );
+        let version = file_version(&meta);
         let note = self.folder.join("notes").join(format!("{}.json", sums.name()));
         let known = fs::read(&note).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
         if let Some(known) = known.filter(|known| known.path == path && known.version == version) {
