@@ -5,11 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use russh::keys::{Certificate, PrivateKey, PublicKey, decode_secret_key};
+use russh::keys::{Certificate, PrivateKey, PublicKey};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 
 use super::options::{Prompt, Question};
+use super::private_key::decode;
 use super::stream::plain;
 
 /// How often a wrong passphrase is asked for again.
@@ -95,7 +96,7 @@ impl KeyFile {
         if meta.uid() == rustix::process::getuid().as_raw() && meta.mode() & 0o077 != 0 {
             return Err(format!("others may read it (mode {:04o}), so it is not used", meta.mode() & 0o7777));
         }
-        let (public, private) = match decode_secret_key(text.expose_secret(), None) {
+        let (public, private) = match decode(text.expose_secret(), None) {
             Ok(key) => (key.public_key().clone(), Private::Open(Arc::new(key))),
             Err(e) if !is_locked(&e, text.expose_secret()) => return Err(format!("is not a private key: {e}")),
             Err(_) => {
@@ -144,9 +145,8 @@ async fn unlock(path: &Path, text: &SecretString, asker: &Asker) -> Result<Arc<P
         };
         let text = text.clone();
         // Deriving a key from a passphrase is slow on purpose.
-        let tried = tokio::task::spawn_blocking(move || {
-            decode_secret_key(text.expose_secret(), Some(passphrase.expose_secret())).ok()
-        });
+        let tried =
+            tokio::task::spawn_blocking(move || decode(text.expose_secret(), Some(passphrase.expose_secret())).ok());
         if let Ok(Some(key)) = tried.await {
             return Ok(Arc::new(key));
         }

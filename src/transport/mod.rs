@@ -10,7 +10,7 @@
 //! - `stream`: the bytes below SSH: TCP, a proxy command, a channel through a jump host
 //! - `session`: the handshake, channels, keepalive; `channel`: one command on a channel
 //! - `trust`, `known_hosts`, `remember`: whether a host key is the right one
-//! - `auth`, `credentials`, `keys`: logging in
+//! - `auth`, `credentials`, `keys`, `private_key`: logging in
 //! - `files`: how many connections there can be at once
 //! - `local`: processes on this machine; the only place in mk that starts a shell
 //!
@@ -29,6 +29,7 @@ mod keys;
 mod known_hosts;
 mod local;
 mod options;
+mod private_key;
 mod process;
 mod remember;
 mod route;

@@ -36,6 +36,37 @@ async fn every_kind_of_key_logs_in() {
     connect(&dialer(sshd.options()), &with_key(&sshd, "key_rsa")).await.unwrap();
 }
 
+/// One in 512 keys of nistp256 that `ssh-keygen` makes has a secret number shorter than its curve.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ecdsa_key_with_a_short_number_logs_in() {
+    let sshd = Sshd::start();
+    for (name, passphrase, cipher) in [
+        ("plain", "", "aes256-ctr"),
+        ("locked", "four words", "aes256-ctr"),
+        ("sealed", "four words", "aes256-gcm@openssh.com"),
+    ] {
+        let path = sshd.path(name);
+        std::fs::write(&path, sec1([&[0, 0][..], &[7; 30]].concat())).unwrap();
+        private(&path);
+        let file = path.to_string_lossy().into_owned();
+        tool("ssh-keygen", "openssh-client", &["-q", "-p", "-P", "", "-N", passphrase, "-Z", cipher, "-f", &file]);
+        let public = tool("ssh-keygen", "openssh-client", &["-y", "-P", passphrase, "-f", &file]);
+        std::fs::write(sshd.path("authorized_keys"), public).unwrap();
+        let answers = Answers { texts: vec!["wrong", passphrase], ..Answers::default() };
+        connect(&Dialer::new(sshd.options(), Arc::new(answers)), &with_key(&sshd, name)).await.unwrap();
+    }
+}
+
+/// An ECDSA key of nistp256 with this secret number, in the form of SEC 1.
+fn sec1(number: Vec<u8>) -> String {
+    use base64::Engine as _;
+    let curve = [0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    let der = [vec![0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20], number, curve.to_vec()].concat();
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let (first, second) = text.split_at(64);
+    format!("-----BEGIN EC PRIVATE KEY-----\n{first}\n{second}\n-----END EC PRIVATE KEY-----\n")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_lists_what_was_tried() {
     let sshd = Sshd::start();
