@@ -2,6 +2,7 @@
 
 mod definition;
 mod record;
+mod rest;
 mod unit;
 
 use std::time::Duration;
@@ -17,8 +18,8 @@ use crate::error::{Error, Result};
 use crate::op::{Danger, Example, Operation, Resource, Span};
 use crate::sys::{Command, Hands, Probe};
 
-/// How long a unit that cannot say itself whether it is ready is watched after it was started.
-const WATCHED: Duration = Duration::from_secs(1);
+/// How long is waited for systemd to begin a start that it has queued.
+const QUEUED: Duration = Duration::from_secs(1);
 
 /// Sees to a systemd unit: whether it runs, whether it starts at boot, and that it runs with what is on disk.
 ///
@@ -180,7 +181,7 @@ impl Systemd {
             }
             Ok(ran) if !ran.success() => Err(command.failure(&ran)),
             Ok(_) if matches!(verb, "start" | "restart") && !queued => self.watch(hands),
-            Ok(_) => before.map_or(Ok(()), |before| before.await_next(hands, &name, WATCHED)),
+            Ok(_) => before.map_or(Ok(()), |before| before.await_next(hands, &name, QUEUED)),
             Err(e) if verb == "start" || verb == "restart" => Err(self
                 .with_journal(hands, e)
                 .hint("`no_block: true` starts it without waiting, `timeout` gives it longer")),
@@ -193,15 +194,8 @@ impl Systemd {
         let name = self.name();
         let first = Shown::ask(hands, &name)?;
         let mut shown = first.clone();
-        let mut watched = Duration::ZERO;
-        while shown.is_active()
-            && shown.invocation() == first.invocation()
-            && shown.may_still_fall()
-            && watched < WATCHED
-        {
-            let step = Duration::from_millis(200);
-            hands.pause(step)?;
-            watched += step;
+        if first.is_active() && first.may_still_fall() {
+            rest::wait(hands, &first)?;
             shown = Shown::ask(hands, &name)?;
         }
         if shown.is_active() && shown.invocation() == first.invocation() {
@@ -319,7 +313,9 @@ impl Resource for Systemd {
 
     fn fix(&self, hands: &Hands, change: &Change<State>) -> Result {
         let started = self.state == Some(UnitWish::Started);
-        if change.has("definition") {
+        // Enabling, disabling and unmasking reload as well.
+        let reloads = change.has("enabled") || (change.has("masked") && self.masked == Some(false));
+        if change.has("definition") && !reloads {
             self.systemctl(hands, "daemon-reload")?;
         }
         if change.has("masked") && self.masked == Some(false) {

@@ -9,7 +9,7 @@ use crate::sys::{Command, Hands, Probe};
 
 /// What is asked for, all at once.
 const PROPERTIES: &str = "LoadState,LoadError,ActiveState,SubState,UnitFileState,NeedDaemonReload,Type,Result,\
-                          ExecMainStatus,InvocationID,Job,DropInPaths,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
+                          ExecMainStatus,InvocationID,Job,DropInPaths,ControlGroup,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
 
 /// A unit as systemd knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,6 +130,11 @@ impl Shown {
     /// Whether systemd counts it as started before it said so itself: only time tells whether it stays up.
     pub fn may_still_fall(&self) -> bool {
         matches!(self.get("Type"), "simple" | "exec" | "idle" | "forking")
+    }
+
+    /// The control group of its processes, by its path from the root of all.
+    pub fn control_group(&self) -> &str {
+        self.get("ControlGroup")
     }
 
     /// Which start of the unit this is.
