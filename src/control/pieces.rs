@@ -93,6 +93,8 @@ pub struct Pieces {
     from: From,
     next: u64,
     packs: bool,
+    /// Whether the last bytes have been taken.
+    over: bool,
 }
 
 enum From {
@@ -107,12 +109,12 @@ impl Pieces {
     pub fn shared(recent: Arc<Recent>, sha256: &str, open: Opener) -> Self {
         let content = sha256.into();
         let host = recent.begin(&content);
-        Self { from: From::Shared { recent, host, content, open, reader: None }, next: 0, packs: true }
+        Self { from: From::Shared { recent, host, content, open, reader: None }, next: 0, packs: true, over: false }
     }
 
     /// The pieces of what is read.
     pub fn own(reader: Box<dyn Read + Send>) -> Self {
-        Self { from: From::Own(reader), next: 0, packs: true }
+        Self { from: From::Own(reader), next: 0, packs: true, over: false }
     }
 
     /// Whether others that are sent the same, and get on with it, are so far behind that they would soon have to read
@@ -126,6 +128,9 @@ impl Pieces {
     /// # Errors
     /// When the content cannot be read, or is not what it was.
     pub fn take(&mut self) -> Result<Arc<Piece>> {
+        if self.over {
+            return Ok(Arc::new(Piece::plain(Vec::new())));
+        }
         let number = self.next;
         let tries = self.packs || number.is_multiple_of(TRIED);
         let piece = match &mut self.from {
@@ -152,6 +157,7 @@ impl Pieces {
             }
         };
         self.packs = piece.is_packed();
+        self.over = !piece.is_full();
         self.next += 1;
         Ok(piece)
     }
@@ -258,6 +264,22 @@ mod tests {
         // Not the ten it had already.
         assert_eq!(counter.load(Ordering::SeqCst), 2 * bytes.len() - 10 * CHUNK);
         assert!(lock(&recent.kept).0.len() <= KEPT);
+    }
+
+    #[test]
+    fn the_end_is_known_to_a_host_that_read_nothing_itself() {
+        let (bytes, _, _) = content(3 * CHUNK + 5);
+        let whole = bytes.clone();
+        // A limit cannot be passed, unlike the end of a file.
+        let size = bytes.len() as u64;
+        let open: Opener = Arc::new(move || Ok(Box::new(Cursor::new(whole.clone()).take(size))));
+        let recent = Arc::new(Recent::default());
+        let sent = || Pieces::shared(Arc::clone(&recent), "d", Arc::clone(&open));
+        let (mut fast, mut slow) = ((sent(), Vec::new()), (sent(), Vec::new()));
+        take(&mut fast.0, 4, &mut fast.1);
+        take(&mut slow.0, 4, &mut slow.1);
+        assert!(take(&mut slow.0, 1, &mut slow.1) && take(&mut fast.0, 1, &mut fast.1));
+        assert_eq!((slow.1 == bytes, fast.1 == bytes), (true, true));
     }
 
     #[test]

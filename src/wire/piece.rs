@@ -13,20 +13,23 @@ pub struct Piece {
     pub(super) bytes: Vec<u8>,
     /// Whether the host has to unpack it.
     pub(super) packed: bool,
+    /// How many bytes of the content it is.
+    #[cfg(feature = "control")]
+    length: usize,
 }
 
 #[cfg(feature = "control")]
 impl Piece {
     /// Bytes as they are.
     pub fn plain(bytes: Vec<u8>) -> Self {
-        Self { bytes, packed: false }
+        Self { length: bytes.len(), bytes, packed: false }
     }
 
     /// Bytes, packed if that saves an eighth of them: less is not worth the host's time.
     pub fn packed(bytes: Vec<u8>) -> Self {
         let short = lz4_flex::block::compress_prepend_size(&bytes);
         match short.len() <= bytes.len() - bytes.len() / 8 {
-            true => Self { bytes: short, packed: true },
+            true => Self { length: bytes.len(), bytes: short, packed: true },
             false => Self::plain(bytes),
         }
     }
@@ -34,6 +37,11 @@ impl Piece {
     /// Whether it was worth packing.
     pub fn is_packed(&self) -> bool {
         self.packed
+    }
+
+    /// Whether it has as many bytes of the content as a piece can have; after one that has not comes the end.
+    pub fn is_full(&self) -> bool {
+        self.length == CHUNK
     }
 
     /// Whether it is the one that ends a blob.
