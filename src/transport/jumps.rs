@@ -11,6 +11,7 @@ use super::dialer::Shared;
 use super::route::{Route, Via};
 use super::session::Session;
 use super::stream::{self, Complaints, Stream};
+use super::tunnel::Tunnel;
 use crate::error::{Error, Kind, Result};
 
 /// The sessions to jump hosts, by all that decides where and how they go. A session nothing runs through
@@ -46,7 +47,7 @@ pub(super) async fn stream_to(route: &Route, shared: &Shared) -> Result<(Stream,
         Via::Jump(routes) => {
             let session = jump(routes, shared).await.map_err(|e| through(route, routes, &e))?;
             let channel = session.tunnel(host, port, limit).await.map_err(failed)?;
-            let bytes = Box::new(channel.into_stream());
+            let bytes = Box::new(Tunnel::new(channel));
             Ok((Stream { bytes, complaints: Complaints::default() }, Some(session)))
         }
     }

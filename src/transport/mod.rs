@@ -7,7 +7,7 @@
 //! - `dialer`: tries the ways into a host in turn and names what failed
 //! - `settings`, `config`: what the user's SSH configuration says, as `ssh -G` resolves it
 //! - `route`: way, command line and configuration together: where to connect, through what
-//! - `stream`: the bytes below SSH: TCP, a proxy command, a channel through a jump host
+//! - `stream`: the bytes below SSH: TCP, a proxy command; `tunnel`: a channel through a jump host
 //! - `session`: the handshake, channels, keepalive; `channel`: one command on a channel
 //! - `trust`, `known_hosts`, `remember`: whether a host key is the right one
 //! - `auth`, `credentials`, `keys`, `private_key`: logging in
@@ -38,6 +38,7 @@ mod session;
 mod settings;
 mod stream;
 mod trust;
+mod tunnel;
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,11 @@ use crate::error::{Error, Kind, Result};
 
 /// What a host may send ahead on one channel. With the default of 2 MiB, a download over a distance of
 /// 50 ms stays below 20 MB/s.
-const WINDOW: u32 = 8 << 20;
+pub(super) const WINDOW: u32 = 8 << 20;
+
+/// How many messages of a channel wait for who reads it, before the whole connection waits. Few in tests, so that they
+/// find who does not read.
+const MESSAGES: usize = if cfg!(test) { 2 } else { 100 };
 
 /// Pauses in milliseconds between attempts to open a channel, the last one over and over: a host frees the
 /// slot of a finished command only some time after it reported its end.
@@ -246,6 +250,7 @@ pub(super) fn config(keys: Vec<Algorithm>, certificates: Vec<Algorithm>) -> clie
     client::Config {
         nodelay: true,
         window_size: WINDOW,
+        channel_buffer_size: MESSAGES,
         inactivity_timeout: None,
         preferred: Preferred {
             key: Cow::Owned(keys),

@@ -1,5 +1,5 @@
 //! The bytes below SSH: TCP, or the stdin and stdout of a proxy command. (The third kind, a channel
-//! through a jump host, is made in `jumps`.)
+//! through a jump host, is in `tunnel`.)
 
 use std::future::Future;
 use std::io;

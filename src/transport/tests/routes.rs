@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::sshd::Sshd;
 use super::{connect, dialer, fault, hops};
 use crate::error::Kind;
@@ -41,6 +43,33 @@ async fn hosts_behind_one_jump_host_share_its_connection() {
     let way = [Way::Ssh(jumping(&sshd, &["jumpbox"]))];
     works(&dialer.connect("node-9", &way, &*known).await.unwrap()).await;
     assert_eq!(sshd.logins(), 8);
+}
+
+/// A session that writes does not read. What is told to it meanwhile, by the host and by the jump host, must not fill
+/// what it is read from: the connection to the jump host would wait for the session, and the session for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn much_goes_through_a_jump_host_to_several_hosts_at_once() {
+    let sshd = Sshd::start();
+    let known = hops(HashMap::from([("hop", sshd.way())]));
+    let dialer = dialer(sshd.options());
+    let way = [Way::Ssh(jumping(&sshd, &["hop"]))];
+    let upload = async || {
+        let connection = dialer.connect("node", &way, &known).await.unwrap();
+        let mut cat = connection.spawn("cat").await.unwrap();
+        let sent = vec![7; 16 << 20];
+        let mut back = Vec::new();
+        let (wrote, read) = tokio::join!(
+            async {
+                cat.stdin.write_all(&sent).await?;
+                cat.stdin.shutdown().await
+            },
+            cat.stdout.read_to_end(&mut back),
+        );
+        wrote.and(read.map(drop)).unwrap();
+        assert!(back == sent, "{} bytes came back", back.len());
+    };
+    let all = async { tokio::join!(upload(), upload(), upload()) };
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("the uploads do not end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
