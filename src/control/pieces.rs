@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Context, Result};
 use crate::wire::{CHUNK, Piece};
 
-/// How many pieces are kept for other hosts: 16 MiB.
-const KEPT: usize = 16 * 1024 * 1024 / CHUNK;
+/// How many pieces are kept for other hosts: 12 MiB.
+const KEPT: usize = 12 * 1024 * 1024 / CHUNK;
 
 /// A host that is so many pieces ahead of another waits a little, so that both are sent the same ones.
 const AHEAD: u64 = KEPT as u64 / 2;
