@@ -28,16 +28,19 @@ impl Tunnel {
     /// Takes a channel over.
     pub fn new(channel: Channel<Msg>) -> Self {
         let (mut read, write) = channel.split();
-        let (mut to, reader) = duplex(BUFFER);
+        let (to, reader) = duplex(BUFFER);
         let (open, dropped) = oneshot::channel();
         let writer = Box::pin(write.make_writer());
         tokio::spawn(async move {
             let carrying = async move {
+                let mut to = Some(to);
                 while let Some(message) = read.wait().await {
-                    match message {
-                        ChannelMsg::Data { data } if to.write_all(&data).await.is_ok() => {}
-                        ChannelMsg::Data { .. } | ChannelMsg::Eof | ChannelMsg::Close => break,
-                        _ => {}
+                    let over = match (message, &mut to) {
+                        (ChannelMsg::Data { data }, Some(pipe)) => pipe.write_all(&data).await.is_err(),
+                        (message, _) => matches!(message, ChannelMsg::Eof | ChannelMsg::Close),
+                    };
+                    if over {
+                        to = None;
                     }
                 }
                 drop(to);

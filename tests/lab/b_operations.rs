@@ -113,3 +113,19 @@ fn a_start_that_is_not_waited_for_is_remembered_as_the_start_it_was() {
     assert_eq!((first.code, gone.code), (0, 0), "{}{}", first.all, gone.all);
     assert_eq!(second.changes(), vec![], "{}", second.all);
 }
+
+#[test]
+fn a_unit_that_works_for_a_moment_and_falls_has_not_started() {
+    let falls = "host.copy(\"/etc/systemd/system/mk-falls.service\", #{ content: \"[Service]\\nExecStart=/bin/sh -c 'i=0; while [ $$i -lt 100000 ]; do i=$$((i+1)); done; echo no more; exit 3'\\n[Install]\\nWantedBy=multi-user.target\\n\" });\n \
+        host.systemd(\"mk-falls\", #{ state: \"started\", enabled: true });";
+    let fell = with_unit("mk-stays", falls);
+    let gone = with_unit(
+        "mk-stays",
+        "host.systemd(\"mk-stays\", #{ state: \"started\" }); host.systemd(\"mk-falls\", #{ state: \"stopped\", enabled: false });\n \
+         host.systemd(\"mk-stays\", #{ state: \"stopped\" });",
+    );
+    assert_eq!((fell.code != 0, gone.code), (true, 0), "{}{}", fell.all, gone.all);
+    for part in ["`mk-falls.service` was started and did not stay up", "status 3", "no more"] {
+        assert!(fell.all.contains(part), "{part}: {}", fell.all);
+    }
+}

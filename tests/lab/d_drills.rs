@@ -114,7 +114,7 @@ fn answers() {
     }
 }
 
-const OLD: &str = "on(\"one\", |host| { host.dir(\"/srv/d\"); host.file(\"/srv/u\", #{ state: \"absent\" }); host.copy(\"/srv/d/f\", #{ content: \"old\" }); });";
+const OLD: &str = "on(\"one\", |host| { host.dir(\"/srv/d\"); host.dir(\"/srv/u\", #{ state: \"absent\" }); host.copy(\"/srv/d/f\", #{ content: \"old\" }); });";
 const COPY: &str = "on(\"one\", |host| { host.copy(\"/srv/d/f\", #{ src: \"big\" }); });";
 const WHOLE: &str = "on(\"one\", |host| { assert(host.run([\"cat\", \"/srv/d/f\"], #{ reads: true }).stdout == \"old\", \"not the old content\"); assert(host.run([\"ls\", \"-A\", \"/srv/d\"], #{ reads: true }).stdout == \"f\", \"something was left behind\"); });";
 

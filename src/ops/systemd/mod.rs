@@ -313,16 +313,20 @@ impl Resource for Systemd {
 
     fn fix(&self, hands: &Hands, change: &Change<State>) -> Result {
         let started = self.state == Some(UnitWish::Started);
-        // Enabling, disabling and unmasking reload as well.
-        let reloads = change.has("enabled") || (change.has("masked") && self.masked == Some(false));
-        if change.has("definition") && !reloads {
+        let outdated = change.has("definition");
+        let (enables, unmasks) = (change.has("enabled"), change.has("masked") && self.masked == Some(false));
+        if outdated && !enables && !unmasks {
             self.systemctl(hands, "daemon-reload")?;
         }
-        if change.has("masked") && self.masked == Some(false) {
+        if unmasks {
             self.systemctl(hands, "unmask")?;
         }
-        if change.has("enabled") {
+        if enables {
             self.systemctl(hands, if self.enabled == Some(true) { "enable" } else { "disable" })?;
+        }
+        // Both reload as well, but not for a unit that is made from a script in /etc/init.d.
+        if outdated && (enables || unmasks) && Shown::ask(hands, &self.name())?.is_stale() {
+            self.systemctl(hands, "daemon-reload")?;
         }
         let (mut started_now, mut reloaded) = (false, false);
         if change.has("state") && started {
