@@ -182,6 +182,7 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
                 let mut failed = false;
                 if let Some((_, recorder)) = &held {
                     recorder.list_begins();
+                    session.traces.borrow_mut().clear();
                 }
                 for step in &steps {
                     shared.busy.store(true, Ordering::SeqCst);

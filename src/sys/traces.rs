@@ -3,7 +3,7 @@
 //! The control side keeps the ledger, and learns what a step made with its outcome. Between the two a run can be
 //! killed; what it made is then found in a file on the host by the next run that takes the lock. A line stands in
 //! the file before the thing stands on the host, so nothing is made that nobody knows of. The file is emptied when
-//! the next step comes: whoever sends it has the outcomes of those before in the ledger.
+//! the next list of steps comes: whoever sends it has the outcomes of those before in the ledger.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -36,7 +36,7 @@ struct Line {
     maker: Maker,
 }
 
-/// The notes of the running step.
+/// The notes of the running step, behind those of the steps of its list before it.
 #[derive(Debug, Default)]
 pub struct Traces {
     notes: Vec<Note>,
@@ -48,8 +48,10 @@ pub struct Traces {
     /// The step holds a secret, so nothing of its parameters may stand in the file.
     secret: bool,
     file: Option<File>,
-    /// The file holds something.
-    written: bool,
+    /// Where the running step's lines begin in the file.
+    begun: u64,
+    /// Where they end.
+    end: u64,
 }
 
 impl Traces {
@@ -60,22 +62,30 @@ impl Traces {
         let made = fs::create_dir_all(folder);
         let open = || fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
         self.file = made.and_then(|()| open()).ok();
-        self.written = self.file.as_ref().and_then(|file| file.metadata().ok()).is_some_and(|meta| meta.len() > 0);
+        self.end = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
         left
     }
 
-    /// A step begins. Those before it are in the ledger.
+    /// A step begins. What those of its list before it made stays written down: they may not be in the ledger yet.
     pub fn begin(&mut self, maker: Maker, secret: bool) {
         (self.expected, self.maker, self.secret) = (Vec::new(), maker, secret);
         self.notes.clear();
         self.noted.clear();
-        self.clear();
+        self.begun = self.end;
     }
 
     /// The ledger has all.
     pub fn clear(&mut self) {
-        if let Some(file) = self.file.as_ref().filter(|_| self.written) {
-            self.written = file.set_len(0).is_err();
+        self.begun = 0;
+        self.cut();
+    }
+
+    /// Takes the running step's lines out of the file.
+    fn cut(&mut self) {
+        if let Some(file) = self.file.as_ref().filter(|_| self.end > self.begun)
+            && file.set_len(self.begun).is_ok()
+        {
+            self.end = self.begun;
         }
     }
 
@@ -119,8 +129,8 @@ impl Traces {
         self.noted.clear();
         let mut made = resolved(&std::mem::take(&mut self.notes));
         made.append(&mut self.expected);
-        if !self.secret && (!made.is_empty() || self.written) {
-            self.clear();
+        if !self.secret {
+            self.cut();
             let notes: Vec<Note> = made.iter().cloned().map(Note::Trace).collect();
             self.write(&notes);
         }
@@ -141,8 +151,11 @@ impl Traces {
             let _ = serde_json::to_writer(&mut text, &Line { note: note.clone(), maker: self.maker.clone() });
             text.push(b'\n');
         }
-        if !text.is_empty() {
-            self.written |= file.write_all(&text).is_ok();
+        if file.write_all(&text).is_ok() {
+            self.end += text.len() as u64;
+        } else {
+            // Half a line would spoil the next one.
+            let _ = file.set_len(self.end);
         }
     }
 }
@@ -223,10 +236,34 @@ mod tests {
         let mut next = Traces::default();
         let left = next.keep_in(&file);
         assert_eq!((left.len(), &left[0].maker.place), (1, &place));
-        // Only the next step says that the ledger has it.
-        assert_eq!(Traces::default().keep_in(&file).len(), 1);
+        // Only the next list of steps says that the ledger has it.
         next.begin(Maker::default(), false);
+        assert_eq!(Traces::default().keep_in(&file).len(), 1);
+        next.clear();
         assert_eq!(Traces::default().keep_in(&file), []);
+    }
+
+    #[test]
+    fn what_the_steps_of_a_list_made_is_kept_until_the_next_list_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes");
+        let mut list = Traces::default();
+        list.keep_in(&file);
+        let mut step = |name: &str, made: bool, secret: bool| {
+            list.begin(Maker::default(), secret);
+            list.path(&folder.path().join(name), false);
+            if made {
+                fs::write(folder.path().join(name), "").unwrap();
+            }
+            list.finish();
+        };
+        step("one", true, false);
+        step("failed", false, false);
+        step("secret", true, true);
+        step("two", true, false);
+        let left: Vec<Trace> = Traces::default().keep_in(&file).into_iter().map(|left| left.trace).collect();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        assert_eq!(made(&left), [path("one"), path("secret"), path("two")]);
     }
 
     #[test]

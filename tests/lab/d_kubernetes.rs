@@ -18,6 +18,15 @@ pub fn built() -> Run {
     well(run_small(&["playbooks/all.rhai"]))
 }
 
+/// Takes the whole cluster away, and looks that mk knew of everything that it had made.
+pub fn taken_away() {
+    for again in [false, true] {
+        let run = well(run_small(&CONFIRMED));
+        assert!(!run.all.contains("something that mk did not make is in it"), "{}", run.all);
+        assert!(!again || run.changes().is_empty(), "{}", run.all);
+    }
+}
+
 #[test]
 fn a_cluster_is_built_from_nothing_and_the_second_run_changes_nothing() {
     well(run_small(&CONFIRMED));
@@ -180,8 +189,7 @@ fn cleanup_says_what_will_be_lost_and_takes_it_all() {
     assert_eq!(asked.code, 1, "{}", asked.all);
     assert!(asked.all.contains("-e confirm=small"), "{}", asked.all);
     assert_eq!(asked.changes(), vec![]);
-    well(run_small(&CONFIRMED));
-    assert_eq!(well(run_small(&CONFIRMED)).changes(), vec![]);
+    taken_away();
     let rest = well(script_small(
         "on(\"all\", |host| {\n    let found = host.shell(\"find /etc /usr/local /opt /root /var/lib -newer /etc/machine-id -type f \
          \\\\( -name '*kube*' -o -name '*etcd*' -o -name '*containerd*' -o -name '*.kubeconfig' -o -name 'pod-network*' \\\\) | head -20\", #{ reads: true }).stdout;\n    \

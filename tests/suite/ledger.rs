@@ -1,5 +1,11 @@
 //! The ledger, on this machine: what is made is known, and taken away; what was there stays.
 
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::sshd::hosts;
 use crate::support::Place;
 
 fn project() -> Place {
@@ -26,7 +32,11 @@ fn project() -> Place {
 
 /// The ledger, without its times and the place of the test.
 fn ledger(place: &Place) -> String {
-    let ran = place.mk(&["ledger"]);
+    ledger_of(place, &[])
+}
+
+fn ledger_of(place: &Place, inventory: &[&str]) -> String {
+    let ran = place.mk(&[&["ledger"], inventory].concat());
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     regex_lite::Regex::new(", [0-9-]+ [0-9:]+ UTC").unwrap().replace_all(&ran.stdout, "").into_owned()
 }
@@ -152,4 +162,56 @@ fn a_script_takes_away_what_it_chooses() {
     let wrong = place.mk(&["run", "wrong.rhai"]);
     assert_eq!(wrong.code, 2, "{}", wrong.stderr);
     assert!(wrong.stderr.contains("unmake: it takes what `made` gives"), "{}", wrong.stderr);
+}
+
+/// A run that does not outlive its test.
+struct Running(Child);
+
+impl Running {
+    fn signal(&self, which: Signal) {
+        kill_process(Pid::from_child(&self.0), which).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_steps_made_that_travelled_together_is_known_though_the_run_was_killed_before_it_heard_of_any() {
+    let place = Place::new();
+    let _sshd = hosts(&place, &["a"]);
+    let folder = place.path().display().to_string();
+    place.file(
+        "killed.rhai",
+        &format!(
+            "on(\"a\", |host| {{\n    host.shell(\"touch {folder}/begun; until [ -e {folder}/go ]; do sleep 0.05; done\");\n    \
+             host.dir(\"{folder}/one\");\n    host.copy(\"{folder}/one/two\", #{{ content: \"x\" }});\n    \
+             host.shell(\"touch {folder}/over; sleep 600\");\n}});\n"
+        ),
+    );
+    place.file("next.rhai", "on(\"a\", |host| { host.run([\"true\"]); });");
+    let until = |name: &str| {
+        let there = (0..400).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            place.path().join(name).exists()
+        });
+        assert!(there, "no `{name}` within twenty seconds");
+    };
+    let run =
+        Running(place.command(&["run", "killed.rhai", "-i", "inventory.yml"]).stdout(Stdio::null()).spawn().unwrap());
+    until("begun");
+    run.signal(Signal::STOP);
+    place.file("go", "");
+    until("over");
+    drop(run);
+    let next = place.mk(&["run", "next.rhai", "-i", "inventory.yml"]);
+    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
+    insta::assert_snapshot!(ledger_of(&place, &["-i", "inventory.yml"]), @r"
+    a              dir            DIR/one  (killed.rhai:3)
+    a              file           DIR/one/two  (killed.rhai:4)
+    ");
 }
