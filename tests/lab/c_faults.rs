@@ -10,7 +10,7 @@ use crate::support::{mk, script};
 fn a_second_run_on_the_same_host_meets_a_lock_that_names_its_holder() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("slow.rhai");
-    std::fs::write(&path, "on(\"worker-2\", |host| { host.run([\"sleep\", \"4\"]); });").unwrap();
+    std::fs::write(&path, "on(\"worker-2\", |host| { host.run([\"sleep\", \"10\"]); });").unwrap();
     let mut first = mk(&["run", path.to_str().unwrap(), "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("step_started")));

@@ -1,7 +1,7 @@
 //! Drills on a host of their own, in a lab of its own beside the others: it is killed, filled and locked up here, and
 //! nobody else works on it. The lab goes down with the last test.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -238,13 +238,20 @@ fn on_a_terminal(folder: &Path, words: &str, answer: &str) -> (Option<i32>, Stri
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // What is typed before the question would be shown, and may be thrown away.
-    std::thread::sleep(Duration::from_secs(3));
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut said = Vec::new();
+    let mut byte = [0];
+    while !said.ends_with(b"password for sudo: ")
+        && !said.ends_with(b"(yes/no) ")
+        && stdout.read(&mut byte).unwrap() > 0
+    {
+        said.push(byte[0]);
+    }
+    // What is typed before the echo is off, just behind the question, would be shown, and may be thrown away.
+    std::thread::sleep(Duration::from_millis(500));
     stdin.write_all(answer.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    drop(stdin);
-    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    stdout.read_to_end(&mut said).unwrap();
+    (child.wait().unwrap().code(), String::from_utf8_lossy(&said).into_owned())
 }
 
 #[test]
