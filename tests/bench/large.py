@@ -1,5 +1,6 @@
 """Scenarios of many hosts and of much content, whose hosts `farm.py` makes; and the labs of the hard way, run again."""
 
+import ipaddress
 import json
 import os
 import shutil
@@ -57,10 +58,14 @@ def growth(_, options):
 
 def pods(inventory):
     """The command that asks of the pods on a cluster what the smoke test does, from a script on its first controller."""
-    known = json.loads(lab.must([lab.MK, "inventory", "-i", inventory, "--json"]))["hosts"]["controller-1"]["ways"][0]["ssh"]
+    hosts = json.loads(lab.must([lab.MK, "inventory", "-i", inventory, "--json"]))["hosts"]
+    first = hosts["controller-1"]
+    known = first["ways"][0]["ssh"]
     login = f"ssh -F none -i {known['keys'][0]} -o UserKnownHostsFile={known['known_hosts']} {known['user']}@{known['address']}"
+    api = ipaddress.ip_network(first["vars"]["service_network"])[1]
+    workers = " ".join(name for name, host in hosts.items() if "workers" in host["groups"])
     # The lab makes its images itself.
-    there = "there=$(mktemp -d) && tar -x -C $there && bash $there/pods mk.local/toolbox:1; code=$?; rm -r $there; exit $code"
+    there = f"there=$(mktemp -d) && tar -x -C $there && bash $there/pods mk.local/toolbox:1 {api} {workers}; code=$?; rm -r $there; exit $code"
     return ["sh", "-c", f"tar -c -C {lab.HERE} pods -C {lab.ROOT}/stdlib/smoke . | {login} '{there}'"]
 
 
@@ -70,33 +75,35 @@ def hard_way(_, options):
     The smoke test tries everything anew each time. Beside it runs a script that does with kubectl what it does with pods.
     """
     from scenarios import show
-    trace, breakdown = lab.WORK / "hard-way.json", []
-    cases = {"second run": [], "of it the labs": [], "of it the smoke test": []}
+    trace, breakdown, cases = lab.WORK / "hard-way.json", [], {}
+    script = pods(options.inventory)
+
+    def keep(label, number, tool, taken, state):
+        cases.setdefault(label, []).append({"round": number, "tool": tool, **taken, **state})
+
     argv = [lab.MK, "run", options.playbook, "-i", options.inventory, f"--profile={trace}"]
     for number in range(1, options.rounds + 1):
         state = quiet(options.patience)
         taken, code, output = timed(argv, env={**os.environ, "MK_LOCK_WAIT": "60s"}, cwd=lab.ROOT)
         if code != 0 or "nothing changed on " not in output:
             raise SystemExit(f"it ended with {code}, and is to be a run that changes nothing; build the cluster first:\n{output[-3000:]}")
-        cases["second run"].append({"round": number, "tool": "mk", **taken, **state})
+        keep("second run", number, "mk", taken, state)
         told = json.loads(trace.read_text())
         breakdown.append(told["otherData"])
         smoke = [event["dur"] / 1e6 for event in told["traceEvents"] if event["name"].endswith("/12-smoke-test.rhai")]
         if not smoke:
             continue
         rest = {"stolen": taken["stolen"], **state}
-        cases["of it the labs"].append({"round": number, "tool": "mk", "seconds": round(taken["seconds"] - smoke[0], 4), **rest})
-        cases["of it the smoke test"].append({"round": number, "tool": "mk", "seconds": round(smoke[0], 4), **rest})
+        keep("of it the labs", number, "mk", {"seconds": round(taken["seconds"] - smoke[0], 4)}, rest)
+        keep("of it the smoke test", number, "mk", {"seconds": round(smoke[0], 4)}, rest)
         state = quiet(options.patience)
-        taken, code, output = timed(pods(options.inventory))
+        taken, code, output = timed(script)
         if code != 0:
             raise SystemExit(f"the script ended with {code}:\n{output[-3000:]}")
-        cases["of it the smoke test"].append({"round": number, "tool": "pods", **taken, **state})
+        keep("of it the smoke test", number, "pods", taken, state)
     for label, rows in cases.items():
-        if rows:
-            show(label, rows)
+        show(label, rows)
     middle = sorted(breakdown, key=lambda one: one["wall"])[len(breakdown) // 2]
     parts = {part: sum(host[part] for host in middle["hosts"].values()) / len(middle["hosts"]) / 1e6 for part in next(iter(middle["hosts"].values()))}
     print("  a host's mean: " + ", ".join(f"{part} {seconds:.2f} s" for part, seconds in parts.items()))
-    kept = {label: rows for label, rows in cases.items() if rows}
-    write("hard-way", {"cases": kept, "hosts": len(middle["hosts"]), "mean_seconds": parts, "micros": middle["hosts"]})
+    write("hard-way", {"cases": cases, "hosts": len(middle["hosts"]), "mean_seconds": parts, "micros": middle["hosts"]})
