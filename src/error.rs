@@ -3,9 +3,13 @@
 //! A message is a fragment in lower case without a full stop; what can be typed stands in backticks.
 //! Nothing here prints or decides how a fault is shown.
 
+mod detail;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use detail::Detail;
 
 /// The result of everything in mk that can fail.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
@@ -137,6 +141,8 @@ struct Parts {
     host: Option<String>,
     #[serde(default)]
     step: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<Detail>,
     /// How many calls deep the script was where it belongs, and how many deeper where it was raised: a step that
     /// waited for the next one fails there.
     #[serde(skip)]
@@ -156,6 +162,7 @@ impl Error {
             frames: Vec::new(),
             host: None,
             step: None,
+            detail: None,
             depth: (None, 0),
         }))
     }
@@ -293,6 +300,25 @@ impl Error {
             *text = f(text);
         }
         self
+    }
+
+    /// Says what the code needs to know of it.
+    #[must_use]
+    pub fn detailed(mut self, detail: Detail) -> Self {
+        self.0.detail = Some(detail);
+        self
+    }
+
+    /// The same fault, about something that is named in front.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.0.message = format!("{name}: {}", self.0.message);
+        self
+    }
+
+    /// What the code needs to know of it.
+    pub fn detail(&self) -> Option<&Detail> {
+        self.0.detail.as_ref()
     }
 
     /// Its class.

@@ -36,6 +36,14 @@ struct Inner {
 }
 
 impl Inner {
+    /// Has a text masked from now on.
+    fn hide(&mut self, text: &str) {
+        self.forms.extend(forms(text));
+        self.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        self.forms.dedup();
+        self.matcher = OnceLock::new();
+    }
+
     /// What finds the forms; `None` where it cannot be made.
     fn matcher(&self) -> Option<&AhoCorasick> {
         let make = || AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&self.forms).ok();
@@ -63,10 +71,7 @@ impl Secrets {
         let token = format!("{TOKEN}{}", crate::change::hex(&random));
         inner.by_token.insert(token.clone(), SecretString::from(text));
         inner.by_label.insert(label.to_owned(), token.clone());
-        inner.forms.extend(forms(text));
-        inner.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        inner.forms.dedup();
-        inner.matcher = OnceLock::new();
+        inner.hide(text);
         Ok(token)
     }
 
@@ -86,6 +91,23 @@ impl Secrets {
             Value::Array(items) => items.iter_mut().map(|item| self.reveal(item)).max().unwrap_or(false),
             Value::Object(fields) => fields.values_mut().map(|field| self.reveal(field)).max().unwrap_or(false),
             _ => false,
+        }
+    }
+
+    /// The texts behind the tokens that a value carries, by token: for what is kept to be done later.
+    pub fn behind(&self, value: &Value) -> BTreeMap<String, String> {
+        let text = value.to_string();
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let carried = inner.by_token.iter().filter(|(token, _)| text.contains(token.as_str()));
+        carried.map(|(token, secret)| (token.clone(), secret.expose_secret().to_owned())).collect()
+    }
+
+    /// Takes in what [`Secrets::behind`] gave in an earlier run, under the tokens of then.
+    pub fn take_back(&self, secrets: &BTreeMap<String, String>) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (token, text) in secrets {
+            inner.by_token.insert(token.clone(), SecretString::from(text.as_str()));
+            inner.hide(text);
         }
     }
 

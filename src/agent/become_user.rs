@@ -10,7 +10,7 @@ use rustix::process::{Gid, Uid};
 
 use super::link::{Link, Outlet, Reply};
 use crate::error::{Context, Error, Kind, Result};
-use crate::sys::{Digests, Jobs, NoPeer, Probe, User};
+use crate::sys::{Digests, Jobs, NoPeer, Peer, Probe, User};
 use crate::wire::{Ask, Frame, FromAgent, Request, ToAgent, from_body, read_frame, to_frame};
 
 /// Turns this process into `name` for good: groups, then group, then user. Called before any thread starts.
@@ -104,6 +104,7 @@ fn start(user: &str) -> Result<Other> {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 enum Heard {
     Message(FromAgent),
     Bytes(Frame),
@@ -124,6 +125,10 @@ impl Other {
         loop {
             match self.next()? {
                 Heard::Bytes(frame) => link.outlet.send(&frame),
+                Heard::Message(FromAgent::Ask { id, ask: Ask::Due { stands } }) => {
+                    let answer = link.due(stands).map(|()| serde_json::Value::Null);
+                    self.to.send(&to_frame(&ToAgent::Answer { id, answer }));
+                }
                 Heard::Message(FromAgent::Ask { id, ask }) => {
                     let wants_reply = !matches!(ask, Ask::Take { .. });
                     link.outlet.say(&FromAgent::Ask { id, ask });

@@ -1,6 +1,6 @@
 //! The connection to the control side, as the running step and the reader share it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::due::Notes;
 use crate::error::{Error, Kind, Result};
 use crate::sys::Peer;
-use crate::wire::{Answer, Ask, CHUNK, Frame, FromAgent, Stream, to_frame, write_frame};
+use crate::wire::{Answer, Ask, CHUNK, Due, Frame, FromAgent, Request, Stream, to_frame, write_frame};
 
 /// How long the control side may take to answer a question, in the middle of a step.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -49,6 +50,12 @@ pub(super) struct Link<'a> {
     pub(super) replies: Receiver<Reply>,
     /// The request that runs now.
     pub(super) request: Cell<u64>,
+    /// The steps that it notifies.
+    notify: RefCell<Vec<Due>>,
+    /// The ids of those that are due because of it.
+    standing: RefCell<Vec<String>>,
+    /// Where it is noted what is due; `None` in the agent of another user, which asks the one above.
+    notes: Option<Notes>,
     /// How long it has waited for replies.
     waited: Cell<Duration>,
     gone: Arc<AtomicBool>,
@@ -56,9 +63,44 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     /// A link and the end the reader feeds.
-    pub(super) fn new(outlet: &'a Outlet) -> (SyncSender<Reply>, Self) {
+    pub(super) fn new(outlet: &'a Outlet, notes: Option<Notes>) -> (SyncSender<Reply>, Self) {
         let (sender, replies) = sync_channel(8);
-        (sender, Self { outlet, replies, request: Cell::new(0), waited: Cell::default(), gone: Arc::default() })
+        let link = Self {
+            outlet,
+            replies,
+            request: Cell::new(0),
+            notify: RefCell::default(),
+            standing: RefCell::default(),
+            notes,
+            waited: Cell::default(),
+            gone: Arc::default(),
+        };
+        (sender, link)
+    }
+
+    /// A step begins.
+    pub(super) fn begin(&self, request: &Request) {
+        self.request.set(request.id);
+        self.notify.borrow_mut().clone_from(&request.notify);
+        self.standing.borrow_mut().clear();
+    }
+
+    /// The ids of the steps that are due because of the one that has ended.
+    pub(super) fn standing(&self) -> Vec<String> {
+        self.standing.take()
+    }
+
+    /// Strikes off a step that is due no more.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub(super) fn strike(&self, id: &str) -> Result {
+        self.notes.as_ref().map_or(Ok(()), |notes| notes.strike(id))
+    }
+
+    /// The steps that are due on this host.
+    pub(super) fn pending(&self) -> Vec<Due> {
+        self.notes.as_ref().map(Notes::all).unwrap_or_default()
     }
 
     /// What says that nobody will answer any more.
@@ -123,6 +165,23 @@ impl Peer for Link<'_> {
         for piece in bytes.chunks(CHUNK) {
             self.outlet.send(&Frame::Output(self.request.get(), stream.number(), piece.to_vec()));
         }
+    }
+
+    fn due(&self, stands: bool) -> Result {
+        let Some(notes) = &self.notes else {
+            self.ask_for(Ask::Due { stands });
+            return match self.reply()? {
+                Reply::Answer(answer) => answer.map(drop),
+                Reply::Blob(_) => Err(out_of_turn()),
+            };
+        };
+        if stands {
+            let new = notes.add(&self.notify.borrow())?;
+            self.standing.borrow_mut().extend(new);
+            return Ok(());
+        }
+        // Another step may have called for the others.
+        self.standing.take().iter().try_for_each(|id| notes.strike(id))
     }
 }
 

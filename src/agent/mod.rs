@@ -4,6 +4,7 @@
 //! goes; work that must not be cut in half finishes first.
 
 mod become_user;
+mod due;
 mod link;
 mod lock;
 mod record;

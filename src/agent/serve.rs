@@ -7,12 +7,13 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::{Duration, Instant};
 
 use super::become_user::{Children, Inlets};
+use super::due::Notes;
 use super::link::{Link, Outlet, Reply};
 use super::lock::{self, Lock};
 use super::record::{Recorder, abandoned};
 use crate::change::Maker;
 use crate::error::{Error, Kind, Result};
-use crate::op::{Session, pending};
+use crate::op::Session;
 use crate::ops;
 use crate::sys::{Jobs, directories};
 use crate::wire::{BUILD, Frame, FromAgent, Hello, Mode, PROTOCOL, Request, ToAgent, Worked, from_body, read_frame};
@@ -27,6 +28,7 @@ const GRACE: Duration = Duration::from_secs(3);
 enum Work {
     Do(Vec<Request>),
     Lock { holder: String, instead_of: Option<u32>, ledger: String },
+    Forget(Vec<String>),
 }
 
 /// What the threads of an agent share.
@@ -54,15 +56,17 @@ impl Shared {
 
 /// Serves one control side until its input ends.
 ///
+/// The agent `of_host` keeps the notes of what is due there; one for another user asks it.
+///
 /// # Errors
 /// When the other end does not speak the protocol.
-pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> Result {
+pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static, of_host: bool) -> Result {
     let outlet = Arc::new(Outlet::new(Box::new(output)));
     let jobs = Jobs::default();
     outlet.say(&FromAgent::Hello(hello()));
     let (work_sender, work) = channel();
     let reader_outlet = Arc::clone(&outlet);
-    let (replies, link) = Link::new(&outlet);
+    let (replies, link) = Link::new(&outlet, of_host.then(Notes::default));
     let children = Children::default();
     let shared = Shared {
         heard: Arc::default(),
@@ -147,6 +151,7 @@ fn read(
                 ToAgent::Lock { holder, instead_of, ledger } => {
                     work.send(Work::Lock { holder, instead_of, ledger }).is_ok()
                 }
+                ToAgent::Forget { due } => work.send(Work::Forget(due)).is_ok(),
                 ToAgent::Answer { answer, .. } => replies.send(Reply::Answer(answer)).is_ok(),
                 ToAgent::Ping => {
                     outlet.say(&FromAgent::Pong);
@@ -176,7 +181,11 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
     while let Ok(work) = work.recv() {
         match work {
             Work::Lock { holder, instead_of, ledger } => {
-                link.outlet.say(&take_lock(&holder, instead_of, &ledger, &session, &mut held));
+                link.outlet.say(&take_lock(&holder, instead_of, &ledger, &session, link, &mut held));
+            }
+            Work::Forget(due) => {
+                let result = due.iter().try_for_each(|id| link.strike(id));
+                link.outlet.say(&FromAgent::Forgotten { result });
             }
             Work::Do(steps) => {
                 let mut failed = false;
@@ -260,6 +269,7 @@ fn take_lock(
     instead_of: Option<u32>,
     ledger: &str,
     session: &Session,
+    link: &Link,
     held: &mut Option<(Lock, Recorder)>,
 ) -> FromAgent {
     let locked = |holder| FromAgent::Locked { holder, pending: Vec::new(), records: Vec::new(), left: Vec::new() };
@@ -275,15 +285,10 @@ fn take_lock(
             if let Some(pid) = instead_of {
                 let _ = std::fs::remove_file(abandoned(&folder, pid));
             }
-            match pending::all() {
-                Ok(pending) => {
-                    // A name of this side's choice, so it may not lead anywhere else.
-                    let name: String = ledger.chars().filter(char::is_ascii_alphanumeric).collect();
-                    let left = session.traces.borrow_mut().keep_in(&made_file(&name));
-                    FromAgent::Locked { holder: None, pending, records, left }
-                }
-                Err(e) => refused(e.to_string()),
-            }
+            // A name of the other side's choice, so it may not lead anywhere else.
+            let name: String = ledger.chars().filter(char::is_ascii_alphanumeric).collect();
+            let left = session.traces.borrow_mut().keep_in(&made_file(&name));
+            FromAgent::Locked { holder: None, pending: link.pending(), records, left }
         }
         Ok(Err(other)) => {
             if let Some(pid) = instead_of.filter(|_| other == holder) {
@@ -296,26 +301,25 @@ fn take_lock(
 }
 
 fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) -> FromAgent {
-    link.request.set(step.id);
-    let result = match &step.user {
+    link.begin(step);
+    let (result, worked) = match &step.user {
         Some(user) => match children.run(user, step, link) {
-            Ok(FromAgent::Done { id, result, worked, made }) => {
+            Ok(FromAgent::Done { result, worked, made, .. }) => {
                 session.traces.borrow_mut().adopt(&made);
-                return FromAgent::Done { id, result, worked, made: session.traces.borrow_mut().finish() };
+                (result, worked)
             }
             Ok(other) => return other,
-            Err(e) => Err(e),
+            Err(e) => (Err(e), None),
         },
-        None => ops::find(&step.op).and_then(|spec| (spec.run)(step, session, link)),
+        None => (ops::find(&step.op).and_then(|spec| (spec.run)(step, session, link)), None),
     };
     let result = result.and_then(|outcome| {
-        if let Some(settled) = &step.settles {
-            pending::settle(settled)?;
-        }
+        step.settles.as_deref().map_or(Ok(()), |id| link.strike(id))?;
         Ok(outcome)
     });
     let made = session.traces.borrow_mut().finish();
-    FromAgent::Done { id: step.id, result: result.map_err(|e| e.in_step(&step.op)), worked: None, made }
+    let result = result.map_err(|e| e.in_step(&step.op));
+    FromAgent::Done { id: step.id, result, worked, made, due: link.standing() }
 }
 
 fn hello() -> Hello {

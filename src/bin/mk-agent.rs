@@ -5,8 +5,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let result = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => serve(),
-        ["--as", user] => mk::agent::become_user(user).and_then(|()| serve()),
+        [] => serve(true),
+        ["--as", user] => mk::agent::become_user(user).and_then(|()| serve(false)),
         // Run right after it was copied: shows that this directory allows programs to run.
         ["--probe"] => return ExitCode::SUCCESS,
         _ => return ExitCode::from(2),
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn serve() -> mk::error::Result {
-    mk::agent::serve(std::io::stdin(), std::io::stdout())
+/// Whether it is the host's own agent, or one for another user below it.
+fn serve(of_host: bool) -> mk::error::Result {
+    mk::agent::serve(std::io::stdin(), std::io::stdout(), of_host)
 }

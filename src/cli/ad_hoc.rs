@@ -33,7 +33,7 @@ pub(super) fn run(args: &Do) -> Result<ExitCode> {
         inventory: world.inventory.file().display().to_string(),
         mode: world.fleet.mode(),
     });
-    let faults = hosts::each(&world, names, |host| {
+    let mut faults = hosts::each(&world, names, |host| {
         let outcome = script::ad_hoc(&world, host, spec.name, parameters.clone(), &folder);
         let outcome = outcome.inspect_err(|error| world.fail(host, error))?;
         if !args.connecting.json {
@@ -43,6 +43,7 @@ pub(super) fn run(args: &Do) -> Result<ExitCode> {
         }
         Ok(())
     });
+    faults.extend(script::flush_earlier(&world).err());
     world.events.tell(What::RunDone { error: None });
     let checked = args.connecting.check && args.connecting.exit_code;
     drop(world);

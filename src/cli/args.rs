@@ -61,6 +61,8 @@ pub enum Command {
     Ledger(Ledger),
     /// Take away what mk made on hosts, the last first. What was there before mk stays.
     Prune(Prune),
+    /// The steps that playbooks notified and that have not run yet: list, run or forget them.
+    Pending(super::pending::Args),
     /// Print the facts of hosts, as JSON.
     Facts(Facts),
     /// Look at the keys of hosts before they are trusted.

@@ -11,6 +11,7 @@ mod hostkeys;
 mod hosts;
 mod lint;
 mod out;
+mod pending;
 mod project;
 mod prompt;
 mod prune;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         }
         args::Command::Ledger(args) => prune::ledger(&args),
         args::Command::Prune(args) => prune::prune(&args),
+        args::Command::Pending(args) => pending::run(&args),
         args::Command::Inventory { common, json } => show::inventory(&common, json),
         args::Command::Vars { common, host, why } => show::vars(&common, &host, why.as_deref()),
         args::Command::Artifacts(artifacts) => artifacts::run(&artifacts),

@@ -85,7 +85,7 @@ pub(super) fn prune(args: &Prune) -> Result<ExitCode> {
         mode: world.fleet.mode(),
     });
     let kept = Mutex::new(Vec::new());
-    let faults = hosts::each(&world, names, |host| {
+    let mut faults = hosts::each(&world, names, |host| {
         let made = world.fleet.made(host)?;
         let made: Vec<Entry> = made.into_iter().filter(|entry| is_by(entry, by)).collect();
         let unmade = script::unmake(&world, host, &made).inspect_err(|error| world.fail(host, error))?;
@@ -93,6 +93,7 @@ pub(super) fn prune(args: &Prune) -> Result<ExitCode> {
         kept.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
         Ok(())
     });
+    faults.extend(script::flush_earlier(&world).err());
     for (host, subject) in kept.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let text = format!("`{subject}` stays: something that mk did not make is in it");
         world.events.tell(What::Said { host: Some(host), warning: true, text });

@@ -4,20 +4,17 @@
 mod archive;
 mod artifacts;
 mod authority;
-mod blobs;
 mod certificate;
 mod completed;
-mod fetch;
-mod half;
+mod offers;
 mod pieces;
 mod readings;
 mod resolve;
+mod responder;
 mod secrets;
 mod shared;
 mod sources;
 mod template;
-mod tree;
-mod unpack;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,12 +25,12 @@ pub use artifacts::{
     release_arch,
 };
 pub use authority::{Authorities, Authority, Wish};
-pub use blobs::Blobs;
 pub use completed::{CompletedPlay, Inputs};
-pub use half::{Half, Other};
+pub use offers::{Blobs, Offers};
 pub use pieces::Pieces;
 pub use readings::{Read, Reading, Readings};
-pub use resolve::Place;
+pub use resolve::ResolveContext;
+pub use responder::{Responder, unasked};
 pub use shared::{Form, Made, Pair, Pairs};
 pub use sources::{Base, Found, STDLIB, Sources};
 pub use template::Templates;
@@ -45,8 +42,8 @@ use crate::state::State;
 pub struct Control {
     /// The secrets of the run.
     pub secrets: Secrets,
-    /// Content that hosts may ask for.
-    pub blobs: Blobs,
+    /// What all steps share about content.
+    pub blobs: Arc<Blobs>,
     /// Where sources are looked for.
     pub sources: Sources,
     /// Renders templates.
@@ -59,7 +56,7 @@ pub struct Control {
     pub artifacts: Artifacts,
     /// The archives that hosts want something of.
     pub archives: Arc<Archives>,
-    fetched: fetch::Fetched,
+    fetched: responder::Fetched,
     /// The shared certificates that this run has asked for.
     pub pairs: Pairs,
 }
@@ -73,18 +70,13 @@ impl Control {
             artifacts: Artifacts::new(project, cache.clone()).noted_by(sources.readings.clone()),
             archives: Arc::new(Archives::new(cache)),
             secrets,
-            blobs: Blobs::default(),
+            blobs: Arc::default(),
             sources,
             templates: Templates::new(),
-            fetched: fetch::Fetched::default(),
+            fetched: responder::Fetched::default(),
             authorities: Authorities::new(state.clone()),
             state,
             pairs: Pairs::default(),
         }
-    }
-
-    /// The half that answers one host's steps.
-    pub fn half<'a>(&'a self, host: &'a str) -> Half<'a> {
-        Half { control: self, host }
     }
 }

@@ -11,7 +11,7 @@ use super::talk::Talk;
 use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Part, What};
-use crate::wire::Record;
+use crate::wire::{Mode, Record};
 
 /// For how long it is tried to connect again.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -60,6 +60,9 @@ impl Slot {
         let taken = talk.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(pid)).await;
         let taken = taken.map_err(|e| e.because(UNSURE))?;
         fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
+        // What the step that was lost has called for is among these.
+        let due = taken.pending.into_iter().map(|due| due.id).collect();
+        fleet.stands(&self.name, call.step.id, &fleet.keep_notified(call)?, due);
         talk.records = taken.records;
         self.known_step(fleet, talk, call, lost).await
     }
@@ -73,7 +76,9 @@ impl Slot {
             Some(Record { result: Some(Err(e)), .. }) if e.kind() == Kind::Interrupted => {
                 Err(Error::step("the connection was lost, so the host stopped the step in the middle"))
             }
-            Some(Record { result: Some(result), .. }) => result.clone(),
+            Some(Record { result: Some(result), .. }) => {
+                result.clone().map_err(|e| e.told_by_host(call.mode == Mode::Check, fleet.is_stopped()))
+            }
             None if last.is_some_and(|last| last < call.step.id) => self.step(fleet, talk, call).await,
             _ => Err(lost.because(UNSURE)),
         }

@@ -1,5 +1,6 @@
 //! One host of the run: its connection and its agent, or why there is none.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,16 +9,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 use super::bootstrap::{self, Become};
+use super::due::Notified;
 use super::pool::{Fleet, Pipes};
 use super::talk::Talk;
 use super::traffic::Traffic;
 use crate::change::Outcome;
+use crate::control::Responder;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Part, Step, What};
 use crate::wire::{Hello, Mode};
 
 /// A step to be run on a host.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Call {
     /// The host.
     pub host: String,
@@ -31,10 +34,12 @@ pub struct Call {
     pub mode: Mode,
     /// It only reads, so it needs no lock.
     pub reads: bool,
-    /// A step to run at the end when this one changes something.
-    pub notify: Option<Value>,
-    /// The notification that this step settles.
-    pub settles: Option<Value>,
+    /// This side's half of it, where it has one.
+    pub responder: Option<Arc<dyn Responder>>,
+    /// The steps to run at the end when this one changes something.
+    pub notify: Vec<Arc<Notified>>,
+    /// The id of the notified step that this one is.
+    pub settles: Option<String>,
     /// Pass output on while the step runs.
     pub stream: bool,
 }
@@ -58,7 +63,7 @@ pub(super) enum State {
 pub(super) struct Slot {
     pub(super) name: String,
     pub(super) state: Mutex<State>,
-    /// What earlier runs left to be run has been: what is noted on the host from then on is this run's own.
+    /// What is due from earlier runs is known: what is noted on the host from then on is this run's own.
     caught_up: AtomicBool,
 }
 
@@ -119,7 +124,7 @@ impl Slot {
         let taken = taken?;
         fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
         if !self.caught_up.swap(true, Ordering::SeqCst) {
-            self.catch_up(fleet, talk, taken.pending).await?;
+            fleet.found_due(&self.name, taken.pending)?;
         }
         Ok(())
     }
@@ -154,49 +159,6 @@ impl Slot {
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         fleet.tell(What::Connected { host: self.name.clone(), way: pipes.way(), pushed, took });
         Ok(State::Ready { pipes, talk: Box::new(talk) })
-    }
-
-    /// Runs the steps that an earlier run notified and did not live to run.
-    async fn catch_up(&self, fleet: &Fleet, talk: &mut Talk, pending: Vec<Value>) -> Result {
-        for pending in pending {
-            let text = |field: &str| pending.get(field).and_then(Value::as_str).map(str::to_owned);
-            let Some(op) = text("op") else { continue };
-            let step = Step {
-                id: fleet.next_id(),
-                host: self.name.clone(),
-                subject: text("subject").unwrap_or_default(),
-                op,
-                user: text("user"),
-                place: None,
-                task: Some("left by an earlier run".to_owned()),
-            };
-            let args = pending.get("args").cloned().unwrap_or_default();
-            let settles = Some(pending.clone());
-            let call = Call {
-                host: self.name.clone(),
-                step,
-                args,
-                mode: Mode::Apply,
-                reads: false,
-                notify: None,
-                settles,
-                stream: false,
-                begun: Instant::now(),
-            };
-            let begun = call.begun;
-            fleet.tell(What::StepStarted { step: call.step.clone() });
-            let result = self.step(fleet, talk, &call).await;
-            fleet.spent_on(call.step.id, &call.host, begun);
-            let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            match result {
-                Ok(outcome) => fleet.tell(What::StepDone { step: call.step, outcome, took }),
-                Err(error) => {
-                    fleet.tell(What::StepFailed { step: call.step, error: error.clone(), took });
-                    return Err(error.because("a step that an earlier run left behind failed"));
-                }
-            }
-        }
-        Ok(())
     }
 
     pub(super) async fn raw(&self, fleet: &Fleet, command: &str, stdin: &[u8], limit: Duration) -> Result<Raw> {

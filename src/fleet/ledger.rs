@@ -2,26 +2,45 @@
 
 use serde_json::Value;
 
+use super::claims::{self, Step};
 use super::host::Slot;
 use super::pool::Fleet;
 use crate::change::{Left, Maker, Trace};
 use crate::error::Result;
 use crate::event::What;
 use crate::state::{Entry, Line};
-use crate::wire::Mode;
+use crate::wire::{Mode, Request};
 
 impl Fleet {
     /// Keeps what a step made and took away.
-    pub(super) fn note_made(&self, host: &str, machine: &str, traces: Vec<Trace>, maker: &Maker) -> Result {
-        let lines: Vec<Line> = traces.into_iter().filter_map(|trace| self.line(host, trace, maker)).collect();
+    pub(super) fn note_made(&self, host: &str, machine: &str, traces: Vec<Trace>, request: &Request) -> Result {
+        let maker = Maker { place: request.place.clone(), user: request.user.clone() };
+        let step = Step { op: &request.op, args: &request.args };
+        let lines = traces.into_iter().filter(|trace| self.believed(host, trace, Some(&step)));
+        let lines: Vec<Line> = lines.filter_map(|trace| self.line(host, trace, &maker)).collect();
         self.ledger.note(host, machine, &lines)
     }
 
     /// Keeps what an earlier run made and could not tell.
     pub(super) fn note_left(&self, host: &str, machine: &str, left: Vec<Left>) -> Result {
-        let lines = left.into_iter().filter_map(|left| self.line(host, left.trace, &left.maker));
+        let left = left.into_iter().filter(|left| self.believed(host, &left.trace, None));
+        let lines = left.filter_map(|left| self.line(host, left.trace, &left.maker));
         let lines: Vec<Line> = lines.collect();
         self.ledger.note(host, machine, &lines)
+    }
+
+    /// Whether what a host says goes into the ledger; where it does not, that is told.
+    fn believed(&self, host: &str, trace: &Trace, step: Option<&Step>) -> bool {
+        let holds = claims::holds(trace, step);
+        if !holds && let Trace::Made(thing) = trace {
+            let text = format!(
+                "the host says that `{} {}` would take away what a step made, which no such step can have made: it is not \
+                 in the ledger",
+                thing.op, thing.subject
+            );
+            self.tell(What::Said { host: Some(host.to_owned()), warning: true, text });
+        }
+        holds
     }
 
     /// A line of the ledger; `None` for what would show a secret: nobody may read one there.

@@ -6,6 +6,8 @@
 mod again;
 mod agents;
 mod bootstrap;
+mod claims;
+mod due;
 mod host;
 mod last_words;
 mod ledger;
@@ -18,5 +20,6 @@ mod talk;
 mod traffic;
 
 pub use agents::{Agent, Agents};
+pub use due::Notified;
 pub use host::Call;
 pub use pool::{Boxed, Connector, Fleet, Options, Pipe, Pipes, Prompts};

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::agents::Agents;
+use super::due::Dues;
 use super::host::{Call, Slot};
 use super::meanwhile::Stopper;
 use super::steps::Told;
@@ -110,6 +111,7 @@ pub struct Fleet {
     stoppers: Mutex<Vec<Stopper>>,
     stopped: AtomicBool,
     ids: AtomicU64,
+    pub(super) dues: Mutex<Dues>,
 }
 
 impl Fleet {
@@ -138,6 +140,7 @@ impl Fleet {
             stoppers: Mutex::default(),
             stopped: AtomicBool::new(false),
             ids: AtomicU64::new(1),
+            dues: Mutex::default(),
         }
     }
 
@@ -243,6 +246,7 @@ impl Fleet {
                 let _ = end.await;
             }
         });
+        self.drop_undue();
         self.ledger.sync();
     }
 
@@ -295,6 +299,6 @@ impl Fleet {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use super::again::PAUSE;
 use super::host::{Call, Slot, State};
 use super::pool::Fleet;
 use crate::change::{Outcome, Status};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Detail, Error, Kind, Result};
 use crate::event::Part;
 use crate::ops::Reboot;
 use crate::wire::Mode;
@@ -122,14 +122,14 @@ impl Slot {
             // Those that are asked too early cannot reach it yet, so every status is an answer.
             ask.args = json!({ "argv": ["systemctl", "is-system-running", "--wait"], "reads": true, "ok": [],
                                "timeout": left.as_secs_f64() });
-            (ask.reads, ask.notify, ask.settles, ask.stream) = (true, None, None, false);
+            (ask.reads, ask.notify, ask.settles, ask.stream) = (true, Vec::new(), None, false);
             match self.step(fleet, talk, &ask).await {
                 Ok(outcome) => {
                     let stdout = outcome.values.get("stdout").and_then(Value::as_str).unwrap_or_default();
                     stdout.trim().clone_into(&mut said);
                 }
                 Err(_) if talk.lost => return Ok(None),
-                Err(e) if e.message().contains("cannot run `systemctl`") => {
+                Err(e) if e.detail() == Some(&Detail::NotStarted) => {
                     return Ok(Some("without systemd".to_owned()));
                 }
                 Err(e) => return Err(e),

@@ -78,14 +78,16 @@ impl Fleet {
 
 /// The fault of a host on which steps that were notified have not run: with the agent they would be forgotten.
 fn left_behind(pending: &[&str], host: &str) -> Error {
-    let named = pending.iter().map(|step| {
-        let step: serde_json::Value = serde_json::from_str(step).unwrap_or_default();
-        let text = |field: &str| step.get(field).and_then(serde_json::Value::as_str).unwrap_or("?").to_owned();
-        format!("`{} {}`", text("op"), text("subject"))
+    let named = pending.iter().map(|note| {
+        let note: serde_json::Value = serde_json::from_str(note).unwrap_or_default();
+        let text = |field: &str| note.get(field).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        // Older agents noted the step itself.
+        let name = if text("name").is_empty() { format!("{} {}", text("op"), text("subject")) } else { text("name") };
+        format!("`{}`", name.trim())
     });
     let named = named.collect::<Vec<_>>().join(", ");
     Error::step("steps that an earlier run notified have not run yet, and would be lost with the agent")
         .because(named)
-        .hint(format!("any step that changes the host runs them first: `mk do {host} run true`"))
+        .hint(format!("`mk pending run {host}` runs them, `mk pending forget {host}` strikes them off"))
         .on(host)
 }

@@ -10,13 +10,13 @@ use serde_json::Value;
 use super::host::{Call, Slot, State};
 use super::pool::Fleet;
 use super::talk::{Listener, Talk};
-use crate::change::{Maker, Outcome, Trace};
+use crate::change::{Outcome, Trace};
 use crate::error::{Error, Result};
 use crate::event::{Part, What};
 use crate::op::Operation;
 use crate::ops::Reboot;
 use crate::secret::Masked;
-use crate::wire::{Mode, Request};
+use crate::wire::{Attachment, Mode, Request};
 
 /// Is told what came of each step, by its place in the list, as soon as that is known.
 pub type Told<'a> = dyn FnMut(usize, Result<Outcome>) + 'a;
@@ -29,7 +29,10 @@ impl Slot {
         fleet.spent(Part::Waiting, &self.name, asked);
         let mut done = 0;
         let several = if calls.len() > 1 { calls } else { &[] };
-        let requests: Vec<Request> = several.iter().map(|call| request(fleet, call)).collect();
+        let requests = match self.requests(fleet, &mut state, several).await {
+            Ok(requests) => requests,
+            Err(error) => return told(0, Err(error)),
+        };
         while calls.len() - done > 1 {
             let some = done..done + portion(&requests[done..]);
             let mut told = |index: usize, result| told(done + index, result);
@@ -49,6 +52,14 @@ impl Slot {
                 return;
             }
         }
+    }
+
+    /// Several steps as the host is told of them.
+    async fn requests(&self, fleet: &Fleet, state: &mut State, calls: &[Call]) -> Result<Vec<Request>> {
+        if calls.iter().any(|call| !call.notify.is_empty()) {
+            self.ready(fleet, state, calls).await?;
+        }
+        calls.iter().map(|call| request(fleet, call)).collect()
     }
 
     async fn one(&self, fleet: &Fleet, state: &mut State, call: &Call) -> Result<Outcome> {
@@ -83,7 +94,7 @@ impl Slot {
         let mut sent = talk.steps(requests).await;
         for (index, (call, request)) in calls.iter().zip(requests).enumerate() {
             let result = match std::mem::replace(&mut sent, Ok(())) {
-                Ok(()) => self.outcome(fleet, talk, request).await,
+                Ok(()) => self.outcome(fleet, talk, call, request).await,
                 Err(error) => Err(error),
             };
             let again = talk.lost && call.mode == Mode::Apply;
@@ -134,25 +145,29 @@ impl Slot {
     }
 
     pub(super) async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
-        let request = request(fleet, call);
+        let request = request(fleet, call)?;
         talk.steps(std::slice::from_ref(&request)).await?;
-        self.outcome(fleet, talk, &request).await
+        self.outcome(fleet, talk, call, &request).await
     }
 
-    async fn outcome(&self, fleet: &Fleet, talk: &mut Talk, request: &Request) -> Result<Outcome> {
+    async fn outcome(&self, fleet: &Fleet, talk: &mut Talk, call: &Call, request: &Request) -> Result<Outcome> {
         let masked = || Masked::new(fleet.control.secrets.clone());
         let mut listener = Shown {
             fleet,
             host: &self.name,
-            id: request.id,
-            maker: Maker { place: request.place.clone(), user: request.user.clone() },
+            request,
             machine: talk.hello.machine.clone(),
             out: masked(),
             err: masked(),
         };
-        let other = fleet.control.half(&self.name);
-        let result = talk.outcome(request, &other, &mut listener).await;
+        let result = talk.outcome(request, call.responder.as_deref(), &mut listener).await;
         listener.finish();
+        if talk.lost {
+            fleet.may_stand(&self.name, &request.notify);
+        }
+        if let (Ok(_), Some(id)) = (&result, &call.settles) {
+            fleet.settled(&self.name, id)?;
+        }
         fleet.spent_on_trip(&self.name, &talk.trip);
         result
     }
@@ -165,12 +180,22 @@ const PORTION: usize = 1024 * 1024;
 fn portion(requests: &[Request]) -> usize {
     let mut room = PORTION;
     let fit = requests.iter().take_while(|request| {
-        let weight = weight(&request.args);
+        let weight = weight(&request.args) + attached(&request.attachment);
         let fits = weight <= room;
         room = room.saturating_sub(weight);
         fits
     });
     fit.count().max(1)
+}
+
+/// About how many bytes travel beside the parameters.
+fn attached(attachment: &Attachment) -> usize {
+    match attachment {
+        Attachment::None | Attachment::Authority(_) | Attachment::Destination(_) => 0,
+        Attachment::Text(text) => text.len(),
+        Attachment::Content(payload) => payload.inline.as_ref().map_or(0, String::len),
+        Attachment::Members(members) => members.iter().map(|member| member.path.len() + 128).sum(),
+    }
 }
 
 /// About how many bytes a value is when it is written out.
@@ -184,30 +209,38 @@ fn weight(value: &Value) -> usize {
 }
 
 /// A step as its host is told of it.
-fn request(fleet: &Fleet, call: &Call) -> Request {
+fn request(fleet: &Fleet, call: &Call) -> Result<Request> {
+    let secrets = &fleet.control.secrets;
     let mut args = call.args.clone();
-    let secret = fleet.control.secrets.reveal(&mut args);
-    Request {
+    let mut secret = secrets.reveal(&mut args);
+    let mut attachment = call.responder.as_ref().map(|responder| responder.attachment()).unwrap_or_default();
+    if let Attachment::Text(text) = &mut attachment {
+        let mut whole = Value::from(std::mem::take(text));
+        secret |= secrets.reveal(&mut whole);
+        whole.as_str().unwrap_or_default().clone_into(text);
+    }
+    let notify = if call.mode == Mode::Apply { fleet.keep_notified(call)? } else { Vec::new() };
+    Ok(Request {
         id: call.step.id,
         op: call.step.op.clone(),
         args,
+        attachment,
         mode: call.mode,
         user: call.step.user.clone(),
         place: call.step.place.clone(),
         secret,
         stream: call.stream,
         timed: fleet.events.is_profiled(),
-        notify: call.notify.clone(),
+        notify,
         settles: call.settles.clone(),
-    }
+    })
 }
 
 /// Passes output on, without the secrets.
 struct Shown<'a> {
     fleet: &'a Fleet,
     host: &'a str,
-    id: u64,
-    maker: Maker,
+    request: &'a Request,
     machine: String,
     out: Masked,
     err: Masked,
@@ -216,7 +249,7 @@ struct Shown<'a> {
 impl Shown<'_> {
     fn tell(&self, stderr: bool, text: String) {
         if !text.is_empty() {
-            self.fleet.tell(What::Output { id: self.id, host: self.host.to_owned(), stderr, text });
+            self.fleet.tell(What::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
         }
     }
 
@@ -225,7 +258,7 @@ impl Shown<'_> {
         let shown = [(false, out.finish()), (true, err.finish())];
         for (stderr, text) in shown {
             if !text.is_empty() {
-                self.fleet.tell(What::Output { id: self.id, host: self.host.to_owned(), stderr, text });
+                self.fleet.tell(What::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
             }
         }
     }
@@ -239,6 +272,14 @@ impl Listener for Shown<'_> {
     }
 
     fn made(&mut self, traces: Vec<Trace>) -> Result {
-        self.fleet.note_made(self.host, &self.machine, traces, &self.maker)
+        self.fleet.note_made(self.host, &self.machine, traces, self.request)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.fleet.is_stopped()
+    }
+
+    fn due(&mut self, ids: Vec<String>) {
+        self.fleet.stands(self.host, self.request.id, &self.request.notify, ids);
     }
 }

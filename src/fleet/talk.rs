@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
@@ -12,11 +11,11 @@ use super::meanwhile::{Stopper, Writer, ping};
 use super::pool::Pipe;
 use super::traffic::{Traffic, Trip};
 use crate::change::{Left, Outcome, Trace};
-use crate::control::{Other, Pieces};
+use crate::control::{Offers, Pieces, Responder, unasked};
 use crate::error::{Error, Kind, Result};
 use crate::wire::{
-    Ask, BUILD, Frame, FromAgent, Hello, PROTOCOL, Record, Request, ToAgent, decode, encode, encode_piece, from_body,
-    to_frame,
+    Ask, BUILD, Due, Frame, FromAgent, Hello, Mode, PROTOCOL, Record, Request, ToAgent, decode, encode, encode_piece,
+    from_body, to_frame,
 };
 
 /// Without a word from an agent for this long, its host is taken for lost.
@@ -47,6 +46,12 @@ pub trait Listener: Send {
     /// # Errors
     /// When it cannot be kept: then the agent is to keep it.
     fn made(&mut self, traces: Vec<Trace>) -> Result;
+
+    /// Whether the run was stopped.
+    fn is_stopped(&self) -> bool;
+
+    /// The ids of the steps that are due because of it; told before its outcome is.
+    fn due(&mut self, ids: Vec<String>);
 }
 
 /// A running agent.
@@ -76,7 +81,7 @@ pub struct Talk {
 /// What comes with a host's lock.
 pub struct Taken {
     /// The steps that an earlier run notified and did not live to run.
-    pub pending: Vec<Value>,
+    pub pending: Vec<Due>,
     /// What an earlier agent of this run did last.
     pub records: Vec<Record>,
     /// Whether another run had it first.
@@ -167,13 +172,25 @@ impl Talk {
     pub async fn outcome(
         &mut self,
         request: &Request,
-        other: &dyn Other,
+        responder: Option<&dyn Responder>,
         listener: &mut dyn Listener,
     ) -> Result<Outcome> {
-        let result = self.listen(request, other, listener).await;
+        let result = self.listen(request, responder, listener).await;
         let next = Trip::begin();
         self.trip = Trip { ended: next.begun, ..std::mem::replace(&mut self.under_way, next) };
         result
+    }
+
+    /// Has the host strike off notified steps.
+    pub async fn forget(&mut self, ids: &[String]) -> Result {
+        self.say(&ToAgent::Forget { due: ids.to_vec() }).await?;
+        loop {
+            match self.message().await? {
+                FromAgent::Forgotten { result } => return result,
+                FromAgent::Pong => {}
+                _ => return Err(protocol("the agent answered something else than what is due")),
+            }
+        }
     }
 
     /// Waits until the agent has told of every step that it did not run, because one before it failed.
@@ -190,12 +207,19 @@ impl Talk {
         Ok(())
     }
 
-    async fn listen(&mut self, request: &Request, other: &dyn Other, listener: &mut dyn Listener) -> Result<Outcome> {
+    async fn listen(
+        &mut self,
+        request: &Request,
+        responder: Option<&dyn Responder>,
+        listener: &mut dyn Listener,
+    ) -> Result<Outcome> {
         let mut taking: Option<Taking> = None;
         // What this side could not do is told only when the agent has ended the step: it goes on talking until then.
         let mut fault = None;
         loop {
             match self.frame().await? {
+                // What nobody asked to see is not kept anywhere.
+                Frame::Output(id, ..) if id == request.id && !request.stream => {}
                 Frame::Output(id, stream, bytes) if id == request.id => listener.output(id, stream == 2, &bytes),
                 Frame::Blob(id, piece) if id == request.id => {
                     let Some(sink) = taking.as_mut() else {
@@ -215,28 +239,39 @@ impl Talk {
                     }
                 }
                 Frame::Message(body) => match from_body(&body)? {
-                    FromAgent::Done { id, result, worked, made } if id == request.id => {
+                    FromAgent::Done { id, result, worked, made, due } if id == request.id => {
                         self.under_way.worked = worked;
+                        listener.due(due);
                         if !made.is_empty() {
                             listener.made(made).inspect_err(|_| self.untold = true)?;
                         }
-                        let result = result.map_err(|e| stale(e, &self.hello.build));
+                        let (checking, stopped) = (request.mode == Mode::Check, listener.is_stopped());
+                        let result = result.map_err(|e| stale(e, &self.hello.build).told_by_host(checking, stopped));
                         return fault.map_or(result, Err);
                     }
                     FromAgent::Ask { id, ask } if id == request.id => match ask {
-                        Ask::Blob { sha256 } => self.send_pieces(request.id, other.blob(request, &sha256)).await?,
-                        Ask::Blobs { sha256 } => self.send_pieces(request.id, other.blobs(request, &sha256)).await?,
+                        Ask::Blob { sha256 } => {
+                            let content = offers(responder).and_then(|offers| offers.open(&sha256));
+                            self.send_pieces(request.id, content).await?;
+                        }
+                        Ask::Blobs { sha256 } => {
+                            let content = offers(responder).and_then(|offers| offers.open_all(&sha256));
+                            self.send_pieces(request.id, content).await?;
+                        }
                         Ask::Other { question } => {
-                            let answer = other.answer(request, &question);
+                            let answer = half(responder, "asks a question").and_then(|half| half.answer(&question));
                             self.say(&ToAgent::Answer { id, answer }).await?;
                         }
-                        Ask::Take { sha256, size } => match other.take(request, &sha256, size) {
-                            Ok(sink) => taking = Some(Taking::Kept(sink)),
-                            Err(e) => {
-                                fault.get_or_insert(e);
-                                taking = Some(Taking::Dropped);
+                        Ask::Due { .. } => return Err(unasked("asks what only its own agent answers")),
+                        Ask::Take { sha256, size } => {
+                            match half(responder, "sends content").and_then(|half| half.take(&sha256, size)) {
+                                Ok(sink) => taking = Some(Taking::Kept(sink)),
+                                Err(e) => {
+                                    fault.get_or_insert(e);
+                                    taking = Some(Taking::Dropped);
+                                }
                             }
-                        },
+                        }
                     },
                     FromAgent::Pong => {}
                     _ => return Err(protocol("the agent answered something else than the step")),
@@ -360,6 +395,16 @@ impl Drop for Talk {
     fn drop(&mut self) {
         self.pinger.abort();
     }
+}
+
+/// This side's half of a step.
+fn half<'a>(responder: Option<&'a dyn Responder>, what: &str) -> Result<&'a dyn Responder> {
+    responder.ok_or_else(|| unasked(what))
+}
+
+/// What is on offer to the host of a step.
+fn offers(responder: Option<&dyn Responder>) -> Result<&Offers> {
+    responder.and_then(Responder::offers).ok_or_else(|| unasked("asks for content"))
 }
 
 /// An error that another build of the agent may be the reason of. What a playbook says was checked on this side

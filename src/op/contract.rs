@@ -34,6 +34,8 @@ pub struct Side {
     pub answers: Option<Answers>,
     /// What hosts gave.
     pub taken: Rc<RefCell<Vec<u8>>>,
+    /// What was said of the steps that the running one notifies.
+    pub due: RefCell<Vec<bool>>,
 }
 
 impl Side {
@@ -82,6 +84,11 @@ impl Peer for Side {
     }
 
     fn output(&self, _stream: Stream, _bytes: &[u8]) {}
+
+    fn due(&self, stands: bool) -> Result {
+        self.due.borrow_mut().push(stands);
+        Ok(())
+    }
 }
 
 impl Host {
@@ -189,7 +196,7 @@ impl Host {
 
 /// The message with which parameters are refused before any host is asked.
 pub fn refusal(op: &str, args: Value) -> String {
-    (find(op).check)(args).unwrap_err().to_string()
+    (find(op).check)(args).err().expect("it is refused").to_string()
 }
 
 /// Tests stand above all layers, so they may ask the registry.
@@ -198,19 +205,23 @@ fn find(op: &str) -> &'static Spec {
 }
 
 fn step(spec: &Spec, args: Value, mode: Mode, session: &Session, side: &Side) -> Result<Outcome> {
-    // As on its way to a host: decoded and completed by one side, decoded again by the other.
-    let args = (spec.check)(args)?;
+    // As on its way to a host: what the control side makes ready is beside the parameters, which are decoded by both.
+    let mut args = args;
+    let attached = args.as_object_mut().and_then(|args| args.remove("attached"));
+    let attachment = attached.map(|attached| serde_json::from_value(attached).unwrap()).unwrap_or_default();
+    (spec.check)(args.clone())?;
     let request = Request {
         id: 1,
         op: spec.name.to_owned(),
         args,
+        attachment,
         mode,
         user: None,
         place: None,
         secret: false,
         stream: false,
         timed: false,
-        notify: None,
+        notify: Vec::new(),
         settles: None,
     };
     (spec.run)(&request, session, side)

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use super::spec::Danger;
 use crate::change::{Change, Outcome, Thing};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::sys::{Effect, Hands, Probe};
+use crate::wire::Attachment;
 
 /// A call as a user would write it; each one is run by a test.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +22,7 @@ pub struct Example {
 /// What every operation has: a name, parameters and documentation.
 ///
 /// The parameters' documentation is the doc comments of the type's fields.
-pub trait Operation: Documented + Serialize + DeserializeOwned {
+pub trait Operation: Documented + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The name of the method in scripts.
     const NAME: &'static str;
     /// The parameter that may be given first, without its name.
@@ -37,6 +38,17 @@ pub trait Operation: Documented + Serialize + DeserializeOwned {
     /// Names the parameter and what it may be.
     fn validate(&self) -> Result {
         Ok(())
+    }
+
+    /// Takes what the control side made ready for the step. An operation that has no half there gets nothing.
+    ///
+    /// # Errors
+    /// When something else came along than the operation needs: the other end broke the protocol.
+    fn attach(&mut self, attachment: Attachment) -> Result {
+        match attachment {
+            Attachment::None => Ok(()),
+            _ => Err(Error::new(Kind::Protocol, format!("`{}` was sent something it has no use for", Self::NAME))),
+        }
     }
 }
 

@@ -13,5 +13,5 @@ mod spec;
 
 pub use kind::{Action, Effects, Example, Fact, Operation, Resource};
 pub use param::{Argv, FileMode, Pattern, Span};
-pub use session::{Session, pending};
-pub use spec::{Class, Danger, Spec, action, fact, resource};
+pub use session::Session;
+pub use spec::{Class, Danger, Parameters, Spec, action, fact, resource};

@@ -4,17 +4,30 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use super::kind::{Action, Effects, Fact, Resource};
-use super::session::{Session, pending};
+use super::kind::{Action, Effects, Fact, Operation, Resource};
+use super::session::Session;
 use super::spec::decode;
 use crate::change::{Change, Diff, Outcome, Status, compare, digest};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Detail, Error, Kind, Result};
 use crate::sys::{Effect, Hands, Peer, Probe};
 use crate::wire::{Mode, Request};
 
+/// The operation that a request asks for, with what came along.
+fn asked<O: Operation>(request: &Request) -> Result<O> {
+    let mut op: O = decode(request.args.clone())?;
+    op.attach(request.attachment.clone())?;
+    Ok(op)
+}
+
+/// Has it noted that the steps which the request notifies are due, before anything is changed; or that they are not,
+/// since nothing was.
+fn due(request: &Request, peer: &dyn Peer, stands: bool) -> Result {
+    if request.notify.is_empty() { Ok(()) } else { peer.due(stands) }
+}
+
 pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: &dyn Peer) -> Result<Outcome> {
     let started = Instant::now();
-    let op: R = decode(request.args.clone())?;
+    let op: R = asked(request)?;
     let probe = probe(request, session, peer);
     let mut outcome = match difference(&op, &probe, session, request) {
         Ok((actual, None)) => {
@@ -120,9 +133,7 @@ fn mend<R: Resource>(
     peer: &dyn Peer,
 ) -> Result<Outcome> {
     let hands = hands(request, session, peer);
-    if let Some(notify) = &request.notify {
-        pending::add(&hands, notify)?;
-    }
+    due(request, peer, true)?;
     let before = op.things(change.actual.as_ref());
     session.traces.borrow_mut().expect(&before, &op.things(change.desired.as_ref()));
     let found = |now: Option<&R::State>| session.traces.borrow_mut().found(&before, &op.things(now));
@@ -130,6 +141,9 @@ fn mend<R: Resource>(
         // What was made before it failed is there all the same.
         if let Ok(now) = op.actual(&hands) {
             found(now.as_ref());
+            if compare(change.actual.as_ref(), now.as_ref())?.is_none() {
+                due(request, peer, false)?;
+            }
         }
         return Err(e);
     }
@@ -179,7 +193,7 @@ fn hide(diff: &mut Diff) {
 
 pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn Peer) -> Result<Outcome> {
     let started = Instant::now();
-    let op: A = decode(request.args.clone())?;
+    let op: A = asked(request)?;
     let probe = probe(request, session, peer);
     let guarded = match op.guard(&probe) {
         Err(e) if e.kind() == Kind::Unknown && request.mode == Mode::Check => {
@@ -206,10 +220,14 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
         }
         (None, None, Mode::Apply) => {
             let hands = hands(request, session, peer);
-            if let Some(notify) = &request.notify {
-                pending::add(&hands, notify)?;
+            due(request, peer, true)?;
+            let outcome = op.act(&hands);
+            // A program that ran may have changed anything, however it ended.
+            let idle = |e: &Error| e.detail() == Some(&Detail::NotStarted);
+            if outcome.as_ref().is_err_and(idle) || outcome.as_ref().is_ok_and(|outcome| !outcome.status.changed()) {
+                due(request, peer, false)?;
             }
-            op.act(&hands)?
+            outcome?
         }
     };
     outcome.micros = elapsed(started);
@@ -218,7 +236,7 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
 
 pub(super) fn fact<F: Fact>(request: &Request, session: &Session, peer: &dyn Peer) -> Result<Outcome> {
     let started = Instant::now();
-    let op: F = decode(request.args.clone())?;
+    let op: F = asked(request)?;
     let values = op.read(&probe(request, session, peer))?;
     Ok(Outcome { values, micros: elapsed(started), ..Outcome::new(Status::Read) })
 }
@@ -233,7 +251,7 @@ fn hands<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Han
     Hands::new(peer, &session.jobs, &session.digests, &session.traces, request.stream)
 }
 
-fn subject<O: super::kind::Operation>(request: &Request) -> String {
+fn subject<O: Operation>(request: &Request) -> String {
     request.args.get(O::SUBJECT).map(ToString::to_string).unwrap_or_default()
 }
 

@@ -1,12 +1,17 @@
 //! An operation as data: what the registry holds and everything else is made from.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::kind::{Action, Example, Fact, Operation, Resource};
 use super::run;
 use super::session::Session;
 use crate::change::Outcome;
-use crate::error::{Error, Result};
+#[cfg(feature = "control")]
+use crate::error::Detail;
+use crate::error::{Error, Kind, Result};
 use crate::sys::Peer;
 use crate::wire::Request;
 
@@ -35,6 +40,22 @@ pub enum Danger {
 /// How a step is run; the same for all operations, whatever their type.
 type Run = fn(&Request, &Session, &dyn Peer) -> Result<Outcome>;
 
+/// The parameters of a step as its operation's own type: decoded and validated, once. What travels to the host is what
+/// the script wrote; it is decoded there by the same type.
+#[derive(Clone)]
+pub struct Parameters(Arc<dyn Any + Send + Sync>);
+
+impl Parameters {
+    /// The parameters of this operation.
+    ///
+    /// # Errors
+    /// When they are another one's.
+    pub fn of<O: Operation>(&self) -> Result<&O> {
+        let found = self.0.downcast_ref();
+        found.ok_or_else(|| Error::internal(format!("the parameters of another operation than `{}`", O::NAME)))
+    }
+}
+
 /// One operation.
 pub struct Spec {
     /// The method's name.
@@ -49,8 +70,8 @@ pub struct Spec {
     pub examples: &'static [Example],
     /// Runs one step of it.
     pub run: Run,
-    /// Decodes and validates parameters, and gives them back complete.
-    pub check: fn(Value) -> Result<Value>,
+    /// Decodes and validates parameters.
+    pub check: fn(Value) -> Result<Parameters>,
     /// Decodes those parameters that are given, and finds nothing wrong with what is not.
     #[cfg(feature = "control")]
     pub shape: fn(Value) -> Result,
@@ -82,13 +103,10 @@ const fn spec<O: Operation>(class: Class, run: Run) -> Spec {
         danger: O::DANGER,
         examples: O::EXAMPLES,
         run,
-        check: |args| {
-            let operation: O = decode(args)?;
-            serde_json::to_value(operation).map_err(|e| Error::internal("parameters that do not serialise").because(e))
-        },
+        check: |args| Ok(Parameters(Arc::new(decode::<O>(args)?))),
         #[cfg(feature = "control")]
         shape: |args| match parse::<O>(args) {
-            Err(e) if !e.message().contains("missing field `") => Err(e),
+            Err(e) if !matches!(e.detail(), Some(Detail::MissingField(_))) => Err(e),
             _ => Ok(()),
         },
         #[cfg(feature = "control")]
@@ -99,10 +117,7 @@ const fn spec<O: Operation>(class: Class, run: Run) -> Spec {
 /// Parameters as the operation's type, validated.
 pub(super) fn decode<O: Operation>(args: Value) -> Result<O> {
     let operation = parse::<O>(args)?;
-    operation.validate().map_err(|e| {
-        let message = format!("{}: {}", O::NAME, e.message());
-        e.hints().iter().fold(Error::playbook(message), |error, hint| error.hint(hint.clone()))
-    })?;
+    operation.validate().map_err(|e| e.named(O::NAME).as_kind(Kind::Playbook))?;
     Ok(operation)
 }
 
@@ -112,10 +127,16 @@ fn parse<O: Operation>(args: Value) -> Result<O> {
     let decoded = serde_path_to_error::deserialize::<_, O>(args).map_err(|e| {
         let path = e.path().to_string();
         let message = e.into_inner().to_string();
-        let named = path == "." || message.contains("unknown field") || message.contains("missing field");
-        if named { message } else { format!("`{path}`: {message}") }
+        let detail = Detail::of_serde(&message);
+        let message = if path == "." || detail.is_some() { message } else { format!("`{path}`: {message}") };
+        (message, detail)
     });
+    #[cfg(feature = "control")]
+    return decoded.map_err(|(message, detail)| {
+        let error = Error::playbook(format!("{}: {message}", O::NAME));
+        detail.into_iter().fold(error, Error::detailed)
+    });
+    // What arrives on a host was decoded by the control side already.
     #[cfg(not(feature = "control"))]
-    let decoded = serde_json::from_value::<O>(args).map_err(|e| e.to_string());
-    decoded.map_err(|message| Error::playbook(format!("{}: {message}", O::NAME)))
+    serde_json::from_value::<O>(args).map_err(|e| Error::playbook(format!("{}: {e}", O::NAME)))
 }

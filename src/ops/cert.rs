@@ -10,6 +10,7 @@ use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource, Span};
 use crate::sys::{Effect, Hands, Kind, Owner, Placement, Planned, Probe, new_private_key, public_half};
+use crate::wire::Attachment;
 
 /// A certificate with its private key, issued by one of mk's own authorities.
 ///
@@ -54,8 +55,8 @@ pub struct Cert {
     /// Replace a certificate that another authority of this name issued.
     #[serde(default)]
     pub replace: bool,
-    /// The authority's fingerprint, filled in by the control side.
-    #[serde(default, rename = "@authority", skip_serializing_if = "Option::is_none")]
+    /// The authority's fingerprint.
+    #[serde(skip)]
     #[cfg_attr(feature = "control", schemars(skip))]
     pub authority: Option<String>,
 }
@@ -171,6 +172,14 @@ host.cert("/etc/ssl/demo", #{ ca: "demo", cn: host.name, sans: [host.name, "127.
                 "`renew` must be shorter than `valid`, or it would be issued again in every run",
             ));
         }
+        Ok(())
+    }
+
+    fn attach(&mut self, attachment: Attachment) -> Result {
+        let Attachment::Authority(fingerprint) = attachment else {
+            return Err(Error::internal("the authority was not looked up on the control side"));
+        };
+        self.authority = Some(fingerprint);
         Ok(())
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{FileState, Hands, Owner, Payload, Probe, Wish};
+use crate::sys::{FileState, Hands, Owner, Probe, Wish};
+use crate::wire::{Attachment, Payload};
 
 /// Copies a file, or literal text, to the host.
 ///
@@ -41,10 +42,10 @@ pub struct Copy {
     /// Keep the old file beside the new one, with the time in its name.
     #[serde(default)]
     pub backup: bool,
-    /// The bytes behind `src` or `content`, filled in by the control side.
-    #[serde(default, rename = "@payload", skip_serializing_if = "Option::is_none")]
+    /// The bytes behind `src` or `content`.
+    #[serde(skip)]
     #[cfg_attr(feature = "control", schemars(skip))]
-    pub payload: Option<Payload>,
+    pub attached: Attachment,
 }
 
 impl Copy {
@@ -58,10 +59,9 @@ impl Copy {
     }
 
     fn payload(&self) -> Result<Payload> {
-        match (&self.payload, &self.content) {
-            (Some(payload), _) => Ok(payload.clone()),
-            (None, Some(text)) => Ok(Payload::inline(text.as_bytes())),
-            (None, None) => Err(Error::internal("`src` was not read on the control side")),
+        match (&self.attached, &self.content) {
+            (Attachment::None, Some(text)) => Ok(Payload::inline(text.as_bytes())),
+            (attached, _) => attached.payload(),
         }
     }
 }
@@ -87,6 +87,11 @@ impl Operation for Copy {
             (None, None) => Err(Error::playbook("either `src` or `content` is needed")),
             _ => Ok(()),
         }
+    }
+
+    fn attach(&mut self, attachment: Attachment) -> Result {
+        self.attached = attachment;
+        Ok(())
     }
 }
 

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{FileState, Hands, Owner, Payload, Probe, Wish};
+use crate::sys::{FileState, Hands, Owner, Probe, Wish};
+use crate::wire::{Attachment, Payload};
 
 /// Fetches a file and puts it on the host.
 ///
@@ -54,10 +55,10 @@ pub struct Download {
     /// Keep the old file beside the new one, with the time in its name.
     #[serde(default)]
     pub backup: bool,
-    /// The bytes, filled in by the control side.
-    #[serde(default, rename = "@payload", skip_serializing_if = "Option::is_none")]
+    /// The bytes that were fetched.
+    #[serde(skip)]
     #[cfg_attr(feature = "control", schemars(skip))]
-    pub payload: Option<Payload>,
+    pub attached: Attachment,
 }
 
 impl Download {
@@ -70,8 +71,8 @@ impl Download {
         }
     }
 
-    fn payload(&self) -> Result<&Payload> {
-        self.payload.as_ref().ok_or_else(|| Error::internal("nothing was fetched on the control side"))
+    fn payload(&self) -> Result<Payload> {
+        self.attached.payload()
     }
 }
 
@@ -112,6 +113,11 @@ impl Operation for Download {
         }
         Ok(())
     }
+
+    fn attach(&mut self, attachment: Attachment) -> Result {
+        self.attached = attachment;
+        Ok(())
+    }
 }
 
 impl Resource for Download {
@@ -126,7 +132,7 @@ impl Resource for Download {
     }
 
     fn fix(&self, hands: &Hands, change: &Change<FileState>) -> Result {
-        self.wish().fix(hands, change, self.payload()?)
+        self.wish().fix(hands, change, &self.payload()?)
     }
 
     fn effects(&self, desired: Option<&FileState>) -> Effects {
@@ -149,7 +155,10 @@ mod tests {
         let mut host = Host::new();
         let sha256 = host.side.offer(&vec![7; 100_000]);
         let payload = json!({ "sha256": sha256, "size": 100_000 });
-        let wish = |mode: &str| json!({ "dest": host.path("f"), "url": "https://x/f", "sha256": sha256, "mode": mode, "@payload": payload });
+        let wish = |mode: &str| {
+            json!({ "dest": host.path("f"), "url": "https://x/f", "sha256": sha256, "mode": mode,
+                    "attached": { "content": payload } })
+        };
         host.contract("download", &[wish("0644"), wish("0755")]);
     }
 

@@ -1,8 +1,8 @@
 //! `fetch`: a file of the host, brought to the control side.
 
-use std::cell::OnceCell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -11,6 +11,7 @@ use crate::change::{Change, Content};
 use crate::error::{Context, Error, Result};
 use crate::op::{Danger, Example, FileMode, Operation, Resource};
 use crate::sys::{Hands, Kind, Look, Probe};
+use crate::wire::Attachment;
 
 /// Brings a file of the host to the control side, into the project's folder.
 ///
@@ -38,13 +39,13 @@ pub struct Fetch {
     #[serde(default = "yes")]
     pub required: bool,
     /// Where it goes, as the control side worked it out.
-    #[serde(default, rename = "@path", skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     #[cfg_attr(feature = "control", schemars(skip))]
-    pub path: Option<PathBuf>,
+    path: Option<PathBuf>,
     /// What the host has, measured once: what is brought is what was promised, also when the file grows.
     #[serde(skip)]
     #[cfg_attr(feature = "control", schemars(skip))]
-    source: OnceCell<Option<Content>>,
+    source: OnceLock<Option<Content>>,
 }
 
 fn folder() -> String {
@@ -122,6 +123,14 @@ impl Operation for Fetch {
         }
         Ok(())
     }
+
+    fn attach(&mut self, attachment: Attachment) -> Result {
+        let Attachment::Destination(path) = attachment else {
+            return Err(Error::internal("`dest` was not worked out on the control side"));
+        };
+        self.path = Some(path);
+        Ok(())
+    }
 }
 
 impl Resource for Fetch {
@@ -176,7 +185,7 @@ mod tests {
         let mut host = Host::new();
         side(&mut host);
         let src = host.put("f", "one");
-        let wish = json!({ "src": src, "@path": "/p/f" });
+        let wish = json!({ "src": src, "attached": { "destination": "/p/f" } });
         host.contract("fetch", std::slice::from_ref(&wish));
         host.put("f", "two!");
         host.contract("fetch", &[wish]);
@@ -189,7 +198,7 @@ mod tests {
         side(&mut host);
         let src = host.put("f", "the canary");
         for mode in [Mode::Check, Mode::Apply] {
-            let wish = json!({ "src": src, "@path": "/p/f" });
+            let wish = json!({ "src": src, "attached": { "destination": "/p/f" } });
             let outcome = if mode == Mode::Check { host.check("fetch", wish) } else { host.apply("fetch", wish) };
             assert!(outcome.status.changed());
             assert!(!serde_json::to_string(&outcome).unwrap().contains("canary"));
@@ -202,10 +211,17 @@ mod tests {
         side(&mut host);
         let src = host.put("f", "four");
         let message = |args| host.try_check("fetch", args).unwrap_err().message().to_owned();
-        assert!(message(json!({ "src": "/no/such", "@path": "/p" })).ends_with("`/no/such` does not exist"));
-        assert!(message(json!({ "src": "/etc", "@path": "/p" })).ends_with("is not a file"));
-        assert!(message(json!({ "src": src, "limit": 3, "@path": "/p" })).ends_with("has 4 bytes, more than 3"));
-        let none = host.apply("fetch", json!({ "src": "/no/such", "required": false, "@path": "/p" }));
+        assert!(
+            message(json!({ "src": "/no/such", "attached": { "destination": "/p" } }))
+                .ends_with("`/no/such` does not exist")
+        );
+        assert!(message(json!({ "src": "/etc", "attached": { "destination": "/p" } })).ends_with("is not a file"));
+        assert!(
+            message(json!({ "src": src, "limit": 3, "attached": { "destination": "/p" } }))
+                .ends_with("has 4 bytes, more than 3")
+        );
+        let none =
+            host.apply("fetch", json!({ "src": "/no/such", "required": false, "attached": { "destination": "/p" } }));
         assert_eq!(none.status, crate::change::Status::Ok);
         assert!(refusal("fetch", json!({ "src": "f" })).contains("must be absolute"));
     }

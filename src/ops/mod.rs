@@ -38,8 +38,13 @@ use crate::error::{Error, Result};
 use crate::op;
 pub use crate::op::Spec;
 pub use cert::{Cert, KEY_FITS, LONG_ENOUGH, Usage};
+pub use copy::Copy;
+pub use download::Download;
 pub use fetch::Fetch;
 pub use reboot::Reboot;
+pub use template::Template;
+pub use tree::TreeOf;
+pub use unpack::Unpack;
 
 /// Every operation, by name.
 pub static OPS: &[Spec] = &[

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::change::Change;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{FileState, Hands, Owner, Payload, Probe, Wish};
+use crate::sys::{FileState, Hands, Owner, Probe, Wish};
+use crate::wire::{Attachment, Payload};
 
 /// Renders a template on the control side and writes the result to the host.
 ///
@@ -40,14 +41,10 @@ pub struct Template {
     /// Keep the old file beside the new one, with the time in its name.
     #[serde(default)]
     pub backup: bool,
-    /// The rendered bytes, filled in by the control side.
-    #[serde(default, rename = "@payload", skip_serializing_if = "Option::is_none")]
+    /// What was rendered.
+    #[serde(skip)]
     #[cfg_attr(feature = "control", schemars(skip))]
-    pub payload: Option<Payload>,
-    /// The rendered text instead, when it holds a secret that is put in only on the way to the host.
-    #[serde(default, rename = "@text", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "control", schemars(skip))]
-    pub text: Option<String>,
+    pub attached: Attachment,
 }
 
 impl Template {
@@ -61,11 +58,7 @@ impl Template {
     }
 
     fn payload(&self) -> Result<Payload> {
-        match (&self.payload, &self.text) {
-            (Some(payload), _) => Ok(payload.clone()),
-            (None, Some(text)) => Ok(Payload::inline(text.as_bytes())),
-            (None, None) => Err(Error::internal("`src` was not rendered on the control side")),
-        }
+        self.attached.payload()
     }
 }
 
@@ -77,6 +70,11 @@ impl Operation for Template {
         title: "A file with the names of some hosts in it.",
         code: r#"host.template("/etc/motd", #{ src: "motd.j2", vars: #{ members: ["controller-1", "controller-2"] } });"#,
     }];
+
+    fn attach(&mut self, attachment: Attachment) -> Result {
+        self.attached = attachment;
+        Ok(())
+    }
 }
 
 impl Resource for Template {
@@ -105,17 +103,17 @@ impl Resource for Template {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use crate::op::contract::Host;
-    use crate::sys::Payload;
+    use crate::wire::{Attachment, Payload};
 
     #[test]
     fn rendered_bytes_and_rendered_text_hold_the_contract() {
         let host = Host::new();
-        let wish = |hidden: &str, value: Value| json!({ "dest": host.path("f"), "src": "f.j2", "mode": "0640", hidden: value });
-        let payload = serde_json::to_value(Payload::inline(b"one\n")).unwrap();
-        host.contract("template", &[wish("@payload", payload), wish("@text", json!("two\n"))]);
+        let wish = |attached: Attachment| json!({ "dest": host.path("f"), "src": "f.j2", "mode": "0640", "attached": attached });
+        let bytes = Attachment::Content(Payload::inline(b"one\n"));
+        host.contract("template", &[wish(bytes), wish(Attachment::Text("two\n".to_owned()))]);
         assert_eq!(host.get("f"), "two\n");
     }
 }

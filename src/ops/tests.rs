@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::OPS;
 use crate::op::contract::Host;
-use crate::sys::Member;
+use crate::wire::Member;
 
 /// Words that Rhai keeps for itself, now or for later: neither a method nor a parameter can be called so.
 const RESERVED: &[&str] = &[
@@ -143,7 +143,7 @@ fn what_is_made_is_taken_away_again() {
         ("block", json!({ "path": text, "name": "b", "content": "x\ny" })),
         ("block", json!({ "path": host.path("f"), "name": "b", "content": "x", "create": true })),
         ("etc_hosts", json!({ "name": "k", "entries": [{ "ip": "192.0.2.1", "names": ["a"] }], "path": text })),
-        ("unpack", json!({ "dest": host.path("u/v"), "src": "a.tgz", "@members": members })),
+        ("unpack", json!({ "dest": host.path("u/v"), "src": "a.tgz", "attached": { "members": members } })),
         ("mount", json!({ "path": "/mnt/none", "src": "x", "fstype": "ext4", "state": "present", "fstab": text })),
         ("run", json!({ "argv": ["mkdir", "-p", host.path("r/s")], "creates": host.path("r") })),
     ] {

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::change::{Change, digest};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{Glob, Hands, Member, Owner, Paths, Probe, Tree};
+use crate::sys::{Glob, Hands, Owner, Paths, Probe, Tree};
+use crate::wire::Attachment;
 
 /// Copies a folder of the control side, with everything in it, to the host.
 ///
@@ -43,10 +44,10 @@ pub struct TreeOf {
     /// Remove what is in `dest` on the host and not in `src`. The diff shows all of it.
     #[serde(default)]
     pub delete: bool,
-    /// What is in the folder, with digests, filled in by the control side.
-    #[serde(default, rename = "@members", skip_serializing_if = "Option::is_none")]
+    /// What is in the folder, with digests.
+    #[serde(skip)]
     #[cfg_attr(feature = "control", schemars(skip))]
-    pub members: Option<Vec<Member>>,
+    pub attached: Attachment,
 }
 
 impl TreeOf {
@@ -56,8 +57,7 @@ impl TreeOf {
 
     /// Calls `f` with the tree as it is wished for.
     fn tree<T>(&self, f: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
-        let members = self.members.as_deref();
-        let members = members.ok_or_else(|| Error::internal("the folder was not read on the control side"))?;
+        let members = self.attached.members()?;
         let excluded = self.excluded()?;
         let mode = self.dir_mode.map(|mode| mode.0);
         let owner = Owner { mode, owner: self.owner.clone(), group: self.group.clone() };
@@ -91,6 +91,11 @@ impl Operation for TreeOf {
         }
         self.excluded().map(drop)
     }
+
+    fn attach(&mut self, attachment: Attachment) -> Result {
+        self.attached = attachment;
+        Ok(())
+    }
 }
 
 impl Resource for TreeOf {
@@ -119,7 +124,7 @@ impl Resource for TreeOf {
     }
 
     fn values(&self, _actual: Option<&Paths>) -> Map<String, Value> {
-        let files = self.members.iter().flatten().filter(|member| member.sha256.is_some()).count();
+        let files = self.attached.members().into_iter().flatten().filter(|member| member.sha256.is_some()).count();
         let path = Value::from(self.dest.display().to_string());
         Map::from_iter([("path".to_owned(), path), ("files".to_owned(), Value::from(files))])
     }
@@ -132,10 +137,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::op::contract::{Host, refusal};
-    use crate::sys::Member;
+    use crate::wire::Member;
 
     fn wish(host: &Host, members: &[Member], more: &Value) -> Value {
-        let mut wish = json!({ "dest": host.path("d"), "src": "site", "@members": members });
+        let mut wish = json!({ "dest": host.path("d"), "src": "site", "attached": { "members": members } });
         wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         wish
     }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{Hands, Member, Owner, Paths, Probe, Tree};
+use crate::sys::{Hands, Owner, Paths, Probe, Tree};
+use crate::wire::{Attachment, Member};
 
 /// Puts members of an archive (tar, tar.gz, tar.xz, tar.zst or zip) on the host.
 ///
@@ -48,17 +49,16 @@ pub struct Unpack {
     /// The group's name or number. Of directories, only those that are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// The members wanted, with their digests, filled in by the control side.
-    #[serde(default, rename = "@members", skip_serializing_if = "Option::is_none")]
+    /// The members wanted, with their digests.
+    #[serde(skip)]
     #[cfg_attr(feature = "control", schemars(skip))]
-    pub members: Option<Vec<Member>>,
+    pub attached: Attachment,
 }
 
 impl Unpack {
     /// The members with the mode that was asked for.
     fn members(&self) -> Result<Vec<Member>> {
-        let members = self.members.clone();
-        let members = members.ok_or_else(|| Error::internal("the archive was not opened on the control side"))?;
+        let members = self.attached.members()?.to_vec();
         let moded = |member: Member| match self.mode {
             Some(mode) if member.sha256.is_some() => Member { mode: Some(mode.0), ..member },
             _ => member,
@@ -104,6 +104,11 @@ host.unpack("/opt/demo", #{ src: "/tmp/mk-demo.tar.gz", strip: 1, owner: "root",
         }
         Ok(())
     }
+
+    fn attach(&mut self, attachment: Attachment) -> Result {
+        self.attached = attachment;
+        Ok(())
+    }
 }
 
 impl Resource for Unpack {
@@ -126,7 +131,12 @@ impl Resource for Unpack {
     }
 
     fn values(&self, _actual: Option<&Paths>) -> Map<String, Value> {
-        let members = self.members.iter().flatten().filter(|member| member.sha256.is_some() || member.link.is_some());
+        let members = self
+            .attached
+            .members()
+            .into_iter()
+            .flatten()
+            .filter(|member| member.sha256.is_some() || member.link.is_some());
         let paths = members.map(|member| Value::from(self.dest.join(&member.path).display().to_string())).collect();
         let path = Value::from(self.dest.display().to_string());
         Map::from_iter([("path".to_owned(), path), ("paths".to_owned(), Value::Array(paths))])
@@ -140,10 +150,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::op::contract::{Host, refusal};
-    use crate::sys::Member;
+    use crate::wire::Member;
 
     fn wish(host: &Host, members: &[Member], more: &Value) -> Value {
-        let mut wish = json!({ "dest": host.path("d"), "src": "a.tgz", "@members": members });
+        let mut wish = json!({ "dest": host.path("d"), "src": "a.tgz", "attached": { "members": members } });
         wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         wish
     }

@@ -74,6 +74,11 @@ pub static FUNCTIONS: &[Function] = &[
         "The text of a file on the control side, found like the `src` of `copy`.",
     ),
     function(
+        "flush_notified",
+        &["host.flush_notified()"],
+        "Runs the steps that were notified on the host so far now, each once, and not only at the end of its `on`.",
+    ),
+    function(
         "get",
         &["host.get(name)", "host.get(name, otherwise)"],
         "A variable of the host; without `otherwise`, one that is not there is an error.",
@@ -106,7 +111,8 @@ pub static FUNCTIONS: &[Function] = &[
     function(
         "later",
         &["later(op, subject)", "later(op, subject, parameters)"],
-        "A step that is not run yet, for `notify`: it runs once, at the end of its `on`, when something changed.",
+        "A step that is not run yet, for `notify`, which takes one or a list: it runs once, at the end of its `on`, when \
+         something changed. mk keeps it until it has run, also when it is killed before: `mk pending` tells.",
     ),
     function(
         "learn",

@@ -65,6 +65,10 @@ fn operations(engine: &mut Engine) {
     }
     let later = |context: &NativeCallContext, op: &str, subject: Dynamic, mut args: Map| -> Raised<Later> {
         let spec = crate::ops::find(op).map_err(|e| throw(context, e))?;
+        if spec.name == "raw" {
+            let error = Error::playbook("later: `raw` is no step of an agent, so none can be kept");
+            return Err(throw(context, error.hint("`shell` and `run` can be notified")));
+        }
         args.insert(spec.subject.into(), subject);
         Ok(Later { op: op.to_owned(), args })
     };

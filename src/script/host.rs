@@ -96,6 +96,10 @@ pub(super) fn register(engine: &mut Engine) {
         host.world.unlearn(&host.name, name).map_err(|e| throw(&context, e))
     });
     engine.register_fn("in_group", |host: &mut Host, group: &str| host.groups().iter().any(|name| name == group));
+    engine.register_fn("flush_notified", |context: NativeCallContext, host: &mut Host| -> Raised<()> {
+        super::waiting::first(&context)?;
+        super::notified::flush(host).map_err(|e| throw(&context, e))
+    });
     engine.register_fn("to_string", |host: &mut Host| host.name.clone());
     engine.register_fn("to_debug", |host: &mut Host| format!("host({})", host.name));
     engine.register_fn("==", |a: &mut Host, b: Host| a.name == b.name && a.user == b.user);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::fault::{place, throw};
 use super::host::Host;
 use super::send::Ready;
+use super::step::Wanted;
 use super::value::{from_json, to_json};
 use super::world::World;
 use crate::error::{Error, Place, Result};
@@ -61,9 +62,10 @@ fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
         let acting = Host { user: first.user.clone(), ..host.clone() };
         let args = merged(spec, &together);
         (spec.check)(Value::Object(args.clone()))?;
-        let ready = Ready::new(&acting, spec, args, at.clone(), Instant::now());
+        let wanted = Wanted { args, responder: None };
+        let ready = Ready::new(&acting, spec, wanted, at.clone(), Instant::now());
         let sent = super::waiting::send(&ready)?;
-        ready.done(&sent, &sent.outcome);
+        ready.done(&sent, &sent.outcome)?;
         let subjects = together.iter().map(|entry| format!("{} {}", entry.op, entry.subject));
         if sent.outcome.of.values.get("kept") == Some(&Value::Bool(true)) {
             unmade.kept.extend(subjects);

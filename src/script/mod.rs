@@ -40,6 +40,7 @@ pub use fault::from_rhai;
 pub use functions::{FUNCTIONS, Function, function_named};
 pub use lint::{Linter, Surroundings};
 pub use made::{Unmade, unmake};
+pub use notified::{earlier, flush_earlier};
 pub use run::run;
 pub use step::{ad_hoc, checked};
 pub use world::{Settings, World};

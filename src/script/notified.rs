@@ -1,53 +1,89 @@
-//! The steps that others notified, at the end of their `on`.
+//! The steps that others notified: at the end of their `on`, when a script asks for it, and those that earlier runs left.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
 
 use super::here::here;
 use super::host::Host;
+use super::world::World;
 use crate::error::Result;
 use crate::event::{Step, What};
-use crate::fleet::Call;
+use crate::fleet::{Call, Notified};
 
 /// Runs the steps that were notified on a host, each once.
 pub(super) fn flush(host: &Host) -> Result {
     let world = &host.world;
-    for (notified, at) in world.take_notified(&host.name) {
-        let begun = Instant::now();
-        let text = |field: &str| notified.get(field).and_then(Value::as_str).map(str::to_owned);
-        let op = text("op").unwrap_or_default();
-        let step = Step {
-            id: world.fleet.next_id(),
-            host: host.name.clone(),
-            op: op.clone(),
-            subject: text("subject").unwrap_or_default(),
-            user: text("user"),
-            place: Some(at.clone()),
-            task: here().task,
-        };
-        let call = Call {
-            host: host.name.clone(),
-            step: step.clone(),
-            args: notified.get("args").cloned().unwrap_or_default(),
-            mode: world.fleet.mode(),
-            reads: false,
-            notify: None,
-            settles: Some(notified.clone()),
-            stream: world.settings.stream,
-            begun,
-        };
-        world.events.tell(What::StepStarted { step: step.clone() });
-        let result = world.fleet.call(&call);
-        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match result {
-            Ok(outcome) => world.events.tell(What::StepDone { step, outcome, took }),
-            Err(error) => {
-                let error = error.in_step(op).at(at);
-                world.events.tell(What::StepFailed { step, error: error.clone(), took });
-                return Err(error);
-            }
+    for notified in world.take_notified(&host.name) {
+        let id = world.fleet.id_of(&host.name, &notified);
+        run(world, &host.name, &notified, id, here().task)?;
+    }
+    Ok(())
+}
+
+/// Runs what earlier runs left on the hosts of this one: at its end, when the steps that may mend what they need have
+/// run. On a host that failed they stay due. Gives the first fault.
+///
+/// # Errors
+/// The step's fault; it stays due.
+pub fn flush_earlier(world: &Arc<World>) -> Result {
+    let hosts = world.fleet.hosts_due_earlier();
+    let failed = hosts.iter().filter(|host| world.failure(host).is_none()).filter_map(|host| {
+        let result = earlier(world, host, None);
+        result.inspect_err(|error| world.fail(host, error)).err()
+    });
+    failed.collect::<Vec<_>>().into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Runs what earlier runs left on one host, or one step of it.
+///
+/// # Errors
+/// The step's fault; it stays due.
+pub fn earlier(world: &Arc<World>, host: &str, only: Option<&str>) -> Result {
+    for (id, notified) in world.fleet.due_earlier(host) {
+        if only.is_none_or(|only| only == id) {
+            run(world, host, &notified, Some(id), Some("left by an earlier run".to_owned()))?;
         }
     }
     Ok(())
+}
+
+fn run(world: &World, host: &str, notified: &Notified, id: Option<String>, task: Option<String>) -> Result {
+    let begun = Instant::now();
+    let step = Step {
+        id: world.fleet.next_id(),
+        host: host.to_owned(),
+        op: notified.op.clone(),
+        subject: notified.subject.clone(),
+        user: notified.user.clone(),
+        place: Some(notified.place.clone()),
+        task,
+    };
+    let call = Call {
+        host: host.to_owned(),
+        step: step.clone(),
+        args: Value::Object(notified.args.clone()),
+        responder: notified.responder.clone(),
+        mode: world.fleet.mode(),
+        reads: false,
+        notify: Vec::new(),
+        settles: id,
+        stream: world.settings.stream,
+        begun,
+    };
+    world.events.tell(What::StepStarted { step: step.clone() });
+    let result = world.fleet.call(&call);
+    let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match result {
+        Ok(outcome) => {
+            world.events.tell(What::StepDone { step, outcome, took });
+            Ok(())
+        }
+        Err(error) => {
+            let error = error.in_step(&notified.op).at(notified.place.clone());
+            world.events.tell(What::StepFailed { step, error: error.clone(), took });
+            Err(error)
+        }
+    }
 }

@@ -31,7 +31,10 @@ pub fn run(world: &Arc<World>, path: &Path) -> Result {
         // Steps outside of any `on` notify too.
         let flushed =
             world.hosts_notified().iter().try_for_each(|name| super::notified::flush(&Host::new(&world, name)));
-        result.and(flushed)?;
+        // What a stopped run was in the middle of is not the time for more.
+        let stopped = matches!(&result, Err(e) if e.kind() == Kind::Interrupted);
+        let earlier = if stopped { Ok(()) } else { super::notified::flush_earlier(&world) };
+        result.and(flushed).and(earlier)?;
         super::play::settle(&world)
     };
     let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(STACK).spawn(work);

@@ -1,5 +1,6 @@
 //! Steps on their way: sent, told to those who watch, and brought back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhai::EvalAltResult;
@@ -8,23 +9,24 @@ use serde_json::{Map, Value};
 use super::here::here;
 use super::host::Host;
 use super::outcome::{Held, Outcome};
+use super::step::Wanted;
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Part, Step, What};
-use crate::fleet::Call;
+use crate::fleet::{Call, Notified};
 use crate::op::{Danger, Operation, Spec};
 
 /// A step with all that it needs, not sent yet.
 pub(super) struct Ready {
     pub(super) host: Host,
     pub(super) spec: &'static Spec,
-    /// The parameters, resolved.
-    pub(super) args: Map<String, Value>,
+    /// The parameters, and this side's half.
+    pub(super) wanted: Wanted,
     /// The place of the call.
     pub(super) at: Place,
     /// When this side began with it.
     pub(super) begun: Instant,
-    /// A step to run at the end of the `on` when this one changes something.
-    pub(super) notify: Option<Value>,
+    /// The steps to run at the end of the `on` when this one changes something.
+    pub(super) notify: Vec<Arc<Notified>>,
     /// What the script holds of it.
     pub(super) held: Held,
     /// How many calls deep the script is.
@@ -33,8 +35,8 @@ pub(super) struct Ready {
 
 impl Ready {
     /// One that notifies nobody, called from outside of any function.
-    pub(super) fn new(host: &Host, spec: &'static Spec, args: Map<String, Value>, at: Place, begun: Instant) -> Self {
-        Self { host: host.clone(), spec, args, at, begun, notify: None, held: Held::default(), depth: 0 }
+    pub(super) fn new(host: &Host, spec: &'static Spec, wanted: Wanted, at: Place, begun: Instant) -> Self {
+        Self { host: host.clone(), spec, wanted, at, begun, notify: Vec::new(), held: Held::default(), depth: 0 }
     }
 
     fn call(&self) -> Call {
@@ -43,7 +45,7 @@ impl Ready {
             id: world.fleet.next_id(),
             host: self.host.name.clone(),
             op: self.spec.name.to_owned(),
-            subject: subject_of(self.spec, &self.args),
+            subject: subject_of(self.spec, &self.wanted.args),
             user: self.host.user.clone(),
             place: Some(self.at.clone()),
             task: here().task,
@@ -52,7 +54,8 @@ impl Ready {
             host: self.host.name.clone(),
             step,
             reads: self.reads(),
-            args: Value::Object(self.args.clone()),
+            args: Value::Object(self.wanted.args.clone()),
+            responder: self.wanted.responder.clone(),
             mode: world.fleet.mode(),
             notify: self.notify.clone(),
             settles: None,
@@ -63,7 +66,7 @@ impl Ready {
 
     /// Whether it changes nothing, whatever the mode.
     pub(super) fn reads(&self) -> bool {
-        self.spec.danger == Danger::Read || self.args.get("reads") == Some(&Value::Bool(true))
+        self.spec.danger == Danger::Read || self.wanted.args.get("reads") == Some(&Value::Bool(true))
     }
 
     /// Sends it, and tells what came of it unless it went well: then the script may have a say first.
@@ -98,6 +101,10 @@ impl Ready {
             }
             Err(error) => {
                 let error = error.in_step(self.spec.name).at(self.at.clone()).at_depth(self.depth);
+                // What it changed before it failed calls for them all the same.
+                for (_, notified) in world.fleet.take_due(&self.host.name, step.id) {
+                    world.notify(&self.host.name, notified);
+                }
                 let told = error.clone();
                 world.events.tell(match left {
                     left if left > 0 && error.kind() == Kind::Step => What::Retry { step, error: told, left },
@@ -109,14 +116,19 @@ impl Ready {
     }
 
     /// Tells that it ended well, and remembers what it notifies.
-    pub(super) fn done(&self, sent: &Sent, outcome: &Outcome) {
+    ///
+    /// # Errors
+    /// When the host has noted that they are due, the script says that nothing changed, and that cannot be told there.
+    pub(super) fn done(&self, sent: &Sent, outcome: &Outcome) -> Result {
         sent.tell_done(&self.host, &outcome.of);
         self.held.came(outcome.clone());
-        if outcome.changed()
-            && let Some(notify) = &self.notify
-        {
-            self.host.world.notify(&self.host.name, notify.clone(), &self.at);
+        let (world, host) = (&self.host.world, &self.host.name);
+        let due = world.fleet.take_due(host, sent.step.id);
+        if outcome.changed() {
+            self.notify.iter().for_each(|notified| world.notify(host, Arc::clone(notified)));
+            return Ok(());
         }
+        world.fleet.forget_due(host, &due.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
     }
 }
 
@@ -133,6 +145,7 @@ pub(super) fn send_all(steps: &[&Ready]) -> Result<Sent> {
     let began = Instant::now();
     let mut begun = began;
     let mut last = Err(Error::internal("a step without an outcome"));
+    let mut told = Ok(());
     start(0);
     world.fleet.call_all(&calls, &mut |index, result| {
         last = steps[index].came(&calls[index], result, begun.elapsed(), 0);
@@ -140,12 +153,13 @@ pub(super) fn send_all(steps: &[&Ready]) -> Result<Sent> {
         if let Ok(sent) = &last
             && index + 1 < calls.len()
         {
-            steps[index].done(sent, &sent.outcome);
+            // Without a predicate of the script, an outcome is what the host says: nothing is to be struck off.
+            told = std::mem::replace(&mut told, Ok(())).and(steps[index].done(sent, &sent.outcome));
             start(index + 1);
         }
     });
     first.waited(began);
-    last
+    told.and(last)
 }
 
 /// A step that its host has run, not yet told: the script may have a say in what came of it.

@@ -1,5 +1,6 @@
 //! A call of an operation becomes a step: parameters checked and resolved, sent, told, and given back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, EvalAltResult, FnPtr, Map as RhaiMap, NativeCallContext};
@@ -13,8 +14,9 @@ use super::send::{Ready, subject_of};
 use super::value::to_json;
 use super::waiting;
 use crate::change::Status;
-use crate::control::{Base, Place as Resolving};
-use crate::error::{Error, Kind, Place, Result};
+use crate::control::{Base, ResolveContext, Responder};
+use crate::error::{Detail, Error, Kind, Place, Result};
+use crate::fleet::Notified;
 use crate::op::{Operation, Span, Spec};
 use crate::wire::Mode;
 
@@ -25,7 +27,7 @@ type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 struct Common {
     attempts: u32,
     delay: Duration,
-    notify: Option<Value>,
+    notify: Vec<Arc<Notified>>,
     changed: Option<FnPtr>,
     failed: Option<FnPtr>,
 }
@@ -50,12 +52,12 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let at = place(context.call_source(), context.call_position());
     let prepared = prepare(context, host, spec, args);
     let prepared = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))));
-    let (mut common, args) = match prepared {
+    let (mut common, wanted) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return waiting::settled(context, Err(error)),
     };
-    let mut ready = Ready::new(host, spec, args, at, begun);
-    (ready.notify, ready.depth) = (common.notify.take(), context.call_level());
+    let mut ready = Ready::new(host, spec, wanted, at, begun);
+    (ready.notify, ready.depth) = (std::mem::take(&mut common.notify), context.call_level());
     if common.leave_it_alone() && may_wait(context, &ready) {
         let held = ready.held.clone();
         waiting::wait(ready).map_err(|e| throw(context, e))?;
@@ -86,7 +88,7 @@ fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, a
     let sent = sent.map_err(|e| throw(context, e))?;
     let judged = judge(context, sent.outcome.clone(), ready.spec, &ready.at, common);
     match &judged {
-        Ok(outcome) => ready.done(&sent, outcome),
+        Ok(outcome) => ready.done(&sent, outcome).map_err(|e| throw(context, e))?,
         Err(error) => sent.tell_failed(&ready.host, error, left),
     }
     judged.map(drop)
@@ -113,15 +115,7 @@ fn may_retry(error: &EvalAltResult) -> bool {
 }
 
 /// Splits off the common parameters, checks the others, and fills in what lives on this side.
-fn prepare(
-    context: &NativeCallContext,
-    host: &Host,
-    spec: &Spec,
-    mut args: RhaiMap,
-) -> Result<(Common, Map<String, Value>)> {
-    if let Some(key) = args.keys().find(|key| key.starts_with('@')) {
-        return Err(Error::playbook(format!("{}: unknown field `{key}`", spec.name)));
-    }
+fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: RhaiMap) -> Result<(Common, Wanted)> {
     let mut common = Common::default();
     if let Some(retry) = args.remove("retry") {
         let retry = to_json(&retry)?;
@@ -140,14 +134,13 @@ fn prepare(
     common.failed = closure(args.remove("failed"), "failed")?;
     let notify = args.remove("notify");
     let base = Base::of(context.call_source().unwrap_or_default());
-    if let Some(notify) = notify {
-        let Some(later) = notify.clone().try_cast::<Later>() else {
-            return Err(Error::playbook(format!("{}: `notify` must be a step made by `later(…)`", spec.name)));
-        };
+    let at = place(context.call_source(), context.call_position());
+    for later in notify.map_or(Ok(Vec::new()), |notify| laters(spec, notify))? {
         let spec = crate::ops::find(&later.op)?;
-        let args = resolved(host, spec, &later.args, &base)?;
-        let subject = subject_of(spec, &args);
-        common.notify = Some(json!({ "op": later.op, "subject": subject, "args": args, "user": host.user }));
+        let Wanted { args, responder } = resolved(host, spec, &later.args, &base)?;
+        let (op, user) = (later.op, host.user.clone());
+        let notified = Notified { subject: subject_of(spec, &args), op, args, user, responder, place: at.clone() };
+        common.notify.push(Arc::new(notified));
     }
     if common.failed.is_some() && (spec.name == "run" || spec.name == "shell") {
         // The closure decides, so no exit status is a fault by itself.
@@ -156,14 +149,30 @@ fn prepare(
     Ok((common, resolved(host, spec, &args, &base)?))
 }
 
-fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map<String, Value>> {
+/// The steps that `notify` names: one, or a list.
+fn laters(spec: &Spec, notify: Dynamic) -> Result<Vec<Later>> {
+    let wrong = || {
+        let message = format!("{}: `notify` must be a step made by `later(…)`, or a list of such steps", spec.name);
+        Error::playbook(message)
+    };
+    let several = notify.clone().try_cast::<rhai::Array>().unwrap_or_else(|| vec![notify]);
+    several.into_iter().map(|later| later.try_cast::<Later>().ok_or_else(wrong)).collect()
+}
+
+/// What a step is to do: the parameters that travel, checked, and this side's half of it.
+#[derive(Default)]
+pub(super) struct Wanted {
+    pub(super) args: Map<String, Value>,
+    pub(super) responder: Option<Arc<dyn Responder>>,
+}
+
+fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Wanted> {
     let Value::Object(args) = to_json(&Dynamic::from(args.clone()))? else {
         return Err(Error::internal("parameters that are no map"));
     };
     // Absent and `()` are the same: a script can pass on what it was not given.
     let args: Map<String, Value> = args.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    let checked = (spec.check)(Value::Object(args.clone())).map_err(|e| did_you_mean(e, spec))?;
-    drop(checked);
+    let wish = (spec.check)(Value::Object(args.clone())).map_err(|e| did_you_mean(e, spec))?;
     let mut args = args;
     let world = &host.world;
     let names = || {
@@ -171,10 +180,11 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map
         names.insert("host".to_owned(), host.to_json());
         names
     };
-    world.control.resolve(
+    let responder = world.control.resolve(
         spec.name,
+        &wish,
         &mut args,
-        &Resolving {
+        &ResolveContext {
             base: base.clone(),
             names: &names,
             host: &host.name,
@@ -182,13 +192,15 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Map
             arch: &|| Ok(world.fleet.hello(&host.name)?.arch),
         },
     )?;
-    Ok(args)
+    Ok(Wanted { args, responder })
 }
 
 /// An error about parameters, with the nearest right name where a name is wrong.
 fn did_you_mean(error: Error, spec: &Spec) -> Error {
     match parameters::field(&error) {
-        Some(field) if error.message().contains("unknown field `") => parameters::unknown_field(spec, field),
+        Some(field) if matches!(error.detail(), Some(Detail::UnknownField(_))) => {
+            parameters::unknown_field(spec, field)
+        }
         _ => parameters::explained(error, spec.name),
     }
 }
@@ -244,10 +256,10 @@ pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<Stri
     let at = place(context.call_source(), context.call_position());
     host.world.facts(&host.name, || {
         let spec = crate::ops::find("facts")?;
-        let mut ready = Ready::new(host, spec, Map::new(), at, Instant::now());
+        let mut ready = Ready::new(host, spec, Wanted::default(), at, Instant::now());
         ready.depth = context.call_level();
         let sent = waiting::send(&ready)?;
-        ready.done(&sent, &sent.outcome);
+        ready.done(&sent, &sent.outcome)?;
         Ok(sent.outcome.of.values)
     })
 }
@@ -277,10 +289,10 @@ pub fn ad_hoc(
     let spec = crate::ops::find(op)?;
     let args = super::value::from_map(&args);
     let base = Base::File(base.join("command-line"));
-    let args = resolved(&host, spec, &args, &base)?;
+    let wanted = resolved(&host, spec, &args, &base)?;
     let at = Place::new("command line", 0, 0);
-    let ready = Ready::new(&host, spec, args, at, begun);
+    let ready = Ready::new(&host, spec, wanted, at, begun);
     let sent = ready.send(0)?;
-    ready.done(&sent, &sent.outcome);
+    ready.done(&sent, &sent.outcome)?;
     Ok(sent.outcome.of)
 }

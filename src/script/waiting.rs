@@ -54,8 +54,7 @@ pub(super) fn flush() -> Result {
     let waiting = WAITING.take();
     let Some(last) = waiting.last() else { return Ok(()) };
     let sent = send_all(&waiting.iter().collect::<Vec<_>>())?;
-    last.done(&sent, &sent.outcome);
-    Ok(())
+    last.done(&sent, &sent.outcome)
 }
 
 /// The same before a function of mk does anything that could be seen.

@@ -10,7 +10,7 @@ use super::ahead::Ahead;
 use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Events, What};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Notified};
 use crate::inventory::{COMMAND_LINE, Inventory, LEARNED, Way};
 use crate::state::Learned;
 use crate::wire::Mode;
@@ -44,7 +44,7 @@ pub struct World {
     pub settings: Settings,
     failed: Mutex<BTreeMap<String, Error>>,
     unpredicted: Mutex<BTreeMap<String, Error>>,
-    notified: Mutex<BTreeMap<String, Vec<(Value, Place)>>>,
+    notified: Mutex<BTreeMap<String, Vec<Arc<Notified>>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
     /// What this run learned, and, as `None`, variables that only an earlier one had learned and this one forgot.
     learned: Mutex<BTreeMap<String, BTreeMap<String, Option<Value>>>>,
@@ -127,16 +127,16 @@ impl World {
     }
 
     /// Remembers a step to run on a host at the end of its `on`; the same step only once, wherever it was notified.
-    pub fn notify(&self, host: &str, step: Value, place: &Place) {
+    pub fn notify(&self, host: &str, step: Arc<Notified>) {
         let mut notified = lock(&self.notified);
         let steps = notified.entry(host.to_owned()).or_default();
-        if !steps.iter().any(|(known, _)| *known == step) {
-            steps.push((step, place.clone()));
+        if !steps.iter().any(|known| known.is(&step)) {
+            steps.push(step);
         }
     }
 
     /// Takes the steps that were notified for a host.
-    pub fn take_notified(&self, host: &str) -> Vec<(Value, Place)> {
+    pub fn take_notified(&self, host: &str) -> Vec<Arc<Notified>> {
         lock(&self.notified).remove(host).unwrap_or_default()
     }
 

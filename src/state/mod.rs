@@ -6,6 +6,7 @@
 
 mod learned;
 mod ledger;
+mod pending;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,6 +17,7 @@ use rustix::fs::FlockOperation;
 
 pub use learned::{ByHost, Learned};
 pub use ledger::{Entry, Ledger, Line};
+pub use pending::{Kept, Pending};
 
 use crate::change::digest;
 use crate::error::{Context, Error, Kind, Result};

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use super::jobs::{Jobs, signal};
 use super::peer::Peer;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Detail, Error, Result};
 use crate::wire::Stream;
 
 /// How much of each stream is kept, in bytes. What comes beyond is read and dropped.
@@ -158,7 +158,10 @@ impl Command {
             command.current_dir(cwd);
         }
         let begun = Instant::now();
-        let mut child = command.spawn().or_step(|| format!("cannot run `{program}`"))?;
+        let mut child = command
+            .spawn()
+            .or_step(|| format!("cannot run `{program}`"))
+            .map_err(|e| e.detailed(Detail::NotStarted))?;
         let entry = (!jobs.is_finishing()).then(|| jobs.enter(child.id()));
         let ran = self.attend(&mut child, peer);
         drop(entry);

@@ -3,12 +3,13 @@
 use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::files::{FileState, Payload, Wish};
+use super::files::{FileState, Wish};
 use super::hands::Hands;
 use super::overlay::Effect;
 use super::probe::Probe;
 use crate::change::{Change, Content};
 use crate::error::{Error, Result};
+use crate::wire::Payload;
 
 /// The longest file that is edited, in bytes.
 const LONGEST: u64 = 8 * 1024 * 1024;

@@ -10,55 +10,7 @@ use super::probe::{Look, Probe};
 use super::write::Placement;
 use crate::change::{Change, Content};
 use crate::error::{Error, Result};
-
-/// Bytes that the control side has ready: short ones travel with the request, others are asked for when
-/// the host does not have them yet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
-pub struct Payload {
-    /// Hex SHA-256 of the bytes.
-    pub sha256: String,
-    /// Their number.
-    pub size: u64,
-    /// The bytes themselves, in base64, when they are short.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inline: Option<String>,
-}
-
-impl Payload {
-    /// The longest content that travels with its request, in bytes.
-    pub const INLINE: usize = 48 * 1024;
-
-    /// A payload that carries its bytes.
-    pub fn inline(bytes: &[u8]) -> Self {
-        use base64::Engine as _;
-        let inline = base64::engine::general_purpose::STANDARD.encode(bytes);
-        Self { sha256: crate::change::digest(bytes), size: bytes.len() as u64, inline: Some(inline) }
-    }
-
-    /// The bytes, when they travelled with the request.
-    ///
-    /// # Errors
-    /// When they are not base64: the other end broke the protocol.
-    pub fn bytes(&self) -> Result<Option<Vec<u8>>> {
-        use base64::Engine as _;
-        let decode = |text: &String| base64::engine::general_purpose::STANDARD.decode(text);
-        self.inline
-            .as_ref()
-            .map(decode)
-            .transpose()
-            .map_err(|e| Error::internal("a payload that cannot be read").because(e))
-    }
-
-    /// What a diff shows of it.
-    ///
-    /// # Errors
-    /// As for [`Payload::bytes`].
-    pub fn content(&self) -> Result<Content> {
-        let known = self.bytes()?.map(|bytes| Content::of(&bytes));
-        Ok(known.unwrap_or_else(|| Content { sha256: self.sha256.clone(), size: self.size, text: None }))
-    }
-}
+use crate::wire::Payload;
 
 /// An owner, a group and a mode as a user asks for them.
 #[derive(Debug, Clone, Default, PartialEq)]

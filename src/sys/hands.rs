@@ -12,7 +12,6 @@ use serde_json::Value;
 
 use super::command::{Command, Ran};
 use super::digests::Digests;
-use super::files::Payload;
 use super::jobs::Jobs;
 use super::peer::Peer;
 use super::probe::Probe;
@@ -20,6 +19,7 @@ use super::traces::Traces;
 use super::write::{self, Placement};
 use crate::change::Thing;
 use crate::error::{Context, Error, Result};
+use crate::wire::Payload;
 
 /// Read and write access to a host.
 pub struct Hands<'a> {

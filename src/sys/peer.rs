@@ -35,6 +35,13 @@ pub trait Peer {
 
     /// Shows a piece of a command's output while it runs.
     fn output(&self, stream: Stream, bytes: &[u8]);
+
+    /// Has it noted that the steps which the running one notifies are due; or, when nothing came of its change, that
+    /// they are not due because of it.
+    ///
+    /// # Errors
+    /// When it cannot be noted; then the change must not be made either.
+    fn due(&self, stands: bool) -> Result;
 }
 
 /// A peer for steps that need none: every question is refused.
@@ -59,4 +66,8 @@ impl Peer for NoPeer {
     }
 
     fn output(&self, _stream: Stream, _bytes: &[u8]) {}
+
+    fn due(&self, _stands: bool) -> Result {
+        Err(Error::internal("nobody here keeps what is due"))
+    }
 }

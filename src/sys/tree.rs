@@ -16,6 +16,7 @@ use super::probe::{Look, Probe};
 use super::write::Placement;
 use crate::change::{Change, Content};
 use crate::error::{Error, Result};
+use crate::wire::Member;
 
 /// How many digests are asked for at once: as many as fit into a message with room to spare.
 const BATCH: usize = 50_000;
@@ -23,47 +24,12 @@ const BATCH: usize = 50_000;
 /// How many letters of a digest stand in a state: enough that no two contents share them.
 const SHOWN_DIGEST: usize = 32;
 
-/// One member of a tree: a file when it has a digest, a link when it has a target, else a directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// Its path below the tree's directory, without `.` and `..`.
-    pub path: String,
-    /// Hex SHA-256 of a file's bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// Their number.
-    #[serde(default)]
-    pub size: u64,
-    /// Permission bits of a file or directory; those of a directory are only for a new one when not managed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<u32>,
-    /// Where a link points.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<String>,
-}
-
-impl Member {
-    /// A file.
-    pub fn file(path: impl Into<String>, sha256: impl Into<String>, size: u64, mode: u32) -> Self {
-        Self { path: path.into(), sha256: Some(sha256.into()), size, mode: Some(mode), link: None }
-    }
-
-    /// A directory.
-    pub fn dir(path: impl Into<String>, mode: Option<u32>) -> Self {
-        Self { path: path.into(), sha256: None, size: 0, mode, link: None }
-    }
-
-    /// A symbolic link.
-    pub fn link(path: impl Into<String>, target: impl Into<String>) -> Self {
-        Self { path: path.into(), sha256: None, size: 0, mode: None, link: Some(target.into()) }
-    }
-
-    fn kind(&self) -> Kind {
-        match (&self.sha256, &self.link) {
-            (Some(_), _) => Kind::File,
-            (None, Some(_)) => Kind::Link,
-            (None, None) => Kind::Dir,
-        }
+/// What a member is to be on the host.
+fn kind_of(member: &Member) -> Kind {
+    match (&member.sha256, &member.link) {
+        (Some(_), _) => Kind::File,
+        (None, Some(_)) => Kind::Link,
+        (None, None) => Kind::Dir,
     }
 }
 
@@ -110,10 +76,10 @@ impl Tree<'_> {
                 continue;
             }
             let Some(look) = probe.look(&path)? else { continue };
-            if member.kind() == Kind::Dir && look.kind == Kind::Dir {
+            if kind_of(member) == Kind::Dir && look.kind == Kind::Dir {
                 dirs.insert(path.clone(), true);
             }
-            let in_the_way = (member.kind() == Kind::Dir) != (look.kind == Kind::Dir);
+            let in_the_way = (kind_of(member) == Kind::Dir) != (look.kind == Kind::Dir);
             if in_the_way && self.delete.is_none() {
                 let what = if look.kind == Kind::Dir { "a directory" } else { "not a directory" };
                 return Err(Error::step(format!("`{}` is there already and is {what}", path.display())));
@@ -160,7 +126,7 @@ impl Tree<'_> {
         for member in self.members.iter().filter(|member| differing.contains(member.path.as_str())) {
             let path = self.dest.join(&member.path);
             self.make_room(hands, &path, member, place)?;
-            match member.kind() {
+            match kind_of(member) {
                 Kind::Dir if path.is_dir() => hands.place(&path, place)?,
                 Kind::Dir => {
                     let mode = place.mode.or(member.mode);
@@ -202,7 +168,7 @@ impl Tree<'_> {
                     effects.push(dir(above));
                 }
             }
-            let kind = member.kind();
+            let kind = kind_of(member);
             let content =
                 member.sha256.as_ref().map(|sha256| Content { sha256: sha256.clone(), size: member.size, text: None });
             let mode = if kind == Kind::Dir { self.owner.mode } else { member.mode };
@@ -247,7 +213,7 @@ impl Tree<'_> {
             hands.make_dir(dir, place, false)?;
         }
         let Some(look) = hands.look(path)? else { return Ok(()) };
-        if (member.kind() == Kind::Dir) == (look.kind == Kind::Dir) {
+        if (kind_of(member) == Kind::Dir) == (look.kind == Kind::Dir) {
             return Ok(());
         }
         // Only where everything else may be removed too; `actual` has refused it otherwise.
@@ -296,7 +262,7 @@ impl Tree<'_> {
     fn wanted(&self, member: &Member) -> String {
         let owner = self.owner.owner.as_deref();
         let group = self.owner.group.as_deref();
-        match member.kind() {
+        match kind_of(member) {
             Kind::Dir => {
                 let managed = self.manage_dirs;
                 let mode = self.owner.mode.filter(|_| managed);

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Frame;
+use super::{Attachment, Frame};
 use crate::change::{Left, Outcome, Trace};
 use crate::error::{Error, Kind, Place, Result};
 
 /// The version of the protocol. An agent of another version is replaced, never talked to.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// The version of mk, and a digest of the sources that both sides share: with another one, an agent may lack
 /// operations or parameters.
@@ -31,8 +31,11 @@ pub struct Request {
     pub id: u64,
     /// The operation's name.
     pub op: String,
-    /// Its parameters, all resolved.
+    /// Its parameters, as the script wrote them.
     pub args: Value,
+    /// What the control side made ready for it.
+    #[serde(default, skip_serializing_if = "Attachment::is_none")]
+    pub attachment: Attachment,
     /// Whether it may change anything.
     pub mode: Mode,
     /// The user to act as, when not the agent's own.
@@ -50,12 +53,33 @@ pub struct Request {
     /// Say with the end how long the step worked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed: bool,
-    /// A step to run once at the end of the `on` if this one changes something; recorded on the host first.
+    /// Steps that are due once this one has changed something; noted on the host first. What they are, only the
+    /// control side knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Due>,
+    /// The id of the notified step that this one is: struck off the host's notes when it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notify: Option<Value>,
-    /// This step was notified earlier; strike it off the host's list when it succeeds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settles: Option<Value>,
+    pub settles: Option<String>,
+}
+
+/// A step that is due on a host, as the host knows it: enough to tell whether, and never what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// By which the control side finds it again.
+    pub id: String,
+    /// What it is, for people: the operation and its subject.
+    pub name: String,
+    /// Which control side keeps it, for people.
+    #[serde(default)]
+    pub by: String,
+}
+
+impl Due {
+    /// The id as the name of a file; `None` for what no control side gives.
+    pub fn file(&self) -> Option<String> {
+        let plain = (1..=64).contains(&self.id.len()) && self.id.bytes().all(|b| b.is_ascii_alphanumeric());
+        plain.then(|| format!("{}.json", self.id))
+    }
 }
 
 /// What an agent says of itself when it starts.
@@ -142,6 +166,12 @@ pub enum Ask {
         /// What the operation on the host says to its other half.
         question: Value,
     },
+    /// The steps that the request notifies are due from now on, or, when nothing came of the change, not because of it.
+    /// Answered by the agent of the machine, which keeps the notes; the control side never sees it.
+    Due {
+        /// Whether they are.
+        stands: bool,
+    },
     /// Bytes for the control side follow as blob frames: how `fetch` brings a file back.
     Take {
         /// Hex SHA-256 of what follows.
@@ -180,6 +210,11 @@ pub enum ToAgent {
         /// The ledger that learns what this run makes, by a name that no other has.
         ledger: String,
     },
+    /// These notified steps are not due any more; answered by `Forgotten`.
+    Forget {
+        /// Their ids.
+        due: Vec<String>,
+    },
     /// Stop the running step and refuse those that wait.
     Cancel,
     /// I am still here.
@@ -206,6 +241,9 @@ pub enum FromAgent {
         /// What it made and took away, also when it failed.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         made: Vec<Trace>,
+        /// The ids of the steps that are due because of it, also when it failed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        due: Vec<String>,
     },
     /// A step was not run because one before it in the same list failed.
     Dropped {
@@ -223,15 +261,20 @@ pub enum FromAgent {
     Locked {
         /// `None` when taken; the holder when another run has it.
         holder: Option<String>,
-        /// Steps notified in an earlier run that never ran. Read under the lock, so that they are nobody's else.
+        /// Steps that were notified and never ran. Read under the lock, so that they are nobody's else.
         #[serde(default)]
-        pending: Vec<Value>,
+        pending: Vec<Due>,
         /// What an earlier agent of this run did last: the steps of one list, in their order.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         records: Vec<Record>,
         /// What an earlier run made for the same ledger and could not tell.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<Left>,
+    },
+    /// The answer to `Forget`: what could not be struck off is a fault.
+    Forgotten {
+        /// How it went.
+        result: std::result::Result<(), Error>,
     },
     /// The answer to `Ping`.
     Pong,
@@ -243,11 +286,37 @@ pub fn to_frame<M: Serialize>(message: &M) -> Frame {
     Frame::Message(serde_json::to_vec(message).unwrap_or_default())
 }
 
+/// The most values that one message may hold: each takes far more room than the few bytes it is written with. What a
+/// step made that fills a frame has fewer.
+const MOST_VALUES: usize = 1_500_000;
+
+/// At most how many values a text in JSON has: one more than there are signs that stand before another.
+fn values(body: &[u8]) -> usize {
+    let (mut values, mut in_text, mut escaped) = (1, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' | b',' | b':' if !in_text => values += 1,
+            _ => {}
+        }
+    }
+    values
+}
+
 /// A message out of a frame's body.
 ///
 /// # Errors
 /// When the other end speaks something else.
 pub fn from_body<M: serde::de::DeserializeOwned>(body: &[u8]) -> Result<M> {
+    let values = values(body);
+    if values > MOST_VALUES {
+        return Err(Error::new(
+            Kind::Protocol,
+            format!("a message of {values} values, over the limit of {MOST_VALUES}"),
+        ));
+    }
     serde_json::from_slice(body).map_err(|e| Error::new(Kind::Protocol, "a message that cannot be read").because(e))
 }
 
@@ -262,7 +331,7 @@ mod tests {
         #[test]
         fn the_end_of_a_step_says_how_long_it_worked_only_where_it_was_asked(id: u64, asked: bool, own: u64, child: u64) {
             let worked = asked.then_some(Worked { own, child });
-            let done = FromAgent::Done { id, result: Ok(Outcome::new(Status::Ok)), worked, made: Vec::new() };
+            let done = FromAgent::Done { id, result: Ok(Outcome::new(Status::Ok)), worked, made: Vec::new(), due: Vec::new() };
             let Frame::Message(body) = to_frame(&done) else { panic!("a message is a message") };
             prop_assert_eq!(String::from_utf8_lossy(&body).contains("worked"), asked);
             let FromAgent::Done { id: back, worked: told, .. } = from_body(&body).unwrap() else { panic!("another message") };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Index, Member, What, plain};
 use crate::error::{Error, Result, nearest};
-use crate::sys::{self, Glob};
+use crate::sys::Glob;
+use crate::wire;
 
 /// What is wanted of an archive.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +21,8 @@ impl Choice {
     ///
     /// # Errors
     /// When something wanted is not there, or must not be unpacked.
-    pub fn of(&self, index: &Index) -> Result<Vec<sys::Member>> {
-        let mut chosen: BTreeMap<String, (&Member, sys::Member)> = BTreeMap::new();
+    pub fn of(&self, index: &Index) -> Result<Vec<wire::Member>> {
+        let mut chosen: BTreeMap<String, (&Member, wire::Member)> = BTreeMap::new();
         for (member, path) in self.placed(index)? {
             let Some(member_there) = safe(member, &path)? else { continue };
             if let Some((first, there)) = chosen.get(&path) {
@@ -113,7 +114,7 @@ fn refused(member: &Member, why: &str) -> Error {
 }
 
 /// A member as it is to be on the host, if nothing about it could reach out of its target.
-fn safe(member: &Member, path: &str) -> Result<Option<sys::Member>> {
+fn safe(member: &Member, path: &str) -> Result<Option<wire::Member>> {
     // The whole path counts, also what is stripped off it: who packs `../x` means no good.
     for seen in [member.path.as_str(), path] {
         if seen.starts_with('/') {
@@ -135,12 +136,12 @@ fn safe(member: &Member, path: &str) -> Result<Option<sys::Member>> {
     // Nobody but the owner may write to what comes out of an archive.
     let mode = member.mode & 0o755;
     Ok(Some(match &member.what {
-        What::File { sha256, size } => sys::Member::file(path, sha256, *size, mode),
-        What::Dir => sys::Member::dir(path, Some(mode | 0o700)),
+        What::File { sha256, size } => wire::Member::file(path, sha256, *size, mode),
+        What::Dir => wire::Member::dir(path, Some(mode | 0o700)),
         What::Link(target) if leads_out(path, target) => {
             return Err(refused(member, &format!("it is a link to `{target}`, which is outside of the target")));
         }
-        What::Link(target) => sys::Member::link(path, target),
+        What::Link(target) => wire::Member::link(path, target),
         What::Refused(why) => return Err(refused(member, &format!("it is {why}"))),
     }))
 }

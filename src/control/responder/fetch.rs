@@ -1,41 +1,87 @@
-//! This side's part in `fetch`: where a host's file goes, and the writing of it.
+//! This side's half of `fetch`: where a host's file goes, and the writing of it.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::Control;
-use super::resolve::{Place, text};
+use super::{Responder, unasked};
 use crate::change::{Content, hex};
-use crate::error::{Context, Error, Kind, Result};
-use crate::op::FileMode;
+use crate::control::resolve::ResolveContext;
+use crate::control::{Blobs, Control};
+use crate::error::{Context, Error, Result};
+use crate::op::{FileMode, Parameters};
 use crate::ops::Fetch;
-use crate::wire::{Mode, Request};
+use crate::wire::{Attachment, Mode};
 
 /// Which host's file, and which of its files, each file on this side is.
-pub(super) type Fetched = Mutex<HashMap<PathBuf, (String, String)>>;
+pub type Fetched = Mutex<HashMap<PathBuf, (String, String)>>;
 
-impl Control {
-    /// Works out where a host's file goes.
-    pub(super) fn fetch(&self, args: &mut Map<String, Value>, place: &Place) -> Result {
-        let (Some(src), dest) = (text(args, "src"), text(args, "dest")) else { return Ok(()) };
-        let dest = dest.unwrap_or_else(|| "fetched/".to_owned());
-        let path = destination(self.sources.project(), &dest, &src, place.host)?;
-        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = (place.host.to_owned(), src);
+/// Takes a host's file in. Where it goes is this side's alone to say.
+pub(super) struct Taker {
+    path: PathBuf,
+    mode: u32,
+    limit: u64,
+    run: Mode,
+    blobs: Arc<Blobs>,
+}
+
+impl Responder for Taker {
+    fn resolve(
+        control: &Control,
+        wish: &Parameters,
+        _args: &mut Map<String, Value>,
+        context: &ResolveContext,
+    ) -> Result<Self> {
+        let wish: &Fetch = wish.of()?;
+        let src = wish.src.to_string_lossy();
+        let path = destination(control.sources.project(), &wish.dest, &src, context.host)?;
+        let mut fetched = control.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = (context.host.to_owned(), src.into_owned());
         let known = fetched.entry(path.clone()).or_insert_with(|| own.clone());
         if *known != own {
             let error = Error::playbook(format!("`{}` is already `{}` of `{}`", path.display(), known.1, known.0));
             return Err(error.hint("`{name}` in `dest` stands for the host's name"));
         }
-        args.insert("@path".to_owned(), Value::from(path.display().to_string()));
-        Ok(())
+        let blobs = Arc::clone(&control.blobs);
+        Ok(Self { path, mode: wish.mode.0, limit: wish.limit, run: context.mode, blobs })
+    }
+
+    fn attachment(&self) -> Attachment {
+        Attachment::Destination(self.path.clone())
+    }
+
+    /// What is at the file's place now, in the words of the operation's state.
+    fn answer(&self, _question: &Value) -> Result<Value> {
+        let failed = || format!("cannot look at `{}`", self.path.display());
+        let meta = match std::fs::symlink_metadata(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Value::Null),
+            meta => meta.or_step(failed)?,
+        };
+        if !meta.is_file() {
+            return Err(Error::step(format!("`{}` on the control side is not a file", self.path.display())));
+        }
+        let content = self.blobs.measure(&self.path)?;
+        let mode = FileMode(meta.mode() & 0o7777);
+        Ok(json!({ "path": self.path, "content": Content { text: None, ..content }, "mode": mode }))
+    }
+
+    fn take(&self, sha256: &str, size: u64) -> Result<Box<dyn Write + Send>> {
+        if self.run != Mode::Apply || size > self.limit {
+            return Err(unasked(&format!("sends {size} bytes")));
+        }
+        let failed = || format!("cannot write `{}`", self.path.display());
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(folder).or_step(failed)?;
+        // It is nobody else's to read from the start.
+        let file = NamedTempFile::with_prefix_in(".mk-fetch-", folder).or_step(failed)?;
+        let (path, sha256) = (self.path.clone(), sha256.to_owned());
+        Ok(Box::new(Incoming { file: Some(file), path, mode: self.mode, hash: Sha256::new(), left: size, sha256 }))
     }
 }
 
@@ -56,50 +102,6 @@ fn destination(project: &Path, dest: &str, src: &str, host: &str) -> Result<Path
         return Err(error.hint("`dest` is relative to that folder and has no `..`"));
     }
     Ok(project.join(inside))
-}
-
-/// What is at a file's place now, in the words of the operation's state.
-///
-/// # Errors
-/// When something other than a file is there, or it cannot be read.
-pub(super) fn answer(request: &Request, blobs: &super::Blobs) -> Result<Value> {
-    let path = place(request)?;
-    let failed = || format!("cannot look at `{}`", path.display());
-    let meta = match std::fs::symlink_metadata(&path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Value::Null),
-        meta => meta.or_step(failed)?,
-    };
-    if !meta.is_file() {
-        return Err(Error::step(format!("`{}` on the control side is not a file", path.display())));
-    }
-    let content = blobs.measure(&path)?;
-    let mode = FileMode(meta.mode() & 0o7777);
-    Ok(json!({ "path": path, "content": Content { text: None, ..content }, "mode": mode }))
-}
-
-/// Where the bytes of a host's file go. They are in their place once the writer was flushed.
-///
-/// # Errors
-/// When the step may not write, sends more than it may, or the place cannot be written to.
-pub(super) fn take(request: &Request, sha256: &str, size: u64) -> Result<Box<dyn Write + Send>> {
-    let wanted: Fetch = serde_json::from_value(request.args.clone())
-        .map_err(|e| Error::internal("a step that cannot be read").because(e))?;
-    if request.mode != Mode::Apply || size > wanted.limit {
-        return Err(Error::new(Kind::Protocol, format!("the host sends {size} bytes nobody asked for")));
-    }
-    let path = place(request)?;
-    let failed = || format!("cannot write `{}`", path.display());
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder).or_step(failed)?;
-    // It is nobody else's to read from the start.
-    let file = NamedTempFile::with_prefix_in(".mk-fetch-", folder).or_step(failed)?;
-    let sha256 = sha256.to_owned();
-    Ok(Box::new(Incoming { file: Some(file), path, mode: wanted.mode.0, hash: Sha256::new(), left: size, sha256 }))
-}
-
-fn place(request: &Request) -> Result<PathBuf> {
-    let path = request.args.get("@path").and_then(Value::as_str).map(PathBuf::from);
-    path.ok_or_else(|| Error::internal("a step whose `dest` was not worked out"))
 }
 
 /// A file on its way in. Dropped before its end, it leaves nothing.
@@ -152,9 +154,9 @@ mod tests {
     }
 
     fn incoming(folder: &Path, sha256: &str, size: u64) -> Box<dyn Write + Send> {
-        let args = json!({ "src": "/x", "@path": folder.join("a/f"), "mode": "0640" });
-        let request = json!({ "id": 1, "op": "fetch", "args": args, "mode": "apply" });
-        take(&serde_json::from_value(request).unwrap(), sha256, size).unwrap()
+        let blobs = Arc::new(Blobs::default());
+        let taker = Taker { path: folder.join("a/f"), mode: 0o640, limit: 100, run: Mode::Apply, blobs };
+        taker.take(sha256, size).unwrap()
     }
 
     #[test]

@@ -1,0 +1,148 @@
+//! Which notified steps are due on this host: a note for each, written before the change that calls for it.
+//!
+//! A note says that a step is due and what it is called, never what to do: that is kept by the control side which
+//! noted it, and nothing in this folder is ever carried out.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::{Context, Error, Result};
+use crate::sys::directories;
+use crate::wire::Due;
+
+/// How many notes are told at most: far more than any run leaves.
+const MOST: usize = 1000;
+
+/// How much of a note is read, in bytes.
+const LONGEST: u64 = 64 * 1024;
+
+/// The notes on this host.
+pub(super) struct Notes(PathBuf);
+
+impl Default for Notes {
+    fn default() -> Self {
+        Self(directories().0.join("pending"))
+    }
+}
+
+impl Notes {
+    /// Notes that steps are due, and gives the ids of those that were not yet.
+    ///
+    /// # Errors
+    /// When the host refuses; then the change must not be made either.
+    pub(super) fn add(&self, due: &[Due]) -> Result<Vec<String>> {
+        let mut new = Vec::new();
+        for due in due {
+            let file = self.file(due)?;
+            if file.exists() {
+                continue;
+            }
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).or_step(|| self.failed())?;
+            write(&file, due).or_step(|| self.failed())?;
+            new.push(due.id.clone());
+        }
+        Ok(new)
+    }
+
+    /// Strikes one off; one that is not there is.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub(super) fn strike(&self, id: &str) -> Result {
+        let due = Due { id: id.to_owned(), name: String::new(), by: String::new() };
+        match fs::remove_file(self.file(&due)?) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::step("cannot strike off a notified step").because(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All that are due, the oldest first. One that cannot be read is due all the same.
+    pub(super) fn all(&self) -> Vec<Due> {
+        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
+        let mut files: Vec<_> =
+            entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "json")).collect();
+        files.sort_by_key(|entry| entry.metadata().and_then(|meta| meta.modified()).ok());
+        files.iter().take(MOST).filter_map(|entry| read(&entry.path())).collect()
+    }
+
+    fn file(&self, due: &Due) -> Result<PathBuf> {
+        let name = due.file().ok_or_else(|| Error::internal("a notified step whose id is none"))?;
+        Ok(self.0.join(name))
+    }
+
+    fn failed(&self) -> String {
+        format!("cannot note in `{}` that a step is due", self.0.display())
+    }
+}
+
+/// Whole or not at all: a note that is cut says nothing of what is due.
+fn write(file: &Path, due: &Due) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let temporary = file.with_extension("new");
+    let _ = fs::remove_file(&temporary);
+    let mut note = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
+    note.write_all(&serde_json::to_vec(due)?)?;
+    note.sync_all()?;
+    fs::rename(&temporary, file)
+}
+
+/// A note. Those of older agents held the step itself, of which only the name is told.
+fn read(file: &Path) -> Option<Due> {
+    use std::io::Read as _;
+    let id = file.file_stem()?.to_str()?.to_owned();
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(file).ok()?;
+    let _ = opened.take(LONGEST).read_to_end(&mut bytes);
+    let note: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let text = |field: &str| note.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let name = match text("name") {
+        name if name.is_empty() => format!("{} {}", text("op"), text("subject")),
+        name => name,
+    };
+    Some(Due { id, name, by: text("by") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(id: &str) -> Due {
+        Due { id: id.to_owned(), name: "systemd nginx".to_owned(), by: "me".to_owned() }
+    }
+
+    #[test]
+    fn what_is_due_stands_until_it_is_struck_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = Notes(folder.path().join("pending"));
+        assert_eq!(notes.all(), []);
+        assert_eq!(notes.add(&[due("a"), due("b")]).unwrap(), ["a", "b"]);
+        assert_eq!(notes.add(&[due("b")]).unwrap(), Vec::<String>::new());
+        notes.strike("a").unwrap();
+        notes.strike("a").unwrap();
+        assert_eq!(notes.all(), [due("b")]);
+    }
+
+    #[test]
+    fn an_id_never_leads_out_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = Notes(folder.path().join("pending"));
+        for id in ["../x", "", "a/b", ".", "a.b"] {
+            assert!(notes.add(&[due(id)]).is_err() && notes.strike(id).is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn of_a_note_that_an_older_agent_wrote_only_the_name_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = Notes(folder.path().to_owned());
+        let step = r#"{"op":"fetch","subject":"/etc/x","args":{"@path":"/root/.ssh/authorized_keys"},"user":null}"#;
+        fs::write(folder.path().join("aaaa.json"), step).unwrap();
+        let expected = Due { id: "aaaa".to_owned(), name: "fetch /etc/x".to_owned(), by: String::new() };
+        assert_eq!(notes.all(), [expected]);
+    }
+}

@@ -1,0 +1,118 @@
+//! `mk pending`: the steps that playbooks notified and that have not run yet.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::args::{Common, Connecting};
+use super::exit::of_run;
+use super::hosts;
+use super::out::{complain, say};
+use super::project::Project;
+use super::setup::{self, Telling};
+use crate::error::{Error, Result};
+use crate::event::What;
+use crate::report::{Look, render_fault};
+use crate::script::{self, Settings};
+use crate::state::State;
+
+/// `mk pending`.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List them as this machine keeps them, without connecting.
+    List {
+        /// The hosts, as a pattern. All by default, also those that have left the inventory.
+        pattern: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Run them now.
+    Run(Chosen),
+    /// Strike them off, on the hosts and here, without running them.
+    Forget(Chosen),
+}
+
+/// The steps of some hosts.
+#[derive(Debug, ClapArgs)]
+struct Chosen {
+    /// The hosts, as a pattern.
+    pattern: String,
+    /// Only the step of this id, as `mk pending list` shows it.
+    #[arg(long)]
+    id: Option<String>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    connecting: Connecting,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.command {
+        Command::List { pattern, common } => list(pattern.as_deref(), common),
+        Command::Run(of) => on_hosts(of, "pending run", |world, host| {
+            world.fleet.pending(host)?;
+            script::earlier(world, host, of.id.as_deref())
+        }),
+        Command::Forget(of) => on_hosts(of, "pending forget", |world, host| {
+            let due = world.fleet.pending(host)?;
+            let chosen = |id: &&str| of.id.as_deref().is_none_or(|only| only == *id);
+            let ids: Vec<String> = due.iter().map(|due| due.id.as_str()).filter(chosen).map(str::to_owned).collect();
+            world.fleet.forget_due(host, &ids)?;
+            for due in due.iter().filter(|due| ids.contains(&due.id)) {
+                say!("{host:<14} forgotten: {}", due.name);
+            }
+            Ok(())
+        }),
+    }
+}
+
+fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let project = Project::of(&folder)?;
+    let inventory = setup::inventory(common, &project)?;
+    let pending = State::of(&project.folder, inventory.file()).pending();
+    let names = match pattern {
+        Some(pattern) => inventory.select(pattern)?.into_iter().map(|host| host.name.clone()).collect(),
+        None => pending.hosts()?,
+    };
+    for name in names {
+        for (id, kept) in pending.of(&name)? {
+            let user = kept.user.map(|user| format!(" as {user}")).unwrap_or_default();
+            say!("{name:<14} {id}  {} {}{user}  ({})", kept.op, kept.subject, kept.place);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::World>, &str) -> Result + Sync) -> Result<ExitCode> {
+    if of.connecting.check {
+        return Err(
+            Error::usage(format!("`mk {name}` has nothing to foretell")).hint("`mk pending list` shows what is due")
+        );
+    }
+    let folder = std::env::current_dir().unwrap_or_default();
+    let ready = setup::world(&folder, &of.common, &of.connecting, Settings::default(), None, Telling::default())?;
+    let world = Arc::clone(&ready.world);
+    let names = hosts::named(&world, &of.pattern)?;
+    world.events.tell(What::RunStarted {
+        playbook: name.to_owned(),
+        inventory: world.inventory.file().display().to_string(),
+        mode: world.fleet.mode(),
+    });
+    let faults = hosts::each(&world, names, |host| work(&world, host).inspect_err(|error| world.fail(host, error)));
+    world.events.tell(What::RunDone { error: None });
+    drop(world);
+    ready.end();
+    for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
+        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+    }
+    Ok(ExitCode::from(of_run(faults.iter(), false)))
+}

@@ -1,0 +1,279 @@
+//! Notified steps: kept by this side before the step that may call for them is sent, and matched with what hosts say
+//! is due. A host only ever says by its id that one is due; what it is, this side alone knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::host::{Call, Slot};
+use super::pool::{Fleet, lock};
+use super::talk::Talk;
+use crate::change::{digest, hex};
+use crate::control::{Offers, Responder};
+use crate::error::{Error, Place, Result};
+use crate::event::What;
+use crate::state::Kept;
+use crate::wire::Due;
+
+/// A step that others notify, all resolved.
+#[derive(Clone)]
+pub struct Notified {
+    /// Its operation.
+    pub op: String,
+    /// What it is about, for people.
+    pub subject: String,
+    /// Its parameters, secrets as tokens.
+    pub args: Map<String, Value>,
+    /// The user to act as.
+    pub user: Option<String>,
+    /// This side's half of it.
+    pub responder: Option<Arc<dyn Responder>>,
+    /// The call that notifies it.
+    pub place: Place,
+}
+
+impl Notified {
+    /// Whether it is the same step.
+    pub fn is(&self, other: &Self) -> bool {
+        (&self.op, &self.args, &self.user) == (&other.op, &other.args, &other.user)
+    }
+}
+
+/// What is known of one host.
+#[derive(Default)]
+pub(super) struct OfHost {
+    /// What earlier runs kept was looked for.
+    loaded: bool,
+    /// The steps that are kept, by id, with what tells them apart.
+    kept: BTreeMap<String, (String, Arc<Notified>)>,
+    /// Those of them that this run began to keep.
+    own: BTreeSet<String>,
+    /// Those that are due, or of which nobody knows whether they are.
+    standing: BTreeSet<String>,
+    /// Those that were due before this run.
+    earlier: Vec<String>,
+    /// What the host said of it, with what is kept elsewhere.
+    told: Vec<Due>,
+    /// What became due because of a step, until somebody has asked.
+    by_step: BTreeMap<u64, Vec<String>>,
+}
+
+/// By host.
+pub(super) type Dues = BTreeMap<String, OfHost>;
+
+impl Fleet {
+    /// The notified steps that were due on a host before this run and have not run since, with their ids.
+    pub fn due_earlier(&self, host: &str) -> Vec<(String, Arc<Notified>)> {
+        let dues = lock(&self.dues);
+        let Some(of_host) = dues.get(host) else { return Vec::new() };
+        let known = |id: &String| of_host.kept.get(id).map(|(_, notified)| (id.clone(), Arc::clone(notified)));
+        of_host.earlier.iter().filter_map(known).collect()
+    }
+
+    /// The hosts that have such steps.
+    pub fn hosts_due_earlier(&self) -> Vec<String> {
+        let dues = lock(&self.dues);
+        dues.iter().filter(|(_, of_host)| !of_host.earlier.is_empty()).map(|(host, _)| host.clone()).collect()
+    }
+
+    /// The id under which a notified step is kept; `None` in a check, which keeps none.
+    pub fn id_of(&self, host: &str, notified: &Notified) -> Option<String> {
+        let mark = self.mark(notified);
+        let dues = lock(&self.dues);
+        dues.get(host)?.id_of(&mark)
+    }
+
+    /// The steps that became due because of one that has ended, each told once.
+    pub fn take_due(&self, host: &str, step: u64) -> Vec<(String, Arc<Notified>)> {
+        let mut dues = lock(&self.dues);
+        let Some(of_host) = dues.get_mut(host) else { return Vec::new() };
+        let ids = of_host.by_step.remove(&step).unwrap_or_default();
+        let known = |id: String| of_host.kept.get(&id).map(|(_, notified)| (id.clone(), Arc::clone(notified)));
+        ids.into_iter().filter_map(known).collect()
+    }
+
+    /// Strikes off steps that are not due after all, on the host and here. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// The connection's fault, or the host's.
+    pub fn forget_due(&self, host: &str, ids: &[String]) -> Result {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let slot = self.slot(host);
+        self.runtime.block_on(slot.forget_due(self, ids)).map_err(|e| e.on(host))?;
+        ids.iter().try_for_each(|id| self.settled(host, id))
+    }
+
+    /// What a host says is due there. Connects first, and takes the host's lock. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// The connection's fault.
+    pub fn pending(&self, host: &str) -> Result<Vec<Due>> {
+        let slot = self.slot(host);
+        self.runtime.block_on(slot.due(self)).map_err(|e| e.on(host))
+    }
+
+    /// A step has run, or is not due any more.
+    pub(super) fn settled(&self, host: &str, id: &str) -> Result {
+        if let Some(of_host) = lock(&self.dues).get_mut(host) {
+            of_host.kept.remove(id);
+            of_host.own.remove(id);
+            of_host.standing.remove(id);
+            of_host.earlier.retain(|earlier| earlier != id);
+            of_host.told.retain(|due| due.id != id);
+        }
+        self.control.state.pending().forget(host, id)
+    }
+
+    /// A host has said which of the steps that its step notifies are due now; what else it says is passed over.
+    pub(super) fn stands(&self, host: &str, step: u64, notify: &[Due], said: Vec<String>) {
+        let said: Vec<String> = said.into_iter().filter(|id| notify.iter().any(|due| due.id == *id)).collect();
+        if said.is_empty() {
+            return;
+        }
+        let mut dues = lock(&self.dues);
+        let of_host = dues.entry(host.to_owned()).or_default();
+        of_host.standing.extend(said.iter().cloned());
+        of_host.by_step.insert(step, said);
+    }
+
+    /// A step was lost on its way: nobody knows whether those it notifies are due.
+    pub(super) fn may_stand(&self, host: &str, notify: &[Due]) {
+        if !notify.is_empty() {
+            let mut dues = lock(&self.dues);
+            dues.entry(host.to_owned()).or_default().standing.extend(notify.iter().map(|due| due.id.clone()));
+        }
+    }
+
+    /// Matches what a host says is due with what is kept for it, under its lock. Only what is kept can ever run; of
+    /// anything else the name is told.
+    pub(super) fn found_due(&self, host: &str, pending: Vec<Due>) -> Result {
+        let mut dues = lock(&self.dues);
+        let of_host = self.loaded(&mut dues, host)?;
+        let (known, strange): (Vec<&Due>, Vec<&Due>) =
+            pending.iter().partition(|due| of_host.kept.contains_key(&due.id));
+        of_host.earlier = known.iter().map(|due| due.id.clone()).collect();
+        of_host.standing.extend(of_host.earlier.iter().cloned());
+        for due in strange {
+            let by = if due.by.is_empty() { String::new() } else { format!(" by {}", due.by) };
+            let text = format!(
+                "`{}` was notified{by}, is due here and has not run; what it does is not kept in this machine's state: \
+                 run it from where it was notified, or see to it yourself and then `mk pending forget {host}`",
+                due.name
+            );
+            self.tell(What::Said { host: Some(host.to_owned()), warning: true, text });
+        }
+        // Kept before the step that would have called for it was sent: its host has never heard of it.
+        let gone: Vec<String> = of_host.kept.keys().filter(|id| !of_host.standing.contains(*id)).cloned().collect();
+        of_host.told = pending;
+        drop(dues);
+        gone.iter().try_for_each(|id| self.settled(host, id))
+    }
+
+    /// Keeps the steps that a call notifies, under the host's lock, and gives what the host is told of them.
+    pub(super) fn keep_notified(&self, call: &Call) -> Result<Vec<Due>> {
+        call.notify.iter().map(|notified| self.keep(&call.host, notified)).collect()
+    }
+
+    fn keep(&self, host: &str, notified: &Arc<Notified>) -> Result<Due> {
+        let name = format!("{} {}", notified.op, notified.subject).trim_end().to_owned();
+        let name = self.control.secrets.mask(&name);
+        let due = |id| Due { id, name, by: self.options.holder.clone() };
+        let mark = self.mark(notified);
+        let mut dues = lock(&self.dues);
+        let of_host = self.loaded(&mut dues, host)?;
+        if let Some(id) = of_host.id_of(&mark) {
+            return Ok(due(id));
+        }
+        let id = fresh_id()?;
+        let pending = self.control.state.pending();
+        let attachment = notified.responder.as_ref().map(|responder| responder.attachment()).unwrap_or_default();
+        let offers = notified.responder.as_ref().and_then(|responder| responder.offers());
+        let contents = offers.map_or(Ok(Vec::new()), Offers::readers)?;
+        let kept = Kept {
+            op: notified.op.clone(),
+            subject: notified.subject.clone(),
+            args: notified.args.clone(),
+            user: notified.user.clone(),
+            secrets: self.control.secrets.behind(&json!([notified.args, attachment])),
+            attachment,
+            contents: contents.iter().map(|(sha256, _)| (*sha256).to_owned()).collect(),
+            place: notified.place.clone(),
+            at: jiff::Timestamp::now().as_second(),
+        };
+        pending.keep(host, &id, &kept)?;
+        for (sha256, mut content) in contents {
+            pending.keep_content(sha256, &mut content)?;
+        }
+        of_host.own.insert(id.clone());
+        of_host.kept.insert(id.clone(), (mark, Arc::clone(notified)));
+        Ok(due(id))
+    }
+
+    /// Forgets what was kept and never became due: nobody will notify it any more.
+    pub(super) fn drop_undue(&self) {
+        let mut undue = Vec::new();
+        for (host, of_host) in &*lock(&self.dues) {
+            undue.extend(of_host.own.difference(&of_host.standing).map(|id| (host.clone(), id.clone())));
+        }
+        for (host, id) in undue {
+            // What cannot be removed now is dropped when the host is next asked.
+            let _ = self.settled(&host, &id);
+        }
+    }
+
+    /// What tells notified steps of a host apart: the same one, notified again, is one.
+    fn mark(&self, notified: &Notified) -> String {
+        let attachment = notified.responder.as_ref().map(|responder| responder.attachment());
+        let mut whole = json!([notified.op, notified.args, notified.user, attachment]);
+        self.control.secrets.reveal(&mut whole);
+        digest(whole.to_string().as_bytes())
+    }
+
+    /// What is known of a host, with what earlier runs kept for it.
+    fn loaded<'a>(&self, dues: &'a mut Dues, host: &str) -> Result<&'a mut OfHost> {
+        let of_host = dues.entry(host.to_owned()).or_default();
+        if !of_host.loaded {
+            for (id, kept) in self.control.state.pending().of(host)? {
+                self.control.secrets.take_back(&kept.secrets);
+                let responder = self.control.revived(host, &kept)?;
+                let Kept { op, subject, args, user, place, .. } = kept;
+                let notified = Notified { op, subject, args, user, responder, place };
+                of_host.kept.insert(id, (self.mark(&notified), Arc::new(notified)));
+            }
+            of_host.loaded = true;
+        }
+        Ok(of_host)
+    }
+}
+
+impl OfHost {
+    fn id_of(&self, mark: &str) -> Option<String> {
+        self.kept.iter().find(|(_, (known, _))| known == mark).map(|(id, _)| id.clone())
+    }
+}
+
+impl Slot {
+    async fn forget_due(&self, fleet: &Fleet, ids: &[String]) -> Result {
+        let mut state = self.state.lock().await;
+        let talk: &mut Talk = self.talk(fleet, &mut state).await?;
+        self.take_lock(fleet, talk).await?;
+        talk.forget(ids).await
+    }
+
+    async fn due(&self, fleet: &Fleet) -> Result<Vec<Due>> {
+        let mut state = self.state.lock().await;
+        let talk = self.talk(fleet, &mut state).await?;
+        self.take_lock(fleet, talk).await?;
+        Ok(lock(&fleet.dues).get(&self.name).map(|of_host| of_host.told.clone()).unwrap_or_default())
+    }
+}
+
+fn fresh_id() -> Result<String> {
+    let mut random = [0; 12];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Error::internal("no random bytes").because(e))?;
+    Ok(hex(&random))
+}

@@ -1,0 +1,324 @@
+//! Steps that were notified and have not run: kept whole by the control side, told by the host only by name.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::support::{Place, Ran};
+
+const ON_LOCAL: &[&str] = &["run", "p.rhai"];
+
+/// A run that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn until(place: &Place, name: &str) {
+    let there = (0..600).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        place.path().join(name).exists()
+    });
+    assert!(there, "no `{name}` within thirty seconds");
+}
+
+/// A place where a run was killed after a step had notified `later`, and before that ran.
+fn killed(later: &str) -> Place {
+    killed_with(later, "here")
+}
+
+fn killed_with(later: &str, host: &str) -> Place {
+    let place = Place::new();
+    // Where another user may write.
+    place.file("theirs/x", "");
+    std::os::unix::fs::chown(place.path().join("theirs"), Some(65534), None).unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = "on(local(), |here| {\n    HOST.copy(\"DIR/theirs/conf\", #{ content: \"1\", notify: LATER });\n    \
+                here.shell(\"touch DIR/midway; sleep 600\");\n});\n";
+    script(&place, &text.replace("HOST", host).replace("LATER", later));
+    {
+        let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        until(&place, "midway");
+    }
+    // As in real life: the next run is of another playbook.
+    script(&place, "local().run([\"true\"]);\nlog(\"at the end\");");
+    place
+}
+
+fn script(place: &Place, text: &str) {
+    place.file("p.rhai", &text.replace("DIR", &place.path().display().to_string()));
+}
+
+fn again(place: &Place) -> Ran {
+    place.mk(ON_LOCAL)
+}
+
+fn text(place: &Place, name: &str) -> Option<String> {
+    std::fs::read_to_string(place.path().join(name)).ok()
+}
+
+/// Nothing is due any more, on the host or here.
+fn is_over(place: &Place) {
+    let notes = std::fs::read_dir(place.path().join("agent/state/pending")).map_or(0, Iterator::count);
+    assert_eq!(notes, 0, "the host still has notes");
+    let listed = place.mk(&["pending", "list"]);
+    assert_eq!((listed.code, listed.stdout.as_str()), (0, ""), "{}", listed.stderr);
+}
+
+#[test]
+fn a_secret_of_a_notified_step_is_written_by_the_next_run_and_not_its_token() {
+    let secret = "secret(\"file:DIR/key\")";
+    let place = Place::new();
+    place.file("key", "canary-secret");
+    script(
+        &place,
+        &"let pw = SECRET;\non(local(), |here| {\n    here.copy(\"DIR/conf\", #{ content: \"1\", notify: \
+          later(\"copy\", \"DIR/told\", #{ content: \"password=\" + pw }) });\n    \
+          here.shell(\"touch DIR/midway; sleep 600\");\n});\n"
+            .replace("SECRET", secret),
+    );
+    {
+        let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        until(&place, "midway");
+    }
+    script(&place, "local().run([\"true\"]);");
+    // Whatever has become of the secret's file meanwhile.
+    std::fs::remove_file(place.path().join("key")).unwrap();
+    let ran = again(&place);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(text(&place, "told").as_deref(), Some("password=canary-secret"));
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("canary-secret"));
+    is_over(&place);
+}
+
+#[test]
+fn content_of_any_size_is_kept_though_its_source_is_gone() {
+    let place = Place::new();
+    place.file("big", &"0123456789abcdef".repeat(20_000));
+    script(
+        &place,
+        "on(local(), |here| {\n    here.copy(\"DIR/conf\", #{ content: \"1\", notify: later(\"copy\", \"DIR/told\", \
+         #{ src: \"big\" }) });\n    here.shell(\"touch DIR/midway; sleep 600\");\n});\n",
+    );
+    {
+        let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        until(&place, "midway");
+    }
+    std::fs::remove_file(place.path().join("big")).unwrap();
+    script(&place, "local().run([\"true\"]);");
+    let ran = again(&place);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(text(&place, "told").map(|text| text.len()), Some(320_000));
+    is_over(&place);
+}
+
+#[test]
+fn what_is_due_runs_at_the_end_when_the_step_that_mends_it_has_run() {
+    let place = killed("later(\"shell\", \"grep -q good DIR/condition && echo restarted >> DIR/log\")");
+    place.file("condition", "bad");
+    // Nothing mends it here: the run says so, and it stays due.
+    let failed = again(&place);
+    assert_eq!(failed.code, 1, "{}{}", failed.stdout, failed.stderr);
+    assert!(failed.stdout.contains("at the end"), "the script's own steps come first: {}", failed.stdout);
+    assert!(place.mk(&["pending", "list"]).stdout.contains("shell grep -q good"));
+    script(&place, "local().copy(\"DIR/condition\", #{ content: \"good\" });");
+    let mended = again(&place);
+    assert_eq!(mended.code, 0, "{}{}", mended.stdout, mended.stderr);
+    assert_eq!(text(&place, "log").as_deref(), Some("restarted\n"));
+    is_over(&place);
+    assert_eq!(again(&place).code, 0);
+    assert_eq!(text(&place, "log").as_deref(), Some("restarted\n"), "once is enough");
+}
+
+#[test]
+fn a_change_that_did_not_happen_calls_for_nothing() {
+    let place = Place::new();
+    script(
+        &place,
+        "local().copy(\"DIR/conf\", #{ content: \"x\", validate: [\"false\", \"%s\"], notify: later(\"shell\", \"touch \
+         DIR/told\") });",
+    );
+    assert_eq!(again(&place).code, 1);
+    is_over(&place);
+    script(&place, "local().run([\"/no/such/program\"], #{ notify: later(\"shell\", \"touch DIR/told\") });");
+    assert_eq!(again(&place).code, 1);
+    is_over(&place);
+    // The script's own word counts, too.
+    script(
+        &place,
+        "local().run([\"true\"], #{ changed: |outcome| false, notify: later(\"shell\", \"touch DIR/told\") });",
+    );
+    assert_eq!(again(&place).code, 0);
+    is_over(&place);
+    script(&place, "local().run([\"true\"]);");
+    assert_eq!(again(&place).code, 0);
+    assert_eq!(text(&place, "told"), None);
+}
+
+#[test]
+fn a_change_before_a_failure_calls_for_its_step_all_the_same() {
+    let place = Place::new();
+    script(
+        &place,
+        "local().shell(\"echo half > DIR/conf; exit 3\", #{ notify: later(\"shell\", \"echo told >> DIR/log\") });",
+    );
+    assert_eq!(again(&place).code, 1);
+    assert_eq!(text(&place, "log").as_deref(), Some("told\n"));
+    is_over(&place);
+}
+
+#[test]
+fn several_steps_are_notified_and_run_where_the_script_wants_them() {
+    let place = Place::new();
+    script(
+        &place,
+        "on(local(), |here| {\n    let one = later(\"shell\", \"echo one >> DIR/log\");\n    \
+         let two = later(\"shell\", \"echo two >> DIR/log\");\n    \
+         here.copy(\"DIR/a\", #{ content: \"1\", notify: [one, two] });\n    here.flush_notified();\n    \
+         here.shell(\"echo between >> DIR/log\");\n    \
+         here.copy(\"DIR/b\", #{ content: \"1\", notify: two });\n    \
+         here.copy(\"DIR/c\", #{ content: \"1\", notify: two });\n});\n",
+    );
+    let ran = again(&place);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(text(&place, "log").as_deref(), Some("one\ntwo\nbetween\ntwo\n"));
+    is_over(&place);
+    script(&place, "local().copy(\"DIR/d\", #{ content: \"1\", notify: [1] });");
+    let wrong = again(&place);
+    assert!(wrong.stderr.contains("or a list of such steps"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_step_that_another_user_notified_is_not_lost() {
+    let place = killed_with("later(\"shell\", \"id -un >> DIR/theirs/log\")", "here.as_user(\"nobody\")");
+    let ran = again(&place);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(text(&place, "theirs/log").as_deref(), Some("nobody\n"));
+    is_over(&place);
+}
+
+#[test]
+fn another_machine_names_what_is_due_and_guesses_nothing() {
+    let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
+    std::fs::rename(place.path().join("state"), place.path().join("state-elsewhere")).unwrap();
+    let elsewhere = again(&place);
+    assert_eq!(elsewhere.code, 0, "{}{}", elsewhere.stdout, elsewhere.stderr);
+    let said = format!("{}{}", elsewhere.stdout, elsewhere.stderr);
+    assert!(said.contains("`shell echo told >> DIR/log` was notified by ") && said.contains("is due here"), "{said}");
+    assert_eq!(text(&place, "log"), None);
+    // There is a way out.
+    let forgotten = place.mk(&["pending", "forget", "local"]);
+    assert_eq!(forgotten.code, 0, "{}{}", forgotten.stdout, forgotten.stderr);
+    assert!(forgotten.stdout.contains("forgotten: shell echo told"), "{}", forgotten.stdout);
+    is_over(&place);
+    // Where it was notified, it is known that it is not due any more.
+    let _ = std::fs::remove_dir_all(place.path().join("state"));
+    std::fs::rename(place.path().join("state-elsewhere"), place.path().join("state")).unwrap();
+    assert_eq!(again(&place).code, 0);
+    assert_eq!(text(&place, "log"), None);
+    is_over(&place);
+}
+
+#[test]
+fn what_is_due_can_be_run_or_forgotten_by_itself() {
+    let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
+    let listed = place.mk(&["pending", "list"]);
+    assert!(
+        listed.stdout.contains("shell echo told >> DIR/log") && listed.stdout.contains("p.rhai:2"),
+        "{}",
+        listed.stdout
+    );
+    let ran = place.mk(&["pending", "run", "local"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(text(&place, "log").as_deref(), Some("told\n"));
+    is_over(&place);
+    let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
+    assert_eq!(place.mk(&["pending", "forget", "local"]).code, 0);
+    assert_eq!(again(&place).code, 0);
+    assert_eq!(text(&place, "log"), None);
+    is_over(&place);
+}
+
+#[test]
+fn a_file_that_a_host_keeps_as_a_notified_step_is_never_carried_out() {
+    let place = Place::new();
+    let dir = place.path().display().to_string();
+    script(&place, "local().run([\"true\"]);");
+    place.file("wanted", "stolen\n");
+    for step in [
+        format!(
+            r#"{{"op":"fetch","subject":"/x","args":{{"src":"{dir}/wanted","@path":"{dir}/stolen","mode":"0644"}},"user":null}}"#
+        ),
+        format!(r#"{{"id":"a","name":"x","op":"shell","args":{{"script":"touch {dir}/stolen"}}}}"#),
+    ] {
+        place.file("agent/state/pending/aaaaaaaaaaaaaaaa.json", &step);
+        let ran = again(&place);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        assert!(!place.path().join("stolen").exists());
+        assert!(format!("{}{}", ran.stdout, ran.stderr).contains("is due here"), "{}{}", ran.stdout, ran.stderr);
+        assert_eq!(place.mk(&["pending", "forget", "local"]).code, 0);
+        is_over(&place);
+    }
+}
+
+/// How often a run is killed in the test below: `MK_KILLS=200 cargo test --test suite kills` is the whole drill.
+fn kills() -> u32 {
+    std::env::var("MK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+/// What a notified step must have seen when all is over: the last content that was written, once.
+#[test]
+fn random_kills_lose_no_notified_step_and_run_none_that_was_not_due() {
+    let place = Place::new();
+    let playbook = |round: u32| {
+        format!(
+            "on(local(), |here| {{\n    here.copy(\"DIR/a\", #{{ content: \"{round}\", notify: later(\"shell\", \"cat DIR/a >> \
+             DIR/log; echo >> DIR/log\") }});\n    here.line(\"DIR/b\", #{{ line: \"{round}\", create: true, notify: \
+             [later(\"copy\", \"DIR/told\", #{{ content: \"{round}\" }})] }});\n    here.run([\"sleep\", \"0.05\"]);\n    \
+             here.copy(\"DIR/same\", #{{ content: \"always\", notify: later(\"shell\", \"echo same >> DIR/same-log\") }});\n}});\n"
+        )
+    };
+    for round in 1..=kills() {
+        script(&place, &playbook(round));
+        let events = std::fs::File::create(place.path().join("events")).unwrap();
+        let mut command = place.command(&["run", "p.rhai", "--json"]);
+        let mut run = Running(command.stdout(events).stderr(Stdio::null()).spawn().unwrap());
+        // Each at a moment of its own, from before the connection to after the end.
+        std::thread::sleep(Duration::from_millis(u64::from(round * 37 % 400)));
+        if round % 2 == 0 {
+            let _ = run.0.kill();
+        } else if let Some(agent) = agent_of(run.0.id()) {
+            let _ = std::process::Command::new("kill").args(["-KILL", &agent.to_string()]).status();
+        }
+        let _ = run.0.wait();
+        drop(run);
+        let next = again(&place);
+        assert_eq!(next.code, 0, "round {round}: {}{}", next.stdout, next.stderr);
+        assert_eq!(text(&place, "told").as_deref(), Some(round.to_string().as_str()), "round {round}");
+        let log = text(&place, "log").unwrap_or_default();
+        let told = log.lines().filter(|line| *line == round.to_string()).count();
+        // Of a step that was cut in its own middle nobody knows whether it has done its work: it is run again.
+        let events = text(&place, "events").unwrap_or_default();
+        let of_it = |event: &str| events.lines().any(|line| line.contains(event) && line.contains("\"cat "));
+        let cut = of_it("step_started") && !of_it("step_done");
+        assert!(told == 1 || cut && told == 2, "round {round}: it ran {told} times\n{log}");
+        is_over(&place);
+    }
+    // The file that never changed again called for its step once, in the round that made it.
+    assert_eq!(text(&place, "same-log").unwrap_or_default().lines().count(), 1);
+}
+
+/// The agent that a run has started, if it has by now.
+fn agent_of(mk: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{mk}/task/{mk}/children")).unwrap_or_default();
+    let threads = std::fs::read_dir(format!("/proc/{mk}/task")).ok()?.flatten();
+    let of_threads: String = threads
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .collect::<Vec<_>>()
+        .join(" ");
+    format!("{children} {of_threads}").split_whitespace().next()?.parse().ok()
+}
