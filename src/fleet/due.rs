@@ -29,6 +29,8 @@ pub struct Notified {
     pub user: Option<String>,
     /// This side's half of it.
     pub responder: Option<Arc<dyn Responder>>,
+    /// On how many hosts it runs at the same time; `None` for all.
+    pub at_once: Option<usize>,
     /// The call that notifies it.
     pub place: Place,
 }
@@ -200,6 +202,7 @@ impl Fleet {
             secrets: self.control.secrets.behind(&json!([notified.args, attachment])),
             attachment,
             contents: contents.iter().map(|(sha256, _)| (*sha256).to_owned()).collect(),
+            at_once: notified.at_once,
             place: notified.place.clone(),
             at: jiff::Timestamp::now().as_second(),
         };
@@ -239,8 +242,8 @@ impl Fleet {
             for (id, kept) in self.control.state.pending().of(host)? {
                 self.control.secrets.take_back(&kept.secrets);
                 let responder = self.control.revived(host, &kept)?;
-                let Kept { op, subject, args, user, place, .. } = kept;
-                let notified = Notified { op, subject, args, user, responder, place };
+                let Kept { op, subject, args, user, place, .. } = kept.clone();
+                let notified = Notified { op, subject, args, user, responder, at_once: kept.at_once, place };
                 of_host.kept.insert(id, (self.mark(&notified), Arc::new(notified)));
             }
             of_host.loaded = true;

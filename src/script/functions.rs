@@ -45,6 +45,11 @@ pub static FUNCTIONS: &[Function] = &[
     ),
     function("assert", &["assert(holds, message)"], "Ends the script with this message unless the condition holds."),
     function(
+        "at_once",
+        &["later(…).at_once(count)"],
+        "The same notified step, which runs on no more than so many hosts at a time: a rolling restart.",
+    ),
+    function(
         "ca",
         &["ca(name)", "ca(name, wish)"],
         "One of mk's own certificate authorities, made the first time with what `wish` says.\n\n\

@@ -70,13 +70,19 @@ fn operations(engine: &mut Engine) {
             return Err(throw(context, error.hint("`shell` and `run` can be notified")));
         }
         args.insert(spec.subject.into(), subject);
-        Ok(Later { op: op.to_owned(), args })
+        Ok(Later { op: op.to_owned(), args, at_once: None })
     };
     engine.register_fn("later", move |context: NativeCallContext, op: &str, subject: Dynamic| {
         later(&context, op, subject, Map::new())
     });
     engine.register_fn("later", move |context: NativeCallContext, op: &str, subject: Dynamic, args: Map| {
         later(&context, op, subject, args)
+    });
+    engine.register_fn("at_once", |context: NativeCallContext, later: &mut Later, count: i64| -> Raised<Later> {
+        match usize::try_from(count) {
+            Ok(count) if count > 0 => Ok(Later { at_once: Some(count), ..later.clone() }),
+            _ => Err(throw(&context, Error::playbook(format!("at_once: a count of hosts is 1 or more, not {count}")))),
+        }
     });
 }
 

@@ -9,6 +9,7 @@ mod docs;
 mod engine;
 mod fault;
 mod functions;
+mod gate;
 mod globals;
 mod here;
 mod host;

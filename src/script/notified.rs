@@ -72,6 +72,7 @@ fn run(world: &World, host: &str, notified: &Notified, id: Option<String>, task:
         stream: world.settings.stream,
         begun,
     };
+    let _turn = notified.at_once.map(|most| world.gate(&format!("{} {}", notified.op, notified.subject)).enter(most));
     world.events.tell(What::StepStarted { step: step.clone() });
     let result = world.fleet.call(&call);
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

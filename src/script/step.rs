@@ -44,6 +44,8 @@ impl Common {
 pub(super) struct Later {
     pub(super) op: String,
     pub(super) args: RhaiMap,
+    /// On how many hosts it runs at the same time; `None` for all.
+    pub(super) at_once: Option<usize>,
 }
 
 /// Runs a step and gives its outcome to the script, or lets it wait for the next one where nobody looks at that.
@@ -138,9 +140,15 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
     for later in notify.map_or(Ok(Vec::new()), |notify| laters(spec, notify))? {
         let spec = crate::ops::find(&later.op)?;
         let Wanted { args, responder } = resolved(host, spec, &later.args, &base)?;
-        let (op, user) = (later.op, host.user.clone());
-        let notified = Notified { subject: subject_of(spec, &args), op, args, user, responder, place: at.clone() };
-        common.notify.push(Arc::new(notified));
+        common.notify.push(Arc::new(Notified {
+            subject: subject_of(spec, &args),
+            op: later.op,
+            args,
+            user: host.user.clone(),
+            responder,
+            at_once: later.at_once,
+            place: at.clone(),
+        }));
     }
     if common.failed.is_some() && (spec.name == "run" || spec.name == "shell") {
         // The closure decides, so no exit status is a fault by itself.

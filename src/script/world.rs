@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use super::ahead::Ahead;
+use super::gate::Gate;
 use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Events, What};
@@ -46,6 +47,7 @@ pub struct World {
     unpredicted: Mutex<BTreeMap<String, Error>>,
     notified: Mutex<BTreeMap<String, Vec<Arc<Notified>>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
+    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
     /// What this run learned, and, as `None`, variables that only an earlier one had learned and this one forgot.
     learned: Mutex<BTreeMap<String, BTreeMap<String, Option<Value>>>>,
     played: AtomicBool,
@@ -72,6 +74,7 @@ impl World {
             unpredicted: Mutex::default(),
             notified: Mutex::default(),
             facts: Mutex::default(),
+            gates: Mutex::default(),
             learned: Mutex::default(),
             played: AtomicBool::default(),
             completed: Mutex::default(),
@@ -133,6 +136,11 @@ impl World {
         if !steps.iter().any(|known| known.is(&step)) {
             steps.push(step);
         }
+    }
+
+    /// The throttle of a notified step.
+    pub(super) fn gate(&self, name: &str) -> Arc<Gate> {
+        Arc::clone(lock(&self.gates).entry(name.to_owned()).or_default())
     }
 
     /// Takes the steps that were notified for a host.

@@ -19,6 +19,9 @@ use crate::error::{Context, Error, Kind, Result};
 /// How many lines may be old before a file is written anew.
 const OLD_LINES: usize = 200;
 
+/// How many lines a host's file may have: what a host says it made grows it, and one that never ends is failed alone.
+const MOST_LINES: usize = if cfg!(test) { 5000 } else { 1_000_000 };
+
 /// A thing that mk made on a host, and the call that takes it away again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -70,8 +73,8 @@ struct Known {
 pub struct Ledger {
     state: State,
     id: String,
-    /// The hosts whose files this run has looked through.
-    begun: Mutex<BTreeSet<String>>,
+    /// The hosts whose files this run has looked through, with how many lines these have.
+    begun: Mutex<BTreeMap<String, usize>>,
     /// Those whose files are not on disk for certain.
     unsynced: Mutex<BTreeSet<String>>,
 }
@@ -129,11 +132,13 @@ impl Ledger {
             return Ok(());
         }
         let _lock = self.state.lock()?;
-        if lock(&self.begun).insert(host.to_owned()) {
-            self.begin(host, machine).inspect_err(|_| {
-                lock(&self.begun).remove(host);
-            })?;
+        let known = lock(&self.begun).get(host).copied();
+        let all = lines.len() + known.map_or_else(|| self.begin(host, machine), Ok)?;
+        if all > MOST_LINES {
+            return Err(Error::step(format!("the host says of more than {MOST_LINES} things that it made them"))
+                .hint("`mk prune` takes things away; a host that goes on saying so is not what it seems"));
         }
+        lock(&self.begun).insert(host.to_owned(), all);
         let path = self.path(host);
         let failed = || format!("cannot write mk's state `{}`", path.display());
         let mut file = File::options().append(true).open(&path).or_kind(Kind::Internal, failed)?;
@@ -168,18 +173,20 @@ impl Ledger {
     }
 
     /// Makes a file ready to be added to: for this machine, without a line that was cut, and mostly of what is there.
-    fn begin(&self, host: &str, machine: &str) -> Result {
+    /// Gives its number of lines.
+    fn begin(&self, host: &str, machine: &str) -> Result<usize> {
         let known = self.read(host)?;
         let path = self.path(host);
         let whole = fs::read(&path).is_ok_and(|bytes| bytes.ends_with(b"\n"));
         let same = same_machine(machine, &known.machine);
         if whole && same && known.lines <= 2 * known.entries.len() + OLD_LINES {
-            return Ok(());
+            return Ok(known.lines);
         }
         let first = Line::Machine(machine.to_owned());
         let kept = known.entries.into_iter().filter(|_| same).map(Line::Made);
         let lines: Vec<Line> = std::iter::once(first).chain(kept).collect();
-        self.state.write(&Self::name(host), &text(&lines)?)
+        self.state.write(&Self::name(host), &text(&lines)?)?;
+        Ok(lines.len())
     }
 }
 
@@ -289,6 +296,16 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         assert!(fs::read_to_string(&file).unwrap().lines().count() < 400);
         assert_eq!(subjects(&ledger(&folder), None), ["/kept"]);
+    }
+
+    #[test]
+    fn a_host_that_says_without_end_what_it_made_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = ledger(&folder);
+        let lines: Vec<Line> = (0..1000).map(|number| made("file", &format!("/{number}"))).collect();
+        let last = (0..10).map(|_| ledger.note("h", "m", &lines)).find_map(Result::err).unwrap();
+        assert!(last.message().contains("more than 5000 things"), "{last}");
+        ledger.note("other", "m", &lines).unwrap();
     }
 
     #[test]

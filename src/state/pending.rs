@@ -37,6 +37,9 @@ pub struct Kept {
     /// The secrets behind the tokens: they are in this folder as authorities' keys are, for its user alone.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
+    /// On how many hosts it runs at the same time; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<usize>,
     /// The call that notified it.
     pub place: Place,
     /// When, in seconds since 1970.
@@ -166,6 +169,7 @@ mod tests {
             attachment: Attachment::Text("mk-secret-x".to_owned()),
             contents: Vec::new(),
             secrets: BTreeMap::from([("mk-secret-x".to_owned(), "canary".to_owned())]),
+            at_once: None,
             place: Place::default(),
             at: 0,
         }

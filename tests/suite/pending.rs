@@ -193,6 +193,19 @@ fn several_steps_are_notified_and_run_where_the_script_wants_them() {
 }
 
 #[test]
+fn a_notified_step_goes_through_its_hosts_one_at_a_time_where_that_is_asked_for() {
+    let place = Place::new();
+    let _hosts = crate::sshd::hosts(&place, &["a", "b", "c"]);
+    let step = "echo in >> DIR/log; sleep 0.3; echo out >> DIR/log";
+    let text = "on(\"all\", |host| {\n    host.copy(`DIR/conf-${host.name}`, #{ content: \"1\", notify: \
+                later(\"shell\", \"STEP\").at_once(1) });\n});\n";
+    script(&place, &text.replace("STEP", step));
+    let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(self::text(&place, "log").unwrap_or_default(), "in\nout\n".repeat(3));
+}
+
+#[test]
 fn a_step_that_another_user_notified_is_not_lost() {
     let place = killed_with("later(\"shell\", \"id -un >> DIR/theirs/log\")", "here.as_user(\"nobody\")");
     let ran = again(&place);

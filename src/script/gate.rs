@@ -1,0 +1,33 @@
+//! A throttle: no more than so many hosts at the same thing at a time.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Counts who is inside.
+#[derive(Default)]
+pub(super) struct Gate {
+    inside: Mutex<usize>,
+    left: Condvar,
+}
+
+/// A place inside, given up when this is dropped.
+pub(super) struct Inside(std::sync::Arc<Gate>);
+
+impl Gate {
+    /// Goes in as soon as fewer than `most` are inside.
+    pub(super) fn enter(self: std::sync::Arc<Self>, most: usize) -> Inside {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        while *inside >= most {
+            inside = self.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+        *inside += 1;
+        drop(inside);
+        Inside(self)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        *self.0.inside.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.left.notify_one();
+    }
+}
