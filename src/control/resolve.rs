@@ -95,7 +95,7 @@ impl Control {
         if let Some(Value::Object(vars)) = args.remove("vars") {
             names.extend(vars);
         }
-        let rendered = self.templates.render(&found.name(), &found.text()?, &names)?;
+        let rendered = self.templates.render(&found.name(), &self.sources.code(&found)?, &names)?;
         if crate::secret::Secrets::is_tainted(&rendered) {
             args.insert("@text".to_owned(), Value::from(rendered));
             return Ok(());
