@@ -1,7 +1,7 @@
 //! Builds the agents' executables into mk, when a folder with them is named. Never builds them itself.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=MK_EMBED_AGENTS");
@@ -25,15 +25,34 @@ fn main() {
     std::fs::write(Path::new(&out).join("agents.rs"), list).expect("OUT_DIR can be written to");
 }
 
-/// What the agent is made from, beside crates of others.
-const AGENT: [&str; 7] = ["src/agent", "src/change.rs", "src/error.rs", "src/op", "src/ops", "src/sys", "src/wire"];
+/// What the agent is made from, beside crates of others: its own file, and the modules of the library that do not belong
+/// to the control side only.
+fn agent_parts() -> Vec<PathBuf> {
+    let library = "src/lib.rs";
+    println!("cargo::rerun-if-changed={library}");
+    let text = std::fs::read_to_string(library).expect("the library can be read");
+    let code = text.lines().filter(|line| !line.starts_with("//") && !line.is_empty());
+    let mut parts = vec![PathBuf::from("src/bin/mk-agent.rs")];
+    let mut control = false;
+    for line in code {
+        if let Some(name) = line.split_once("mod ").and_then(|(_, rest)| rest.strip_suffix(';')) {
+            let both = [format!("src/{name}.rs"), format!("src/{name}")].map(PathBuf::from);
+            parts.extend(both.into_iter().filter(|path| !control && path.exists()));
+            control = false;
+        } else {
+            control = line == "#[cfg(feature = \"control\")]";
+        }
+    }
+    assert!(parts.len() > 2, "{library} says which modules there are");
+    parts
+}
 
 /// A digest of the agent's sources: mk and an agent that were built from others do not know the same operations.
 fn agent_sources() -> u64 {
     let mut files = Vec::new();
-    for path in AGENT {
-        println!("cargo::rerun-if-changed={path}");
-        collect(Path::new(path), &mut files);
+    for path in agent_parts() {
+        println!("cargo::rerun-if-changed={}", path.display());
+        collect(&path, &mut files);
     }
     files.sort();
     // FNV-1a: it need not withstand anybody, only tell two trees apart.
@@ -44,7 +63,7 @@ fn agent_sources() -> u64 {
     })
 }
 
-fn collect(path: &Path, files: &mut Vec<std::path::PathBuf>) {
+fn collect(path: &Path, files: &mut Vec<PathBuf>) {
     match std::fs::read_dir(path) {
         Ok(entries) => entries.flatten().for_each(|entry| collect(&entry.path(), files)),
         Err(_) => files.push(path.to_owned()),

@@ -1,7 +1,8 @@
 //! mk: an automation engine whose playbooks are Rhai scripts.
 //!
-//! The code map, bottom to top. A module imports only from those above it in this list;
-//! `tests/architecture.rs` holds that.
+//! The code map, and the one list of the layers, bottom to top. A module imports only from those above it in this list;
+//! `tests/suite/architecture.rs` reads it and holds that. The agent is made of the modules that are not of the control
+//! side; `.cargo/build.rs` reads that here.
 //!
 //! - [`error`]: what can go wrong, as data. Knows nothing of terminals or remedies.
 //! - [`change`]: states, their differences and the outcome of a step. Does no I/O.
@@ -12,6 +13,7 @@
 //! - [`ops`]: the operations, one a file, and their registry. They do not know each other.
 //! - [`agent`]: the loop that runs on a host. Knows no SSH, no script, no network.
 //! - [`event`]: what happened during a run. Knows nothing of how it is shown.
+//! - [`trust`]: who may have written what this side obeys. Knows no project and no inventory.
 //! - [`inventory`]: hosts, groups, variables and where each value came from. Never connects.
 //! - [`transport`]: one connection a host, over SSH or to this machine. Carries bytes, knows no operation.
 //! - [`state`]: what mk keeps on this machine between runs. Never touches a host.
@@ -47,4 +49,6 @@ pub mod state;
 pub mod sys;
 #[cfg(feature = "control")]
 pub mod transport;
+#[cfg(feature = "control")]
+pub mod trust;
 pub mod wire;

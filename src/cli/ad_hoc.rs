@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Args as ClapArgs;
 use serde_json::{Map, Value};
 
-use super::args::Do;
+use super::args::{Common, Connecting};
 use super::exit::of_run;
 use super::hosts;
 use super::out::complain;
@@ -17,9 +18,28 @@ use crate::inventory::parse_extra;
 use crate::ops;
 use crate::report::Look;
 use crate::script::{self, Settings};
+use crate::trust::Guard;
+
+/// Run one operation on hosts, without a playbook.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The hosts, as a pattern.
+    pattern: String,
+    /// The operation.
+    op: String,
+    /// Its subject, and parameters as KEY=VALUE with VALUE in YAML.
+    args: Vec<String>,
+    /// After `--`: words that are the subject as they stand, such as those of a command.
+    #[arg(last = true, value_name = "WORD")]
+    words: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    connecting: Connecting,
+}
 
 /// Runs one operation on the hosts of a pattern, and prints what it returned.
-pub(super) fn run(args: &Do) -> Result<ExitCode> {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let spec = ops::find(&args.op).map_err(|e| e.as_kind(crate::error::Kind::Usage))?;
     let parameters = parameters(spec, &args.args, &args.words)?;
     let folder = std::env::current_dir().unwrap_or_default();
@@ -114,7 +134,7 @@ fn parameters(spec: &ops::Spec, words: &[String], rest: &[String]) -> Result<Map
         }
     }
     for word in named {
-        for variable in parse_extra(word)? {
+        for variable in parse_extra(word, &Guard::default())? {
             parameters.insert(variable.key, variable.value);
         }
     }

@@ -11,10 +11,11 @@ use super::project::Project;
 use super::setup;
 use crate::control::{Artifact, Artifacts, Cache, LOCK, MIRROR, complete};
 use crate::error::{Error, Result};
+use crate::trust::Guard;
 
-/// `mk artifacts`.
+/// The released files that playbooks use: list, fetch and verify them, complete their lock.
 #[derive(Debug, ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// What to do.
     #[arg(value_enum)]
     action: Action,
@@ -45,14 +46,15 @@ enum Action {
 
 /// Does what was asked, for all artifacts it was asked for, and tells the faults at the end.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let folder = project_folder(args.project.as_deref())?;
+    let guard = setup::guard(&args.common)?;
+    let folder = project_folder(args.project.as_deref(), &guard)?;
+    let project = Project::of(&folder, guard)?;
     if args.action == Action::Lock {
-        return lock(&folder.join(LOCK));
+        return lock(&folder.join(LOCK), &project.guard);
     }
-    let project = Project::of(&folder)?;
     let variables = setup::inventory(&args.common, &project)?.vars_of_all();
     let mirror = variables.get(MIRROR).and_then(serde_json::Value::as_str).filter(|mirror| !mirror.is_empty());
-    let artifacts = Artifacts::new(folder, Cache::of_user());
+    let artifacts = Artifacts::new(folder, Cache::of_user()).guarded_by(project.guard);
     let names = &args.names;
     let mut all = artifacts.all(mirror)?;
     all.sort_by_key(|one| one.entry.title());
@@ -90,8 +92,8 @@ fn listed(artifacts: &Artifacts, one: &Artifact) -> String {
     format!("{here} {from}")
 }
 
-fn lock(file: &Path) -> Result<ExitCode> {
-    let completed = complete(file)?;
+fn lock(file: &Path, guard: &Guard) -> Result<ExitCode> {
+    let completed = complete(file, guard)?;
     for (entry, source) in &completed.found {
         say!("{:<30} from {source}", entry.title());
     }
@@ -105,12 +107,12 @@ fn lock(file: &Path) -> Result<ExitCode> {
     }
 }
 
-fn project_folder(named: Option<&Path>) -> Result<PathBuf> {
+fn project_folder(named: Option<&Path>, guard: &Guard) -> Result<PathBuf> {
     let here = std::env::current_dir().unwrap_or_default();
     if let Some(named) = named {
         return Ok(here.join(named));
     }
-    let project = Project::of(&here)?.folder;
+    let project = Project::of(&here, guard.clone())?.folder;
     let below = here.join("playbooks");
     Ok(if !project.join(LOCK).exists() && below.join(LOCK).exists() { below } else { project })
 }

@@ -3,14 +3,23 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use clap::Args as ClapArgs;
+
 use crate::error::{Error, Result, nearest};
 use crate::op::{Class, Spec};
 use crate::ops;
 use crate::script::{self, Function};
 
+/// Show what scripts can call, or one operation, function or module (std/NAME).
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The operation, function or module.
+    name: Option<String>,
+}
+
 /// Prints the list, or one page.
-pub(super) fn run(op: Option<&str>) -> Result<ExitCode> {
-    let text = match op {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let text = match args.name.as_deref() {
         Some(name) => match name.strip_prefix("std/") {
             Some(module) => script::module_doc(module)?.page(module),
             None => named(name)?,
@@ -90,6 +99,10 @@ fn page(spec: &Spec) -> String {
         let need = if parameter.required { ", required" } else { "" };
         let doc = parameter.doc.replace('\n', " ");
         let _ = writeln!(out, "- `{}` ({}{need}{first}): {doc}", parameter.name, parameter.kind);
+    }
+    out += "\nEvery operation also takes:\n\n";
+    for (name, doc) in script::COMMON {
+        let _ = writeln!(out, "- `{name}`: {doc}");
     }
     out += "\n## Examples\n";
     for example in spec.examples {

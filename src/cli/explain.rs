@@ -5,15 +5,23 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use clap::Args as ClapArgs;
 use include_dir::{Dir, include_dir};
 
 use crate::error::{Error, Result, nearest};
 
 static TOPICS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/src/cli/explain");
 
+/// Explain a part of Kubernetes: what it is for, and the command that shows it on the running cluster.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The part. Without it, all are listed.
+    topic: Option<String>,
+}
+
 /// Prints one topic, or the list of all.
-pub(super) fn run(topic: Option<&str>) -> Result<ExitCode> {
-    let text = match topic {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let text = match args.topic.as_deref() {
         Some(name) => text(name)?.to_owned(),
         None => list(),
     };

@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::{Args as ClapArgs, Subcommand};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -17,13 +18,44 @@ use crate::inventory::{Inventory, Way};
 use crate::report::{Look, render_fault};
 use crate::transport::{ScannedKey, Verdict};
 
+/// Look at the keys of hosts before they are trusted.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do with the keys of hosts.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the keys of hosts of which nothing is known, ask once, and record them.
+    Scan {
+        /// The hosts, as a pattern.
+        pattern: String,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        reach: Reach,
+        /// Record them without asking.
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// Does what was asked.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let Command::Scan { pattern, common, reach, yes } = &args.command;
+    scan(pattern, common, reach, *yes)
+}
+
 /// What a host showed.
 type Shown = (String, Result<Vec<ScannedKey>>);
 
 /// Shows the keys of hosts of which nothing is known, asks once, and records them.
-pub(super) fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> Result<ExitCode> {
+fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> Result<ExitCode> {
     let folder = std::env::current_dir().unwrap_or_default();
-    let inventory = Arc::new(setup::inventory(common, &Project::of(&folder)?)?);
+    let inventory = Arc::new(setup::inventory(common, &Project::of(&folder, setup::guard(common)?)?)?);
     let mut names: Vec<String> = inventory.select(pattern)?.iter().map(|host| host.name.clone()).collect();
     let runtime = tokio::runtime::Runtime::new().or_kind(Kind::Internal, || "cannot start the runtime".to_owned())?;
     let mut faults = Vec::new();

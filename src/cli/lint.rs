@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::args::Lint;
+use super::args::Common;
 use super::out::{complain, say};
 use super::project::Project;
 use super::setup;
@@ -19,18 +20,32 @@ use crate::script::{Linter, Surroundings};
 /// The version of what `--json` prints.
 const VERSION: u32 = 1;
 
+/// Find what is wrong with playbooks and templates, without connecting.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Playbooks, or folders of them. The project's by default.
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+    /// One finding a line, in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Prints everything that is wrong, and gives 2 when something is. Warnings alone give 0.
-pub(super) fn run(args: &Lint) -> Result<ExitCode> {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut scripts = Vec::new();
     let here = std::env::current_dir().unwrap_or_default();
-    let paths = if args.paths.is_empty() { vec![Project::of(&here)?.folder] } else { args.paths.clone() };
+    let guard = setup::guard(&args.common)?;
+    let paths =
+        if args.paths.is_empty() { vec![Project::of(&here, guard.clone())?.folder] } else { args.paths.clone() };
     for path in &paths {
         collect(path, &mut scripts)?;
     }
     let mut linter = Linter::new();
     let mut projects: BTreeMap<PathBuf, Surroundings> = BTreeMap::new();
     for script in &scripts {
-        let project = Project::of(script)?;
+        let project = Project::of(script, guard.clone())?;
         if !projects.contains_key(&project.folder) {
             projects.insert(project.folder.clone(), surroundings(args, &project)?);
         }
@@ -68,10 +83,10 @@ pub(super) fn run(args: &Lint) -> Result<ExitCode> {
     Ok(ExitCode::from(if findings.is_empty() { 0 } else { 2 }))
 }
 
-fn surroundings(args: &Lint, project: &Project) -> Result<Surroundings> {
+fn surroundings(args: &Args, project: &Project) -> Result<Surroundings> {
     let named = args.common.inventory.is_some() || project.settings.inventory.is_some();
     let inventory = if named { Some(Rc::new(setup::inventory(&args.common, project)?)) } else { None };
-    Ok(Surroundings { sources: Sources::new(project.folder.clone()), inventory })
+    Ok(Surroundings { sources: Sources::new(project.folder.clone()).guarded_by(project.guard.clone()), inventory })
 }
 
 /// The scripts in a folder and those below it, in the order of their names; or the one that is named.

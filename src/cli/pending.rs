@@ -17,9 +17,9 @@ use crate::report::{Look, render_fault};
 use crate::script::{self, Settings};
 use crate::state::State;
 
-/// `mk pending`.
+/// The steps that playbooks notified and that have not run yet: list, run or forget them.
 #[derive(Debug, ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// What to do.
     #[command(subcommand)]
     command: Command,
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
     let folder = std::env::current_dir().unwrap_or_default();
-    let project = Project::of(&folder)?;
+    let project = Project::of(&folder, setup::guard(common)?)?;
     let inventory = setup::inventory(common, &project)?;
     let pending = State::of(&project.folder, inventory.file()).pending();
     let names = match pattern {

@@ -1,7 +1,6 @@
 //! The project: the folder of the playbook, or the nearest one above it that has an `mk.toml`.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -9,6 +8,7 @@ use serde_json::Value;
 
 use crate::error::{Context, Error, Kind, Place, Result};
 use crate::inventory::Variable;
+use crate::trust::{Folder, Guard};
 
 /// The file with a project's defaults.
 const FILE: &str = "mk.toml";
@@ -34,21 +34,31 @@ pub struct Project {
     pub folder: PathBuf,
     /// Its defaults.
     pub settings: Settings,
+    /// Who tells what of it, and of all else, may be obeyed.
+    pub guard: Guard,
 }
 
 impl Project {
     /// The project that a playbook or folder belongs to. Never that of the current folder, which may be somebody else's.
     ///
+    /// The search goes up as far as folders are ours: it ends in a folder like `/tmp`, which is nobody's project, and
+    /// refuses the `mk.toml` of somebody else. A file must be one that is obeyed. A folder need not: a command that reads
+    /// nothing in it may be given anywhere, and what is read is looked at then.
+    ///
     /// # Errors
-    /// When `mk.toml` is wrong, or anybody could have written it.
-    pub fn of(path: &Path) -> Result<Self> {
-        let path = std::path::absolute(path).or_kind(Kind::Usage, || format!("`{}` is no path", path.display()))?;
-        let own = if path.is_dir() { path.clone() } else { path.parent().unwrap_or(Path::new("/")).to_owned() };
-        let folder = own.ancestors().find(|folder| folder.join(FILE).is_file()).unwrap_or(&own).to_owned();
-        trusted(&folder)?;
-        let file = folder.join(FILE);
-        let settings = if file.is_file() { read(&file)? } else { Settings::default() };
-        Ok(Self { folder, settings })
+    /// When `mk.toml` is wrong, or others could have written it or the playbook.
+    pub fn of(path: &Path, guard: Guard) -> Result<Self> {
+        let own = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("/")) };
+        let own = if own.as_os_str().is_empty() { Path::new(".") } else { own };
+        // The folder as it is: above `here/../there` is not what is above `here`.
+        let own = std::fs::canonicalize(own).or_kind(Kind::Usage, || format!("there is no `{}`", own.display()))?;
+        let folder = with_settings(&own, &guard)?;
+        guard.enter(folder.as_deref().unwrap_or(&own));
+        if path.is_file() {
+            guard.check(path)?;
+        }
+        let settings = folder.as_ref().map(|folder| read(&folder.join(FILE), &guard)).transpose()?;
+        Ok(Self { folder: folder.unwrap_or(own), settings: settings.unwrap_or_default(), guard })
     }
 
     /// Its variables, as the inventory takes them.
@@ -58,17 +68,25 @@ impl Project {
     }
 }
 
-fn trusted(folder: &Path) -> Result {
-    let meta = std::fs::metadata(folder).or_kind(Kind::Usage, || format!("cannot look at `{}`", folder.display()))?;
-    if meta.mode() & 0o002 != 0 {
-        return Err(Error::usage(format!("anybody may write to `{}`, so nothing is run from it", folder.display()))
-            .hint("move the playbook to a folder of your own, or take the right away: `chmod o-w`"));
+/// The nearest folder, from this one up, that has settings.
+fn with_settings(own: &Path, guard: &Guard) -> Result<Option<PathBuf>> {
+    for folder in own.ancestors() {
+        let there = folder.join(FILE).is_file();
+        match guard.folder(folder) {
+            Folder::Own if there => return Ok(Some(folder.to_owned())),
+            Folder::Own => {}
+            Folder::Foreign(why) if there => {
+                let file = folder.join(FILE);
+                return Err(why.because(format!("`{}` is there", file.display())));
+            }
+            Folder::Foreign(_) | Folder::Shared => break,
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
-fn read(file: &Path) -> Result<Settings> {
-    let text = std::fs::read_to_string(file).or_kind(Kind::Usage, || format!("cannot read `{}`", file.display()))?;
+fn read(file: &Path, guard: &Guard) -> Result<Settings> {
+    let text = guard.text(file)?;
     toml::from_str(&text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start);
         let before = text.get(..at).unwrap_or_default();

@@ -1,65 +1,46 @@
-//! `mk ledger` and `mk prune`: what mk made on hosts, and taking it away.
+//! `mk prune`: taking away what mk made on hosts.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value, json};
+use clap::Args as ClapArgs;
 
-use super::args::{Common, Connecting, Ledger, Prune};
+use super::args::{Common, Connecting};
 use super::exit::of_run;
 use super::hosts;
-use super::out::{complain, say};
-use super::project::Project;
+use super::ledger::is_by;
+use super::out::complain;
 use super::setup::{self, Telling};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::What;
 use crate::report::{Look, render_fault};
 use crate::script::{self, Settings};
-use crate::state::{Entry, State};
+use crate::state::Entry;
 use crate::wire::Mode;
 
-/// Whether a thing was made by a call in a file of that name.
-fn is_by(entry: &Entry, by: Option<&str>) -> bool {
-    by.is_none_or(|by| entry.by.as_deref().is_some_and(|place| place.contains(by)))
-}
-
-/// Prints what the ledger has; connects to nothing.
-pub(super) fn ledger(args: &Ledger) -> Result<ExitCode> {
-    let folder = std::env::current_dir().unwrap_or_default();
-    let project = Project::of(&folder)?;
-    let inventory = setup::inventory(&args.common, &project)?;
-    let ledger = State::of(&project.folder, inventory.file()).ledger();
-    // Without a pattern, also the hosts that have left the inventory.
-    let names = match &args.pattern {
-        Some(pattern) => inventory.select(pattern)?.into_iter().map(|host| host.name.clone()).collect(),
-        None => ledger.hosts()?,
-    };
-    let mut all = Map::new();
-    for name in names {
-        let made = ledger.made(&name, None)?;
-        let made: Vec<Entry> = made.into_iter().filter(|entry| is_by(entry, args.by.as_deref())).collect();
-        if args.json {
-            all.insert(name, json!(made));
-            continue;
-        }
-        for entry in made {
-            let by = entry.by.as_deref().unwrap_or("?");
-            say!("{name:<14} {:<14} {}  ({by}, {})", entry.op, entry.subject, when(entry.at));
-        }
-    }
-    if args.json {
-        say!("{:#}", Value::Object(all));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn when(at: i64) -> String {
-    jiff::Timestamp::from_second(at).map(|at| at.strftime("%F %T UTC").to_string()).unwrap_or_default()
+/// Take away what mk made on hosts, the last first. What was there before mk stays.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The hosts, as a pattern. All of the inventory by default.
+    pattern: Option<String>,
+    /// Only show what would be taken away: the same as `--check`.
+    #[arg(long)]
+    plan: bool,
+    /// Take it away without asking.
+    #[arg(short, long)]
+    yes: bool,
+    /// Only what calls in files with this in their path made, such as `07-etcd` or `worker.rhai`.
+    #[arg(long, value_name = "FILE")]
+    by: Option<String>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    connecting: Connecting,
 }
 
 /// Takes away what the ledger has of hosts.
-pub(super) fn prune(args: &Prune) -> Result<ExitCode> {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let folder = std::env::current_dir().unwrap_or_default();
     let connecting = Connecting { check: args.plan || args.connecting.check, ..args.connecting.clone() };
     let common: &Common = &args.common;

@@ -1,8 +1,11 @@
 //! `mk run`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::args::Run;
+use clap::Args as ClapArgs;
+
+use super::args::{Common, Connecting};
 use super::exit::of_run;
 use super::out::complain;
 use super::setup::{self, Telling};
@@ -11,8 +14,43 @@ use crate::event::What;
 use crate::script::{self, Settings};
 use crate::wire::Mode;
 
+/// Run a playbook.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The playbook.
+    playbook: PathBuf,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    connecting: Connecting,
+    /// Only these hosts, as a pattern.
+    #[arg(short, long, value_name = "PATTERN")]
+    limit: Option<String>,
+    /// Skip the playbooks that `play` calls where they completed before with the same scripts, sources, variables,
+    /// hosts, limit and tasks, on the same machines. What is on the machines is not looked at.
+    #[arg(long)]
+    resume: bool,
+    /// Give every step a round trip of its own, where steps whose result nobody looks at would travel together. What
+    /// is done and shown is the same; it takes longer where the network is far.
+    #[arg(long)]
+    one_by_one: bool,
+    /// Write a JUnit report to this file: a suite a task, a case a step.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write a report to this file, as one HTML page: the timeline, and every step with its diff.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Show at the end what the time was spent on: this side, connecting, the network, the agent, the programs it
+    /// started, and waiting. With a file, also write each stretch of it as a trace, for Perfetto and `chrome://tracing`.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    profile: Option<Vec<PathBuf>>,
+    /// Only these tasks.
+    #[arg(short, long, value_delimiter = ',', value_name = "TASK")]
+    tags: Vec<String>,
+}
+
 /// Runs a playbook to its end and gives the exit code.
-pub(super) fn run(args: &Run) -> Result<ExitCode> {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if !args.playbook.is_file() {
         return Err(missing(args));
     }
@@ -60,7 +98,7 @@ fn already_shown(error: &Error, recap: &crate::report::Recap) -> bool {
     error.step_name().is_some() && recap.total().failed > 0
 }
 
-fn missing(args: &Run) -> Error {
+fn missing(args: &Args) -> Error {
     let error = Error::usage(format!("there is no playbook `{}`", args.playbook.display()));
     let folder = args.playbook.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let names: Vec<String> = std::fs::read_dir(folder)

@@ -22,16 +22,22 @@ use crate::script::{Settings, World};
 use crate::secret::Secrets;
 use crate::state::{Learned, State};
 use crate::transport::{Dialer, HostKeyPolicy, Options as Dialing};
+use crate::trust::Guard;
 use crate::wire::Mode;
 
 /// How long a host may take from connection to a ready agent.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// Tells whose code may run on this side, as the arguments and the user's own list say.
+pub(super) fn guard(common: &Common) -> Result<Guard> {
+    Ok(Guard::new(super::trust::trusted()?, common.trust_project))
+}
+
 /// Reads the inventory that the arguments, or else the project, name.
 pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory> {
     let mut extras = Extras { defaults: project.variables(), ..Extras::default() };
     for extra in &common.extra {
-        extras.command_line.extend(parse_extra(extra)?);
+        extras.command_line.extend(parse_extra(extra, &project.guard)?);
     }
     let named =
         common.inventory.clone().or_else(|| project.settings.inventory.as_ref().map(|path| project.folder.join(path)));
@@ -43,7 +49,7 @@ pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory>
                 };
                 extras.learned.insert(host, learned.into_iter().map(variable).collect());
             }
-            Inventory::load(&path, &extras)
+            Inventory::load(&path, &extras, &project.guard)
         }
         None => Ok(Inventory::none(&extras)),
     }
@@ -110,7 +116,7 @@ pub(super) fn world(
         let filter = std::env::var("MK_LOG").ok();
         shown.push(Box::new(start_log(created(path)?, filter.as_deref(), secrets.clone())?));
     }
-    let project = Project::of(base)?;
+    let project = Project::of(base, guard(common)?)?;
     let inventory = Arc::new(inventory(common, &project)?);
     let mut settings = settings;
     settings.stream |= connecting.verbose > 1 || connecting.json;
@@ -124,7 +130,7 @@ pub(super) fn world(
     let (sender, receiver) = channel();
     let events = Events::new(sender, secrets.clone(), started).profiled(profiled);
     let state = State::of(&project.folder, inventory.file());
-    let control = Arc::new(Control::new(project.folder.clone(), state, secrets));
+    let control = Arc::new(Control::new(project.folder.clone(), state, secrets).guarded_by(&project.guard));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

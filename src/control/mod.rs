@@ -37,6 +37,7 @@ pub use template::Templates;
 
 use crate::secret::Secrets;
 use crate::state::State;
+use crate::trust::Guard;
 
 /// This side's part in the operations of a run.
 pub struct Control {
@@ -78,5 +79,13 @@ impl Control {
             state,
             pairs: Pairs::default(),
         }
+    }
+
+    /// Has this one tell what may be obeyed.
+    #[must_use]
+    pub fn guarded_by(mut self, guard: &Guard) -> Self {
+        self.sources = self.sources.guarded_by(guard.clone());
+        self.artifacts = self.artifacts.guarded_by(guard.clone());
+        self
     }
 }

@@ -31,7 +31,7 @@ impl Control {
                     .or_kind(Kind::Playbook, || format!("cannot ask for `{name}`"))?
             }
             Some(("file", path)) => {
-                let text = self.sources.find(base, Path::new(path))?.text()?;
+                let text = self.sources.code(&self.sources.find(base, Path::new(path))?)?;
                 text.trim_end_matches('\n').to_owned()
             }
             _ => self.age_file(base, from)?,
@@ -47,6 +47,7 @@ impl Control {
         let Found::Disk(path) = self.sources.find(base, Path::new(file))? else {
             return Err(Error::playbook(format!("`{file}` is not a file on disk")));
         };
+        self.sources.guard.check(&path)?;
         let text = decrypt(&path)?;
         let all: Value = serde_saphyr::from_str(&text)
             // The parser quotes what it cannot read, and that is secret.

@@ -1,5 +1,9 @@
 //! Where scripts, files and templates are looked for: beside the script that names them, then in the
-//! project, then in the standard library that is built into mk.
+//! project, then in the standard library that is built into mk. Never above the project.
+//!
+//! What is found by its name on disk must be ours to obey, see [`Guard`]. A file that is named by its whole path and
+//! only carried to a host is data: who names it has looked at whose it is. Scripts, templates and secrets are held to it
+//! wherever they lie.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,6 +11,7 @@ use include_dir::{Dir, include_dir};
 
 use super::readings::{self, Reading, Readings};
 use crate::error::{Context, Error, Kind, Result, nearest};
+use crate::trust::Guard;
 
 /// The standard library as it was built in.
 pub static STDLIB: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/stdlib");
@@ -59,7 +64,7 @@ impl Found {
         }
     }
 
-    /// Its text.
+    /// Its text, as data; what is to be obeyed is read by [`Sources::code`].
     ///
     /// # Errors
     /// When it cannot be read or is not UTF-8.
@@ -78,12 +83,20 @@ pub struct Sources {
     project: PathBuf,
     /// Who wants to know what is found.
     pub readings: Readings,
+    /// Who tells what may be obeyed.
+    pub guard: Guard,
 }
 
 impl Sources {
     /// The sources of the project in a folder.
     pub fn new(project: PathBuf) -> Self {
-        Self { project, readings: Readings::default() }
+        Self { project, readings: Readings::default(), guard: Guard::default() }
+    }
+
+    /// Has this one tell what may be obeyed.
+    #[must_use]
+    pub fn guarded_by(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// The project's folder.
@@ -91,9 +104,15 @@ impl Sources {
         &self.project
     }
 
-    /// The `stdlib` folder beside the project's own, as in a tree with `playbooks` and `stdlib`.
-    fn beside(&self) -> PathBuf {
-        self.project.parent().unwrap_or(Path::new("/")).join("stdlib")
+    /// The text of something that is obeyed: a script, a template, a secret.
+    ///
+    /// # Errors
+    /// When others may have written it; when it cannot be read or is not UTF-8.
+    pub fn code(&self, found: &Found) -> Result<String> {
+        match found {
+            Found::Disk(path) => self.guard.text(path).map_err(|e| e.as_kind(Kind::Playbook)),
+            Found::BuiltIn(..) => found.text(),
+        }
     }
 
     /// A file or template that a script names. For a script `x.rhai`: in the folder `x` beside it, then
@@ -101,9 +120,15 @@ impl Sources {
     /// that a module was given by a variable.
     ///
     /// # Errors
-    /// When it is nowhere; names the places and the nearest name.
+    /// When it is nowhere; names the places and the nearest name. When it was found, and others may have put it there.
     pub fn find(&self, base: &Base, src: &Path) -> Result<Found> {
-        let found = self.locate(base, src);
+        let found = self.locate(base, src).and_then(|found| match &found {
+            Found::Disk(path) if src.is_relative() => {
+                let looked = if path.is_dir() { self.guard.check_all(path) } else { self.guard.check(path) };
+                looked.map(|()| found).map_err(|e| e.as_kind(Kind::Playbook))
+            }
+            _ => Ok(found),
+        });
         let reading = Reading::Source { by: base.name(), name: src.to_owned() };
         self.readings.note(reading, || readings::taken(found.as_ref().ok()));
         found
@@ -141,8 +166,10 @@ impl Sources {
             match base {
                 Base::File(_) if path.exists() => return Ok(Found::Disk(path)),
                 Base::BuiltIn(_) if !leaves => {
-                    let overridden = self.project.join("stdlib").join(&path);
-                    if overridden.exists() {
+                    let own = self.project.join("stdlib");
+                    let overridden = own.join(&path);
+                    // Beside a module of the project they are that module's files, whatever it is called.
+                    if overridden.exists() && !own.join(script).exists() {
                         return Ok(Found::Disk(overridden));
                     }
                     if let Some(file) = STDLIB.get_file(&path) {
@@ -167,7 +194,8 @@ impl Sources {
         Err(missing(src, &places, near))
     }
 
-    /// A module of the standard library: the project's own first, then the one built in.
+    /// A module: the script's neighbour, else the project's own, else the one built in. What is built in imports only
+    /// what is built in: a project's module of the same name is another one, and does other things.
     ///
     /// # Errors
     /// When there is none; offers the nearest.
@@ -186,14 +214,12 @@ impl Sources {
             return Err(Error::playbook(format!("a module cannot be imported from `{name}`"))
                 .hint("import it by its name: `import \"etcd\" as etcd;`"));
         }
-        let beside = match base {
-            Base::File(script) => script.parent().map(|dir| dir.join(&file)),
-            Base::BuiltIn(_) => None,
-        };
-        let on_disk = beside.into_iter().chain([self.project.join("stdlib").join(&file), self.beside().join(&file)]);
-        for path in on_disk {
-            if path.is_file() {
-                return Ok(Found::Disk(path));
+        if let Base::File(script) = base {
+            let beside = script.parent().map(|dir| dir.join(&file));
+            for path in beside.into_iter().chain([self.project.join("stdlib").join(&file)]) {
+                if path.is_file() {
+                    return Ok(Found::Disk(path));
+                }
             }
         }
         if let Some(found) = STDLIB.get_file(&file) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::trust::Guard;
 
 use super::vars::{Variable, variables};
 use super::{load, yaml};
@@ -18,10 +19,10 @@ pub const LABEL: &str = "command line";
 /// `[a, b]` and `{a: 1}` a list and a map, `"3"` text. Everything else is text exactly as it stands.
 ///
 /// # Errors
-/// When there is no key, the file cannot be read, or a list, map or quoted text does not parse.
-pub fn parse_extra(arg: &str) -> Result<Vec<Variable>> {
+/// When there is no key, the file cannot be read or may not be obeyed, or a list, map or quoted text does not parse.
+pub fn parse_extra(arg: &str, guard: &Guard) -> Result<Vec<Variable>> {
     if let Some(file) = arg.strip_prefix('@') {
-        return load::read_yaml(Path::new(file))
+        return load::read_yaml(Path::new(file), guard)
             .and_then(|node| variables(node, "a file of variables", LABEL))
             .map_err(|e| e.as_kind(Kind::Usage));
     }
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     fn one(arg: &str) -> Value {
-        let all = parse_extra(arg).unwrap();
+        let all = parse_extra(arg, &Guard::default()).unwrap();
         assert_eq!((all.len(), all[0].key.as_str(), all[0].origin.label.as_str()), (1, "k", "command line"));
         all[0].value.clone()
     }
@@ -102,16 +103,18 @@ mod tests {
     #[test]
     fn an_argument_without_a_key_is_refused() {
         for arg in ["k", "=v", ""] {
-            let e = parse_extra(arg).unwrap_err();
+            let e = parse_extra(arg, &Guard::default()).unwrap_err();
             assert_eq!((e.kind(), e.message()), (Kind::Usage, format!("`{arg}` is not `key=value`").as_str()));
         }
     }
 
     #[test]
     fn a_list_that_does_not_end_is_refused() {
-        let e = parse_extra("k=[1, 2").unwrap_err();
+        let e = parse_extra("k=[1, 2", &Guard::default()).unwrap_err();
         assert_eq!((e.kind(), e.message()), (Kind::Usage, "the value of `k` is not valid: `[1, 2`"));
-        assert!(parse_extra("k={{ x }}").is_err() && parse_extra("k='a' b").is_err());
+        assert!(
+            parse_extra("k={{ x }}", &Guard::default()).is_err() && parse_extra("k='a' b", &Guard::default()).is_err()
+        );
     }
 
     #[test]
@@ -119,21 +122,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.yml");
         std::fs::write(&file, "a: 1\nb: [2]\n").unwrap();
-        let all = parse_extra(&format!("@{}", file.display())).unwrap();
+        let all = parse_extra(&format!("@{}", file.display()), &Guard::default()).unwrap();
         assert_eq!((all[1].key.as_str(), &all[1].value), ("b", &json!([2])));
         assert_eq!(all[1].origin.place.as_ref().unwrap().to_string(), format!("{}:2:1", file.display()));
 
         std::fs::write(&file, "- a\n").unwrap();
-        let e = parse_extra(&format!("@{}", file.display())).unwrap_err();
+        let e = parse_extra(&format!("@{}", file.display()), &Guard::default()).unwrap_err();
         assert_eq!((e.kind(), e.message()), (Kind::Usage, "a file of variables must be a map, not a list"));
-        let e = parse_extra("@/nowhere/x.yml").unwrap_err();
+        let e = parse_extra("@/nowhere/x.yml", &Guard::default()).unwrap_err();
         assert_eq!((e.kind(), e.message()), (Kind::Usage, "cannot read `/nowhere/x.yml`"));
     }
 
     proptest::proptest! {
         #[test]
         fn no_argument_panics_and_a_plain_text_stays_itself(text in "\\PC{0,40}", word in "[a-z][a-z ,#:]{0,20}x") {
-            let _ = parse_extra(&text);
+            let _ = parse_extra(&text, &Guard::default());
             proptest::prop_assert_eq!(one(&format!("k={word}")), json!(word));
         }
     }

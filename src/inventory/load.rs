@@ -1,10 +1,12 @@
 //! Reading an inventory from disk and putting its parts together.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Kind, Place, Result};
+use crate::trust::Guard;
 
 use super::decode::Fields;
 use super::groups::Tree;
@@ -12,6 +14,7 @@ use super::hosts::{self, Defaults};
 use super::model::{ALL, Host, Inventory, UNGROUPED};
 use super::names;
 use super::vars::{Extras, Layer, Variable, variables};
+use super::way::Way;
 use super::yaml::{self, Node};
 
 /// The file of an inventory that is a folder.
@@ -27,18 +30,21 @@ impl Inventory {
 
     /// Loads a folder with `inventory.yml` in it, or a file. `group_vars` and `host_vars` are beside the file.
     ///
+    /// It names programs that run on this side, the ways through a `proxy`: so it is read only where `guard` lets it.
+    ///
     /// # Errors
     /// When anything in it is wrong, with the place.
-    pub fn load(path: &Path, extras: &Extras) -> Result<Self> {
+    pub fn load(path: &Path, extras: &Extras, guard: &Guard) -> Result<Self> {
         let file = locate(path)?;
         let folder = file.parent().unwrap_or(Path::new(""));
+        guard.enter(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
         let absolute = |path: &Path| {
             std::path::absolute(path)
                 .map_err(|e| Error::inventory(format!("`{}` has no absolute path", path.display())).because(e))
         };
         let file_absolute = absolute(&file)?;
 
-        let mut top = Fields::of(read_yaml(&file)?, "the inventory", &["vars", "defaults", "groups", "hosts"])?;
+        let mut top = Fields::of(read_yaml(&file, guard)?, "the inventory", &["vars", "defaults", "groups", "hosts"])?;
         let defaults = Defaults::decode(top.take("defaults"))?;
         let key_folder = file_absolute.parent().unwrap_or(Path::new("/"));
         let (drafts, host_index) = hosts::decode(top.take("hosts"), &defaults, key_folder)?;
@@ -51,14 +57,14 @@ impl Inventory {
             let Some(group) = tree.index.get(&name) else {
                 return Err(stray(&path, "group", &name, tree.groups.iter().map(|group| group.name.as_str())));
             };
-            group_layers[*group].push(read_variables(&path, &format!("group `{name}`"))?.into());
+            group_layers[*group].push(read_variables(&path, &format!("group `{name}`"), guard)?.into());
         }
         let mut host_files: Vec<Option<Layer>> = vec![None; drafts.len()];
         for (name, path) in variable_files(folder, "host_vars")? {
             let Some(host) = host_index.get(&name) else {
                 return Err(stray(&path, "host", &name, drafts.iter().map(|host| host.name.as_str())));
             };
-            host_files[*host] = Some(read_variables(&path, "host")?.into());
+            host_files[*host] = Some(read_variables(&path, "host", guard)?.into());
         }
 
         let lowest: Layer = extras.defaults.as_slice().into();
@@ -86,7 +92,15 @@ impl Inventory {
                 layers,
             }
         });
-        let hosts = hosts.collect();
+        let hosts: Vec<Host> = hosts.collect();
+        // Who may write to these says which hosts are the right ones.
+        let known_hosts = hosts.iter().flat_map(|host| &host.ways).filter_map(|way| match way {
+            Way::Ssh(way) => way.known_hosts.as_ref(),
+            Way::Local {} => None,
+        });
+        for file in known_hosts.collect::<BTreeSet<_>>() {
+            guard.check(file).map_err(|e| e.as_kind(Kind::Inventory))?;
+        }
         Ok(Self { file: file_absolute, hosts, groups: tree.groups, host_index, group_index: tree.index, global })
     }
 }
@@ -111,16 +125,18 @@ fn locate(path: &Path) -> Result<PathBuf> {
 }
 
 /// Reads and parses a file.
-pub(super) fn read_yaml(path: &Path) -> Result<Node> {
+pub(super) fn read_yaml(path: &Path, guard: &Guard) -> Result<Node> {
     let mut bytes = Vec::new();
     // One byte more than is allowed, so that an endless file ends and is still seen to be too large.
     let most = u64::try_from(yaml::LARGEST_FILE).unwrap_or(u64::MAX).saturating_add(1);
-    fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)).map_err(|e| unreadable(path, &e))?;
+    let file =
+        guard.open(path).map_err(|e| e.as_kind(Kind::Inventory).at(Place::new(path.display().to_string(), 0, 0)))?;
+    file.take(most).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
     yaml::parse_bytes(&path.display().to_string(), &bytes)
 }
 
-fn read_variables(path: &Path, label: &str) -> Result<Vec<Variable>> {
-    variables(read_yaml(path)?, "a file of variables", label)
+fn read_variables(path: &Path, label: &str, guard: &Guard) -> Result<Vec<Variable>> {
+    variables(read_yaml(path, guard)?, "a file of variables", label)
 }
 
 /// The files of variables in a folder beside the inventory, each with the name it is for, sorted by name.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::trust::Guard;
 
 use super::{Extras, Inventory};
 
@@ -16,7 +17,7 @@ pub(super) fn load_files(files: &[(&str, &[u8])], extras: &Extras) -> Result<Inv
         fs::write(path, bytes).unwrap();
     }
     // As a user in the folder above would name them, so that places can be compared.
-    Inventory::load(folder.path(), extras).map_err(|e| relative(e, folder.path()))
+    Inventory::load(folder.path(), extras, &Guard::default()).map_err(|e| relative(e, folder.path()))
 }
 
 /// Loads an inventory of one file.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::Kind;
+use crate::trust::Guard;
 
 use super::testing::{complaint, line, load, load_files, names};
 use super::{Extras, Inventory, SshWay, Way};
@@ -18,7 +19,7 @@ fn a_fault_is_the_inventorys() {
 
 #[test]
 fn a_place_that_holds_no_inventory_is_refused() {
-    let load = |path: &str| line(&Inventory::load(Path::new(path), &Extras::default()).unwrap_err());
+    let load = |path: &str| line(&Inventory::load(Path::new(path), &Extras::default(), &Guard::default()).unwrap_err());
     assert_eq!(load("/nowhere/x"), "there is no inventory at `/nowhere/x`");
     assert_eq!(complaint_of(&[("other.yml", b"")]), "the folder `.` has no `inventory.yml`");
 }
@@ -200,7 +201,7 @@ fn a_file_alone_is_an_inventory_too() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("hosts.yml");
     std::fs::write(&file, "hosts: { a: }").unwrap();
-    let inventory = Inventory::load(&file, &Extras::default()).unwrap();
+    let inventory = Inventory::load(&file, &Extras::default(), &Guard::default()).unwrap();
     assert_eq!((names(&inventory, "all"), inventory.file()), (vec!["a"], file.as_path()));
 }
 
@@ -237,7 +238,7 @@ fn an_inventory_is_shown_as_data() {
 #[test]
 fn the_iximiuz_inventory_answers() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventories/iximiuz");
-    let inventory = Inventory::load(&path, &Extras::default()).unwrap();
+    let inventory = Inventory::load(&path, &Extras::default(), &Guard::default()).unwrap();
     assert_eq!(inventory.hosts().len(), 13);
     assert_eq!(names(&inventory, "controllers"), ["controller-1", "controller-2", "controller-3"]);
     assert_eq!(names(&inventory, "workers:!b:!worker-[8..9]"), ["worker-1", "worker-2", "worker-3", "worker-7"]);

@@ -23,7 +23,7 @@ pub struct Host {
 }
 
 /// How a test's control side answers questions.
-type Answers = Box<dyn Fn(&Value) -> Result<Value>>;
+pub type Answers = Box<dyn Fn(&Value) -> Result<Value>>;
 
 /// The control side, as a test plays it: it has what it was told to have, and refuses everything else.
 #[derive(Default)]
@@ -192,6 +192,13 @@ impl Host {
         }
         assert_eq!(once(op, wish.clone(), Mode::Check).0.diff, before.diff, "{op} {wish}: what is left");
     }
+}
+
+/// An owner and a group that files can be given to: by root others, by others only themselves.
+pub fn owners() -> (String, String) {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let (uid, gid) = if uid == 0 { (65_534, 65_534) } else { (uid, gid) };
+    (uid.to_string(), gid.to_string())
 }
 
 /// The message with which parameters are refused before any host is asked.

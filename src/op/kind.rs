@@ -72,6 +72,10 @@ pub trait Resource: Operation {
     /// What is compared. A field that is `None` is not managed.
     type State: Serialize + DeserializeOwned + Clone;
 
+    /// Whether a planned state is found again at the paths that its effects are of. Not where the control side has to
+    /// say what is there.
+    const IS_AT_ITS_PATHS: bool = true;
+
     /// What is there now; `None` when the subject is absent.
     ///
     /// # Errors
@@ -112,7 +116,7 @@ pub trait Resource: Operation {
 
     /// What the change means to later steps of a check that look at other things than this operation's
     /// own subject. The planned state is remembered for the operation itself unless all effects are of
-    /// paths, which is where it will be found again.
+    /// paths, which is where it will be found again, see [`Resource::IS_AT_ITS_PATHS`].
     fn effects(&self, desired: Option<&Self::State>) -> Effects {
         let _ = desired;
         Effects::new()

@@ -4,6 +4,8 @@
 //! check mode, verification, counting, recording) happens here, once. This module knows no operation by name.
 
 #[cfg(test)]
+pub mod alone;
+#[cfg(test)]
 pub mod contract;
 mod kind;
 mod param;

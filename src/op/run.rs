@@ -116,7 +116,7 @@ fn remember<R: Resource>(op: &R, desired: Option<&R::State>, session: &Session, 
     let effects = op.effects(desired);
     let mut overlay = session.overlay.borrow_mut();
     // What is planned for a path is found again at the path; everything else is found by its subject.
-    if effects.is_empty() || !effects.iter().all(Effect::is_of_a_path) {
+    if !R::IS_AT_ITS_PATHS || effects.is_empty() || !effects.iter().all(Effect::is_of_a_path) {
         let state = desired.and_then(|state| serde_json::to_value(state).ok()).unwrap_or(Value::Null);
         overlay.remember(R::NAME, &subject::<R>(request), state);
     }

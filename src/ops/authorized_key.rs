@@ -175,16 +175,37 @@ impl Resource for AuthorizedKey {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::op::contract::refusal;
+    use crate::op::alone::alone;
+    use crate::op::contract::{Host, refusal};
 
     const ONE: &str = "ssh-ed25519 AAAAC3one ann@example";
     const TWO: &str = "from=\"10.0.0.0/8\",command=\"echo a b\" ssh-rsa AAAAB3two bob";
 
     fn key(key: &str, exclusive: bool, state: &str) -> AuthorizedKey {
         serde_json::from_value(json!({ "user": "root", "key": key, "exclusive": exclusive, "state": state })).unwrap()
+    }
+
+    #[test]
+    fn keys_that_come_change_and_go_hold_the_contract() {
+        alone(&[], |_| {
+            let wish = |key: &str, more: Value| {
+                let mut wish = json!({ "user": "root", "key": key });
+                wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                wish
+            };
+            let wishes = [
+                wish(ONE, json!({})),
+                wish(TWO, json!({})),
+                wish("ssh-rsa AAAAB3two", json!({})),
+                wish(ONE, json!({ "exclusive": true })),
+                wish(ONE, json!({ "state": "absent" })),
+            ];
+            Host::new().contract("authorized_key", &wishes);
+            assert_eq!(std::fs::read_to_string("/home/root/.ssh/authorized_keys").unwrap(), "");
+        });
     }
 
     #[test]

@@ -187,6 +187,9 @@ host.cert("/etc/ssl/demo", #{ ca: "demo", cn: host.name, sans: [host.name, "127.
 impl Resource for Cert {
     type State = Issued;
 
+    // A certificate that is not issued yet cannot be read.
+    const IS_AT_ITS_PATHS: bool = false;
+
     fn actual(&self, probe: &Probe) -> Result<Option<Issued>> {
         let place = self.placed(probe, self.key_mode.0)?;
         let _ = place;
@@ -278,5 +281,51 @@ impl Resource for Cert {
     fn values(&self, _actual: Option<&Issued>) -> Map<String, Value> {
         let path = self.crt().display().to_string();
         Map::from_iter([("path".to_owned(), path.into()), ("key".to_owned(), self.key().display().to_string().into())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::contract::{Answers, Host};
+
+    /// Signs whatever it is asked to, and knows what it signed: a certificate is its own description.
+    fn authority(wish: &Value) -> Answers {
+        let wish: Cert = serde_json::from_value(wish.clone()).unwrap();
+        Box::new(move |question| {
+            if let Some(public) = question.get("sign") {
+                let issued = serde_json::to_value(wish.desired(None)?).unwrap();
+                return Ok(json!({ "public": public, "issued": issued }).to_string().into());
+            }
+            let text = question["inspect"].as_str().unwrap();
+            let Ok(known) = serde_json::from_str::<Value>(text) else { return Ok(Value::Null) };
+            let mut issued = known["issued"].clone();
+            let fits = known["public"] == question["public"];
+            issued["key"] = if fits { KEY_FITS } else { "is another one" }.into();
+            issued["fingerprint"] = crate::change::digest(text.as_bytes()).into();
+            Ok(issued)
+        })
+    }
+
+    #[test]
+    fn issuing_and_issuing_again_hold_the_contract() {
+        let mut host = Host::new();
+        let wish = |more: Value| {
+            let mut wish = json!({ "path": host.path("server"), "ca": "demo", "cn": "demo", "@authority": "AA:BB" });
+            wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            wish
+        };
+        let wishes = [
+            wish(json!({})),
+            wish(json!({ "sans": ["b", "a"], "o": "org" })),
+            wish(json!({ "sans": ["a", "b"], "o": "org", "key_mode": "0640" })),
+        ];
+        for wish in &wishes {
+            host.side.answers = Some(authority(wish));
+            host.contract("cert", std::slice::from_ref(wish));
+        }
+        // A key that is another one than the certificate's.
+        host.put("server.key", &new_private_key().unwrap());
+        host.contract("cert", std::slice::from_ref(&wishes[2]));
     }
 }

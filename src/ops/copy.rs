@@ -123,18 +123,19 @@ impl Resource for Copy {
 mod tests {
     use serde_json::json;
 
-    use crate::op::contract::{Host, refusal};
+    use crate::op::contract::{Host, owners, refusal};
 
     #[test]
     fn new_content_new_mode_and_a_kept_old_file_hold_the_contract() {
         let host = Host::new();
         let dest = host.path("f");
+        let (owner, group) = owners();
         host.contract(
             "copy",
             &[
                 json!({ "dest": dest, "content": "one\n", "mode": "0640" }),
                 json!({ "dest": dest, "content": "two\n", "backup": true, "validate": ["grep", "-q", "two", "%s"] }),
-                json!({ "dest": dest, "content": "two\n", "mode": "0600", "owner": "0", "group": "root" }),
+                json!({ "dest": dest, "content": "two\n", "mode": "0600", "owner": owner, "group": group }),
             ],
         );
         assert_eq!(std::fs::read_dir(dest.parent().unwrap()).unwrap().count(), 2);

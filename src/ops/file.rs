@@ -209,19 +209,20 @@ impl Resource for File {
 mod tests {
     use serde_json::json;
 
-    use crate::op::contract::{Host, refusal};
+    use crate::op::contract::{Host, owners, refusal};
 
     #[test]
     fn files_links_and_absence_hold_the_contract() {
         let host = Host::new();
         let (path, link) = (host.path("f"), host.path("l"));
+        let (owner, _) = owners();
         host.contract(
             "file",
             &[
                 json!({ "path": path }),
                 json!({ "path": path, "mode": "0600" }),
                 json!({ "path": link, "state": "link", "target": "f" }),
-                json!({ "path": link, "state": "link", "target": "nowhere", "owner": "65534" }),
+                json!({ "path": link, "state": "link", "target": "nowhere", "owner": owner }),
                 json!({ "path": path, "state": "link", "target": "l", "force": true }),
                 json!({ "path": link, "state": "absent" }),
             ],

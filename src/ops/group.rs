@@ -119,6 +119,7 @@ mod tests {
 
     use super::*;
     use crate::change::{Status, compare};
+    use crate::op::alone::alone;
     use crate::op::contract::{Host, refusal};
 
     fn words(args: Value, actual: Option<Found>) -> String {
@@ -126,6 +127,14 @@ mod tests {
         let desired = group.desired(actual.as_ref()).unwrap();
         let diff = compare(actual.as_ref(), desired.as_ref()).unwrap().unwrap();
         group.words(&Change { actual, desired, diff }).join(" ")
+    }
+
+    #[test]
+    fn coming_changing_and_going_hold_the_contract() {
+        alone(&[], |_| {
+            let wish = |gid: u32| json!({ "name": "mk-group", "gid": gid });
+            Host::new().contract("group", &[wish(641), wish(642), json!({ "name": "mk-group", "state": "absent" })]);
+        });
     }
 
     #[test]

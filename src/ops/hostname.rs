@@ -91,7 +91,16 @@ mod tests {
 
     use super::parse;
     use crate::change::Status;
+    use crate::op::alone::alone;
     use crate::op::contract::{Host, refusal};
+
+    #[test]
+    fn a_name_for_now_and_for_every_boot_holds_the_contract() {
+        alone(&[], |_| {
+            Host::new().contract("hostname", &[json!({ "name": "mk-one" }), json!({ "name": "mk-two.example" })]);
+            assert_eq!(std::fs::read_to_string("/etc/hostname").unwrap(), "mk-two.example\n");
+        });
+    }
 
     #[test]
     fn the_file_may_have_comments() {

@@ -232,7 +232,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::op::alone::alone;
     use crate::op::contract::{Host, refusal};
+
+    #[test]
+    fn loading_now_and_at_every_boot_holds_the_contract() {
+        let modprobe = r#"[ "$*" = "-- mk_demo" ] && [ "$(cat /etc/modprobe.d/mk-mk_demo.conf)" = "options mk_demo a=1" ] || unexpected "$@"
+mkdir /sys/module/mk_demo"#;
+        alone(&[("modprobe", modprobe)], |folder| {
+            let host = Host::new();
+            let wish = |options: &str| json!({ "name": "mk_demo", "options": options });
+            // Other options are for the next time that it is loaded.
+            host.contract("kernel_module", &[wish("a=1"), wish("a=1 b=2")]);
+            // A kernel that was booted without it.
+            std::fs::remove_dir(folder.join("modules/mk_demo")).unwrap();
+            host.contract("kernel_module", &[json!({ "name": "mk_demo", "state": "absent" })]);
+            assert!(!Path::new("/etc/modprobe.d/mk-mk_demo.conf").exists());
+        });
+    }
 
     #[test]
     fn built_in_modules_are_found_in_the_kernels_list() {

@@ -6,73 +6,6 @@ use super::OPS;
 use crate::op::contract::Host;
 use crate::wire::Member;
 
-/// Words that Rhai keeps for itself, now or for later: neither a method nor a parameter can be called so.
-const RESERVED: &[&str] = &[
-    "Fn",
-    "as",
-    "async",
-    "await",
-    "break",
-    "call",
-    "case",
-    "catch",
-    "const",
-    "continue",
-    "curry",
-    "debug",
-    "default",
-    "do",
-    "else",
-    "eval",
-    "exit",
-    "export",
-    "false",
-    "fn",
-    "for",
-    "global",
-    "go",
-    "goto",
-    "if",
-    "import",
-    "in",
-    "is",
-    "is_def_fn",
-    "is_def_var",
-    "is_shared",
-    "let",
-    "loop",
-    "match",
-    "module",
-    "new",
-    "nil",
-    "null",
-    "package",
-    "print",
-    "private",
-    "protected",
-    "public",
-    "return",
-    "shared",
-    "spawn",
-    "static",
-    "super",
-    "switch",
-    "sync",
-    "this",
-    "thread",
-    "throw",
-    "true",
-    "try",
-    "type_of",
-    "until",
-    "use",
-    "var",
-    "void",
-    "while",
-    "with",
-    "yield",
-];
-
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
@@ -103,17 +36,6 @@ fn every_operation_has_examples_that_call_it() {
         for example in spec.examples {
             assert!(example.code.contains(&format!("host.{}(", spec.name)), "{}: `{}`", spec.name, example.code);
             assert!(example.title.ends_with('.') && example.code.ends_with(';'), "{}: `{}`", spec.name, example.title);
-        }
-    }
-}
-
-#[test]
-fn no_name_is_a_reserved_word() {
-    for spec in OPS {
-        let schema = schema(spec);
-        let parameters = schema["properties"].as_object().unwrap().keys().map(String::as_str);
-        for name in parameters.chain([spec.name]) {
-            assert!(!RESERVED.contains(&name), "{}: `{name}` is a reserved word of Rhai", spec.name);
         }
     }
 }

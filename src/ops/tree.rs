@@ -136,7 +136,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use crate::op::contract::{Host, refusal};
+    use crate::op::contract::{Host, owners, refusal};
     use crate::wire::Member;
 
     fn wish(host: &Host, members: &[Member], more: &Value) -> Value {
@@ -159,14 +159,15 @@ mod tests {
             Member::dir("empty", Some(0o755)),
             Member::link("link", "a/one"),
         ];
+        let (owner, group) = owners();
         let moded = [Member::dir("a", Some(0o755)), Member::file("a/one", &one, 3, 0o600)];
         let wishes = [
             wish(&host, &members, &json!({})),
             wish(&host, &moded, &json!({ "dir_mode": "0750" })),
-            wish(&host, &moded, &json!({ "owner": "0", "group": "65534" })),
+            wish(&host, &moded, &json!({ "dir_mode": "0700", "owner": owner, "group": group })),
         ];
         host.contract("tree", &wishes);
-        assert_eq!((mode(&host, "d/a"), mode(&host, "d/a/one"), mode(&host, "d/empty")), (0o750, 0o600, 0o755));
+        assert_eq!((mode(&host, "d/a"), mode(&host, "d/a/one"), mode(&host, "d/empty")), (0o700, 0o600, 0o755));
         assert_eq!(std::fs::read_link(host.path("d/link")).unwrap().to_str(), Some("a/one"));
     }
 
@@ -174,7 +175,7 @@ mod tests {
     fn a_directory_that_is_there_keeps_its_mode_unless_one_is_asked_for() {
         let host = Host::new();
         host.apply("dir", json!({ "path": host.path("d/a"), "mode": "0700" }));
-        host.apply("tree", wish(&host, &[Member::dir("a", Some(0o755))], &json!({ "group": "65534" })));
+        host.apply("tree", wish(&host, &[Member::dir("a", Some(0o755))], &json!({ "group": owners().1 })));
         assert_eq!(mode(&host, "d/a"), 0o700);
     }
 

@@ -149,7 +149,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use crate::op::contract::{Host, refusal};
+    use crate::op::contract::{Host, owners, refusal};
     use crate::wire::Member;
 
     fn wish(host: &Host, members: &[Member], more: &Value) -> Value {
@@ -171,11 +171,11 @@ mod tests {
             Member::link("bin", "lib/one"),
         ];
         let second = [Member::file("lib/one", &two, 4, 0o755), Member::link("bin", "lib")];
-        let none = json!({});
+        let (none, (owner, group)) = (json!({}), owners());
         let wishes = [
             wish(&host, &first, &none),
             wish(&host, &second, &none),
-            wish(&host, &second, &json!({ "mode": "0700", "owner": "0", "group": "65534" })),
+            wish(&host, &second, &json!({ "mode": "0700", "owner": owner, "group": group })),
             wish(&host, &[Member::file("a/b/c", &one, 3, 0o600)], &none),
         ];
         host.contract("unpack", &wishes);

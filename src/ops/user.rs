@@ -313,6 +313,7 @@ impl Resource for User {
 mod tests {
     use super::*;
     use crate::change::{Status, compare};
+    use crate::op::alone::alone;
     use crate::op::contract::{Host, refusal};
 
     fn words(args: Value, actual: Option<Account>, has_group: bool) -> Option<String> {
@@ -325,6 +326,23 @@ mod tests {
     fn found() -> Account {
         let groups = Some(vec!["adm".to_owned(), "sudo".to_owned()]);
         Account { uid: Some(7), groups, shell: Some("/bin/sh".into()), home: Some("/h".into()), ..Account::default() }
+    }
+
+    #[test]
+    fn coming_changing_and_going_hold_the_contract() {
+        alone(&[], |_| {
+            let wish = |more: Value| {
+                let mut wish = json!({ "name": "mk-user", "system": true, "uid": 641, "shell": "/bin/false" });
+                wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                wish
+            };
+            let wishes = [
+                wish(json!({ "home": "/srv/mk-user", "password_hash": "*" })),
+                wish(json!({ "groups": ["root"], "comment": "Demo", "shell": "/bin/sh" })),
+                json!({ "name": "mk-user", "state": "absent" }),
+            ];
+            Host::new().contract("user", &wishes);
+        });
     }
 
     #[test]

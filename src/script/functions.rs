@@ -13,6 +13,8 @@ pub struct Function {
     pub calls: &'static [&'static str],
     /// What it does, in Markdown; the first sentence stands in the list.
     pub doc: &'static str,
+    /// Whether it neither changes anything nor sees what a step could have changed.
+    pub pure: bool,
 }
 
 impl Function {
@@ -27,7 +29,11 @@ impl Function {
 }
 
 const fn function(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
-    Function { name, calls, doc }
+    Function { name, calls, doc, pure: false }
+}
+
+const fn pure(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
+    Function { name, calls, doc, pure: true }
 }
 
 /// All of them, by name.
@@ -38,13 +44,13 @@ pub static FUNCTIONS: &[Function] = &[
         "Runs the first closure and then, whatever came of it, the second.\n\n\
          What the first returns or raises comes back. The language has no `finally`.",
     ),
-    function(
+    pure(
         "as_user",
         &["host.as_user(name)"],
         "The same host, whose steps act as another user: `host.as_user(\"etcd\").run([\"id\"])`.",
     ),
     function("assert", &["assert(holds, message)"], "Ends the script with this message unless the condition holds."),
-    function(
+    pure(
         "at_once",
         &["later(…).at_once(count)"],
         "The same notified step, which runs on no more than so many hosts at a time: a rolling restart.",
@@ -62,28 +68,20 @@ pub static FUNCTIONS: &[Function] = &[
         "A handle on the private key of one of mk's own authorities, for a program that signs in its place.\n\n\
          Whoever reads the file it is written to can issue certificates, so do without where that is possible.",
     ),
-    function("checking", &["checking()"], "Whether this run is a check that changes nothing."),
-    function(
-        "env",
-        &["env(name, otherwise)"],
-        "A variable of mk's own environment, or another value where it is not set.",
-    ),
+    pure("checking", &["checking()"], "Whether this run is a check that changes nothing."),
+    pure("env", &["env(name, otherwise)"], "A variable of mk's own environment, or another value where it is not set."),
     function(
         "fail",
         &["fail(message)"],
         "Ends the script with this message; inside of `on`, the host leaves the run and the others go on.",
     ),
-    function(
-        "file_text",
-        &["file_text(src)"],
-        "The text of a file on the control side, found like the `src` of `copy`.",
-    ),
+    pure("file_text", &["file_text(src)"], "The text of a file on the control side, found like the `src` of `copy`."),
     function(
         "flush_notified",
         &["host.flush_notified()"],
         "Runs the steps that were notified on the host so far now, each once, and not only at the end of its `on`.",
     ),
-    function(
+    pure(
         "get",
         &["host.get(name)", "host.get(name, otherwise)"],
         "A variable of the host; without `otherwise`, one that is not there is an error.",
@@ -99,21 +97,21 @@ pub static FUNCTIONS: &[Function] = &[
         &["has_random_secret(name)"],
         "Whether mk's state keeps a random secret of that name.",
     ),
-    function("host", &["host(name)"], "The host of that name in the inventory."),
-    function(
+    pure("host", &["host(name)"], "The host of that name in the inventory."),
+    pure(
         "hosts",
         &["hosts(pattern)"],
         "The hosts that a pattern means, in the inventory's order, whatever `--limit` says (see `within_limit`).\n\n\
          Patterns are names of hosts and groups, globs and ranges: `controllers`, `workers:!worker-3`, \
          `worker-[1..3]`, `a:&b`, `controllers[0]`.",
     ),
-    function("in_group", &["host.in_group(group)"], "Whether the host is in a group, or in one below it."),
-    function(
+    pure("in_group", &["host.in_group(group)"], "Whether the host is in a group, or in one below it."),
+    pure(
         "joined",
         &["joined(list, between)"],
         "The values of a list as one text, with another text between each two: `names.joined(\", \")`.",
     ),
-    function(
+    pure(
         "later",
         &["later(op, subject)", "later(op, subject, parameters)"],
         "A step that is not run yet, for `notify`, which takes one or a list: it runs once, at the end of its `on`, when \
@@ -126,12 +124,12 @@ pub static FUNCTIONS: &[Function] = &[
          that a network gave out. It beats the inventory's, and only the command line beats it; `mk vars HOST --why \
          NAME` tells which playbook it came from. In a check nothing is kept for later.",
     ),
-    function(
+    pure(
         "lines",
         &["lines(text)"],
         "The lines of a text as a list, without their ends: `outcome.stdout.lines()`. An empty text has none.",
     ),
-    function(
+    pure(
         "local",
         &["local()"],
         "The machine that mk runs on, as a host. `--limit` never leaves it out, unless the inventory names it.",
@@ -212,7 +210,7 @@ pub static FUNCTIONS: &[Function] = &[
          has `removed` and `kept`, lists of texts. A check takes nothing away and says what it would. \
          `host.unmake(host.made().filter(|thing| thing.by.contains(\"07-etcd\")))` takes away what one playbook made.",
     ),
-    function(
+    pure(
         "vars",
         &["vars()", "vars(name)", "vars(name, otherwise)"],
         "The variables that hold for every host: all as a map, or one. One that is not there is an error, or the \
@@ -224,7 +222,7 @@ pub static FUNCTIONS: &[Function] = &[
         "Says something that should not be overlooked. The same warning of several hosts is shown once, with all of \
          them; so leave their names out of it.",
     ),
-    function(
+    pure(
         "within_limit",
         &["within_limit(hosts)"],
         "Those of the hosts that `--limit` leaves: what `on` would run on if none had failed. Takes what `on` takes.",

@@ -36,12 +36,13 @@ mod waiting;
 mod world;
 
 pub use docs::{ModuleDoc, module_doc, modules};
-pub use engine::{RESERVED, engine};
+pub use engine::engine;
 pub use fault::from_rhai;
 pub use functions::{FUNCTIONS, Function, function_named};
 pub use lint::{Linter, Surroundings};
 pub use made::{Unmade, unmake};
 pub use notified::{earlier, flush_earlier};
+pub use parameters::COMMON;
 pub use run::run;
 pub use step::{ad_hoc, checked};
 pub use world::{Settings, World};

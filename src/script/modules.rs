@@ -51,7 +51,8 @@ impl ModuleResolver for Modules {
             self.sources.readings.note_all(&known.read);
             return Ok(known.module);
         }
-        let text = found.text().map_err(|e| raise(e, position))?;
+        let text =
+            self.sources.code(&found).map_err(|e| raise(e.at(super::fault::place(source, position)), position))?;
         let compiled = engine.compile(&text).map_err(|e| {
             let error = super::engine::syntax(&e, &name, &text);
             raise(error, position)

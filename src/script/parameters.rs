@@ -3,15 +3,36 @@
 use crate::error::{Error, nearest};
 use crate::op::Spec;
 
-/// Parameters that every operation takes, and that the host never sees.
-pub(super) const COMMON: [&str; 4] = ["retry", "notify", "changed", "failed"];
+pub(super) const RETRY: &str = "retry";
+pub(super) const NOTIFY: &str = "notify";
+pub(super) const CHANGED: &str = "changed";
+pub(super) const FAILED: &str = "failed";
+
+/// Parameters that every operation takes, and that the host never sees: each with what it is for.
+pub const COMMON: [(&str, &str); 4] = [
+    (
+        RETRY,
+        "Tries again when the step fails: `#{ attempts: 5, delay: \"2s\" }`, three times a second apart by default.",
+    ),
+    (NOTIFY, "A step made by `later`, which runs at the end of the `on` when this one changed something."),
+    (CHANGED, "A closure that is given the outcome and says whether it counts as a change."),
+    (FAILED, "A closure that is given the outcome and says whether it counts as a failure."),
+];
+
+/// The fields of `retry`.
+pub(super) const RETRY_FIELDS: [&str; 2] = ["attempts", "delay"];
+
+/// Whether every operation takes a parameter of that name.
+pub(super) fn is_common(name: &str) -> bool {
+    COMMON.iter().any(|(common, _)| *common == name)
+}
 
 /// The error for a field that an operation does not have.
 pub(super) fn unknown_field(spec: &Spec, unknown: &str) -> Error {
     let known: Vec<String> = crate::ops::parameters(spec).into_iter().map(|p| p.name).collect();
     let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
-    let error = error.suggest(unknown, known.iter().map(String::as_str).chain(COMMON));
+    let error = error.suggest(unknown, known.iter().map(String::as_str).chain(COMMON.map(|(name, _)| name)));
     error.hint(format!("`mk doc {}` lists its parameters", spec.name))
 }
 

@@ -57,7 +57,7 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
     }
     world.events.tell(What::PlayStarted { playbook: shown(&found.name()) });
     let begun = Instant::now();
-    let value = super::run::script(context.engine(), &world.ahead, &found);
+    let value = super::run::script(context.engine(), world, &found);
     world.events.named(&shown(&found.name()), here().host.as_deref(), begun);
     let value = value.map_err(|error| raise(error, context.call_position()))?;
     if whole {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, Scope};
 
-use super::ahead::Ahead;
 use super::engine::{STACK, engine, syntax};
 use super::fault::from_rhai;
 use super::host::Host;
@@ -25,7 +24,7 @@ pub fn run(world: &Arc<World>, path: &Path) -> Result {
     let world = Arc::clone(world);
     let work = move || {
         let engine = engine(&world);
-        let result = catch_unwind(AssertUnwindSafe(|| script(&engine, &world.ahead, &found)));
+        let result = catch_unwind(AssertUnwindSafe(|| script(&engine, &world, &found)));
         let result = result.unwrap_or_else(|_| Err(Error::internal("the script engine panicked"))).map(drop);
         let result = result.map_err(|e| super::names::near_host_variable(e, &world, None));
         // Steps outside of any `on` notify too.
@@ -43,12 +42,12 @@ pub fn run(world: &Arc<World>, path: &Path) -> Result {
 }
 
 /// Compiles and runs one script.
-pub(super) fn script(engine: &Engine, ahead: &Ahead, found: &Found) -> Result<Dynamic> {
+pub(super) fn script(engine: &Engine, world: &World, found: &Found) -> Result<Dynamic> {
     let name = found.name();
-    let text = found.text()?;
+    let text = world.control.sources.code(found)?;
     let mut ast = engine.compile(&text).map_err(|e| syntax(&e, &name, &text))?;
     ast.set_source(name.as_str());
-    ahead.read(&ast, true);
+    world.ahead.read(&ast, true);
     let result = engine.eval_ast_with_scope::<Dynamic>(&mut Scope::new(), &ast).map_err(|e| from_rhai(&e, &name));
     // What waited was written before whatever ended the script.
     waiting::flush().and(result)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::fault::{place, throw};
 use super::host::Host;
 use super::outcome::{Held, Outcome};
-use super::parameters;
+use super::parameters::{self, CHANGED, FAILED, NOTIFY, RETRY};
 use super::send::{Ready, subject_of};
 use super::value::to_json;
 use super::waiting;
@@ -119,7 +119,7 @@ fn may_retry(error: &EvalAltResult) -> bool {
 /// Splits off the common parameters, checks the others, and fills in what lives on this side.
 fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: RhaiMap) -> Result<(Common, Wanted)> {
     let mut common = Common::default();
-    if let Some(retry) = args.remove("retry") {
+    if let Some(retry) = args.remove(RETRY) {
         let retry = to_json(&retry)?;
         let number = |name: &str| retry.get(name).and_then(Value::as_u64);
         common.attempts = u32::try_from(number("attempts").unwrap_or(3)).unwrap_or(u32::MAX);
@@ -132,9 +132,9 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
         Some(value) if value.is_fnptr() => Ok(Some(value.cast::<FnPtr>())),
         Some(_) => Err(Error::playbook(format!("{}: `{name}` must be a closure that takes the outcome", spec.name))),
     };
-    common.changed = closure(args.remove("changed"), "changed")?;
-    common.failed = closure(args.remove("failed"), "failed")?;
-    let notify = args.remove("notify");
+    common.changed = closure(args.remove(CHANGED), CHANGED)?;
+    common.failed = closure(args.remove(FAILED), FAILED)?;
+    let notify = args.remove(NOTIFY);
     let base = Base::of(context.call_source().unwrap_or_default());
     let at = place(context.call_source(), context.call_position());
     for later in notify.map_or(Ok(Vec::new()), |notify| laters(spec, notify))? {

@@ -76,3 +76,29 @@ fn the_list_of_functions_is_what_the_engine_has() {
         |a: &BTreeSet<(String, usize)>, b: &BTreeSet<(String, usize)>| a.difference(b).cloned().collect::<Vec<_>>();
     assert_eq!((only(&has, &listed), only(&listed, &has)), (vec![], vec![]), "what is only there, and only listed");
 }
+
+/// The language is asked, so that there is no list of its words that could be another than its own.
+#[test]
+fn what_is_named_can_be_written_in_a_script() {
+    #[derive(Clone)]
+    struct Thing;
+    let written = |name: &str, script: &str| {
+        let mut engine = rhai::Engine::new();
+        engine.register_type::<Thing>().register_fn("thing", || Thing).register_fn(name, |_: &mut Thing| 42_i64);
+        engine.eval::<i64>(script).is_ok_and(|value| value == 42)
+    };
+    let operations = crate::ops::OPS.iter().map(|spec| spec.name);
+    let names = operations.chain(functions::FUNCTIONS.iter().map(|function| function.name));
+    let mut wrong: Vec<String> = names
+        .filter(|name| !written(name, &format!("thing().{name}()")) || !written(name, &format!("{name}(thing())")))
+        .map(str::to_owned)
+        .collect();
+    let parameters = crate::ops::OPS.iter().flat_map(crate::ops::parameters).map(|parameter| parameter.name);
+    for name in parameters.chain(super::COMMON.map(|(name, _)| name.to_owned())) {
+        if !written("none", &format!("#{{ {name}: 42 }}.{name}")) {
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "words of the language itself: {wrong:?}");
+    assert!(!written("call", "thing().call()") && !written("new", "thing().new()") && !written("as", "#{ as: 42 }.as"));
+}

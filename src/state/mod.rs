@@ -37,6 +37,11 @@ impl State {
         Self { folder: root().join(named(project)).join(&inventory), hosts: root().join("inventories").join(inventory) }
     }
 
+    /// What is kept for the user, whatever the project.
+    pub fn of_user() -> Self {
+        Self::at(root())
+    }
+
     /// State in a folder of the caller's choice.
     pub fn at(folder: PathBuf) -> Self {
         Self { hosts: folder.join("hosts"), folder }
@@ -88,6 +93,18 @@ impl State {
     pub fn put(&self, name: &str, text: &str) -> Result {
         let _lock = self.lock()?;
         self.write(name, text)
+    }
+
+    /// Keeps under a name what `change` makes of what was kept there, and gives what else it gives. No other run on this
+    /// machine comes between.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn change<T>(&self, name: &str, change: impl FnOnce(String) -> (String, T)) -> Result<T> {
+        let _lock = self.lock()?;
+        let (text, other) = change(self.read(name)?.unwrap_or_default());
+        self.write(name, &text)?;
+        Ok(other)
     }
 
     /// Removes everything that is kept under a folder's name; nothing there is no fault.

@@ -79,6 +79,19 @@ pub fn home_of(name: &str) -> Option<std::path::PathBuf> {
     user(name).map(|user| user.home.into())
 }
 
+/// The name of a user.
+pub fn user_name(uid: u32) -> Option<String> {
+    user(&uid.to_string()).map(|user| user.name)
+}
+
+/// Whether a group is a user's own, as many systems make one for each user: it has the user's name, and nobody else is
+/// in it.
+pub fn is_private_group(gid: u32, uid: u32) -> bool {
+    let (Some(group), Some(own)) = (group(&gid.to_string()), user(&uid.to_string())) else { return false };
+    let alone = text("/etc/passwd").lines().filter_map(parse_user).all(|user| user.gid != gid || user.uid == uid);
+    group.name == own.name && group.members.iter().all(|member| *member == own.name) && alone
+}
+
 /// Every group of the host's file.
 pub(super) fn groups() -> Vec<Group> {
     let text = fs::read("/etc/group").unwrap_or_default();

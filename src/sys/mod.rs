@@ -20,7 +20,7 @@ mod traces;
 mod tree;
 mod write;
 
-pub use accounts::{Group, User, home_of};
+pub use accounts::{Group, User, home_of, is_private_group, user_name};
 pub use command::{Command, OUTPUT_LIMIT, Ran, shell};
 pub use digests::{Digests, file_version};
 pub use edit::{Edited, Editing, Lines};

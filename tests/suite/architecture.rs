@@ -1,31 +1,17 @@
 //! The invariants of the tree, held by reading it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// The layers, bottom to top. A module imports only from those before it.
-const LAYERS: &[&str] = &[
-    "error",
-    "change",
-    "secret",
-    "wire",
-    "sys",
-    "event",
-    "op",
-    "ops",
-    "agent",
-    "inventory",
-    "transport",
-    "state",
-    "control",
-    "fleet",
-    "report",
-    "script",
-    "cli",
-];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The layers, bottom to top, as the code map of `src/lib.rs` lists them: a module imports only from those before it.
+fn layers() -> Vec<String> {
+    let map = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let name = |line: &str| Some(line.strip_prefix("//! - [`")?.split_once("`]: ")?.0.to_owned());
+    map.lines().filter_map(name).collect()
 }
 
 /// The Rust files below a folder, with their text.
@@ -50,21 +36,32 @@ fn is_test(path: &Path) -> bool {
 }
 
 /// The module of `src` that a file belongs to.
-fn layer(path: &Path) -> Option<String> {
+fn layer(path: &Path, layers: &[String]) -> Option<String> {
     let inside = path.strip_prefix(root().join("src")).ok()?;
     let first = inside.components().next()?.as_os_str().to_string_lossy().into_owned();
     let name = first.trim_end_matches(".rs").to_owned();
-    LAYERS.contains(&name.as_str()).then_some(name)
+    layers.contains(&name).then_some(name)
+}
+
+#[test]
+fn the_code_map_lists_every_module_and_nothing_else() {
+    let map = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let name = |line: &str| Some(line.split_once("mod ")?.1.strip_suffix(';')?.to_owned());
+    let modules: BTreeSet<String> = map.lines().filter(|line| !line.starts_with("//")).filter_map(name).collect();
+    let layers = layers();
+    assert_eq!(layers.iter().cloned().collect::<BTreeSet<_>>(), modules);
+    assert_eq!(layers.len(), modules.len(), "a module is one layer");
 }
 
 #[test]
 fn a_module_imports_only_from_those_below_it() {
+    let layers = layers();
     let mut wrong = Vec::new();
     for (path, text) in sources(&root().join("src")) {
-        let Some(own) = layer(&path).filter(|_| !is_test(&path)) else { continue };
-        let height = LAYERS.iter().position(|name| *name == own).unwrap();
+        let Some(own) = layer(&path, &layers).filter(|_| !is_test(&path)) else { continue };
+        let height = layers.iter().position(|name| *name == own).unwrap();
         for (number, line) in code(&text) {
-            for above in &LAYERS[height + 1..] {
+            for above in &layers[height + 1..] {
                 let used = line.contains(&format!("crate::{above}::")) || line.contains(&format!("crate::{above};"));
                 if used && !line.trim_start().starts_with("mod ") {
                     wrong.push(format!("{}:{}: {own} uses {above}", path.display(), number + 1));
@@ -185,18 +182,4 @@ fn the_top_level_holds_what_was_agreed_and_nothing_else() {
     let names = String::from_utf8(tracked.stdout).unwrap();
     let other: Vec<&str> = names.lines().filter(|name| !name.starts_with('.') && !allowed.contains(name)).collect();
     assert!(other.is_empty(), "{other:?}");
-}
-
-#[test]
-fn every_operation_can_be_called_by_its_name() {
-    let wrong: Vec<&str> =
-        mk::ops::OPS.iter().map(|spec| spec.name).filter(|name| mk::script::RESERVED.contains(name)).collect();
-    assert!(wrong.is_empty(), "reserved words of the language: {wrong:?}");
-}
-
-#[test]
-fn every_function_of_scripts_can_be_called_by_its_name() {
-    let names = mk::script::FUNCTIONS.iter().map(|function| function.name);
-    let wrong: Vec<&str> = names.filter(|name| mk::script::RESERVED.contains(name)).collect();
-    assert!(wrong.is_empty(), "reserved words of the language: {wrong:?}");
 }

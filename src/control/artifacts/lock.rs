@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
 
-use crate::error::{Context, Error, Kind, Place, Result};
+use crate::error::{Error, Kind, Place, Result};
+use crate::trust::Guard;
 
 /// The name of a lock file, of a project as of a mirror.
 pub const FILE: &str = "artifacts.lock.yaml";
@@ -110,10 +111,10 @@ struct Raw {
 /// Reads a lock file.
 ///
 /// # Errors
-/// Everything that is wrong with it, at its place; an entry without a sum too.
-pub fn read(file: &Path) -> Result<Vec<Entry>> {
+/// Everything that is wrong with it, at its place; an entry without a sum too. When others may have written it.
+pub fn read(file: &Path, guard: &Guard) -> Result<Vec<Entry>> {
     let shown = file.display().to_string();
-    let text = std::fs::read_to_string(file).or_kind(Kind::Playbook, || format!("cannot read `{shown}`"))?;
+    let text = guard.text(file).map_err(|e| e.as_kind(Kind::Playbook))?;
     with_sums(parse(&shown, &text)?)
 }
 
@@ -244,7 +245,7 @@ mod tests {
     #[test]
     fn the_projects_own_lock_can_be_read() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks").join(FILE);
-        let entries = read(&file).unwrap();
+        let entries = read(&file, &Guard::default()).unwrap();
         assert!(entries.len() > 10 && entries.iter().all(Entry::is_remote));
     }
 

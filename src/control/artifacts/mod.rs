@@ -20,6 +20,7 @@ pub use sums::{Completed, complete};
 
 use super::readings::{Reading, Readings, of_path};
 use crate::error::{Error, Place, Result};
+use crate::trust::Guard;
 
 /// The variable that names a mirror.
 pub const MIRROR: &str = "artifact_mirror";
@@ -32,6 +33,7 @@ pub struct Artifacts {
     locks: Mutex<BTreeMap<String, Arc<Vec<Entry>>>>,
     fetched: Mutex<BTreeMap<String, Stored>>,
     readings: Readings,
+    guard: Guard,
 }
 
 /// An artifact and whose lock it is in.
@@ -46,8 +48,14 @@ pub struct Found {
 impl Artifacts {
     /// Those of the project in a folder.
     pub fn new(project: PathBuf, cache: Cache) -> Self {
-        let readings = Readings::default();
-        Self { project, cache, locks: Mutex::default(), fetched: Mutex::default(), readings }
+        let (readings, guard) = (Readings::default(), Guard::default());
+        Self { project, cache, locks: Mutex::default(), fetched: Mutex::default(), readings, guard }
+    }
+
+    /// Has this one tell whether a lock may be obeyed.
+    #[must_use]
+    pub fn guarded_by(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// Tells these of the locks that are read.
@@ -75,7 +83,7 @@ impl Artifacts {
         if file.exists() {
             let titles: BTreeSet<String> = all.iter().map(|found| found.entry.title()).collect();
             let beside = self.project.display().to_string();
-            let entries = self.read(&file.display().to_string(), || lock::read(&file))?;
+            let entries = self.read(&file.display().to_string(), || lock::read(&file, &self.guard))?;
             let own = entries.iter().filter(|entry| !titles.contains(&entry.title()));
             all.extend(own.map(|entry| Found { entry: entry.clone(), beside: beside.clone() }));
         }
@@ -180,7 +188,7 @@ impl Artifacts {
         if !lock::is_remote(mirror) {
             let file = self.project.join(mirror).join(FILE);
             self.noted(&file);
-            return self.read(&file.display().to_string(), || lock::read(&file));
+            return self.read(&file.display().to_string(), || lock::read(&file, &self.guard));
         }
         let url = format!("{}/{FILE}", trimmed(mirror));
         let pin = pin(mirror)?;

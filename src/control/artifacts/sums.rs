@@ -5,6 +5,7 @@ use std::path::Path;
 use super::lock::{self, Entry, Sums};
 use super::web;
 use crate::error::{Context, Error, Kind, Result};
+use crate::trust::Guard;
 
 /// What a file of sums is called that is published beside `NAME`, and beside all files of a release.
 const OWN: &[(&str, usize)] = &[(".sha256", 64), (".sha256sum", 64), (".sha512", 128), (".sha512sum", 128)];
@@ -27,9 +28,9 @@ pub struct Completed {
 ///
 /// # Errors
 /// When the lock cannot be read or written. A sum that is not published is no fault, only missing.
-pub fn complete(file: &Path) -> Result<Completed> {
+pub fn complete(file: &Path, guard: &Guard) -> Result<Completed> {
     let shown = file.display().to_string();
-    let mut text = std::fs::read_to_string(file).or_kind(Kind::Playbook, || format!("cannot read `{shown}`"))?;
+    let mut text = guard.text(file).map_err(|e| e.as_kind(Kind::Playbook))?;
     let mut completed = Completed::default();
     let lacking = lock::parse(&shown, &text)?.into_iter().filter(|entry| entry.sums.is_empty() && entry.is_remote());
     for entry in lacking {

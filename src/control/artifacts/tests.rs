@@ -258,12 +258,12 @@ fn a_lock_is_completed_with_the_sums_that_are_published() {
     };
     let (known, unknown) = (format!("{}/file", server.url), format!("{}/other", server.url));
     std::fs::write(&file, line("a", &known, "") + line("b", &unknown, "").as_str()).unwrap();
-    let completed = complete(&file).unwrap();
+    let completed = complete(&file, &Guard::default()).unwrap();
     assert_eq!(completed.found[0].1, format!("{known}.sha256"));
     assert_eq!(completed.missing[0].name, "b");
     let sum = format!(", sha256: {}", crate::change::digest(&content));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), line("a", &known, &sum) + line("b", &unknown, "").as_str());
-    assert!(lock::read(&file).unwrap_err().message().starts_with("b 1.0.0 any has neither"));
+    assert!(lock::read(&file, &Guard::default()).unwrap_err().message().starts_with("b 1.0.0 any has neither"));
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Responder for Rendered {
         if let Some(Value::Object(vars)) = args.remove("vars") {
             names.extend(vars);
         }
-        let rendered = control.templates.render(&found.name(), &found.text()?, &names)?;
+        let rendered = control.templates.render(&found.name(), &control.sources.code(&found)?, &names)?;
         let mut offers = control.blobs.offers();
         let attachment = match Secrets::is_tainted(&rendered) {
             true => Attachment::Text(rendered),

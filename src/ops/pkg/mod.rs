@@ -342,7 +342,53 @@ impl Resource for Pkg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::contract::refusal;
+    use crate::op::alone::alone;
+    use crate::op::contract::{Host, refusal};
+
+    /// The database of packages is a folder: a file a package, with its version in it.
+    const QUERY: &str = r#"[ "$1" = --show ] || unexpected "$@"
+format=$2; shift 2
+case $format in
+  *'Package}\t${Architecture}\t${db:Status-Abbrev}\t${Version}'*)
+    for name; do [ ! -e "packages/$name" ] || printf '%s\tall\tii \t%s\n' "$name" "$(cat "packages/$name")"; done ;;
+  *Provides*) ;;
+  *'binary:Package}'*) for file in packages/*; do printf 'ii \t%s\n' "${file#*/}"; done ;;
+  *) unexpected "$format" "$@" ;;
+esac"#;
+
+    const GET: &str = r#"words=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -o) shift ;;
+    -q|-y|--no-install-recommends|--allow-downgrades) ;;
+    --simulate) simulated=yes ;;
+    *) words="$words $1" ;;
+  esac
+  shift
+done
+set -- $words
+verb=$1; shift
+case $verb in
+  install) for name; do case $name in
+    mk-demo|mk-demo=*) [ "$simulated" ] || echo "${name#mk-demo=}" | sed s/mk-demo/2.1-3/ >packages/mk-demo ;;
+    *) unexpected "$verb" "$@" ;;
+  esac; done ;;
+  remove) for name; do rm "packages/$name" || exit; done ;;
+  *) unexpected "$verb" "$@" ;;
+esac"#;
+
+    #[test]
+    fn installing_another_version_and_removing_hold_the_contract() {
+        alone(&[("dpkg-query", QUERY), ("apt-get", GET)], |folder| {
+            std::fs::create_dir(folder.join("packages")).unwrap();
+            std::fs::write(folder.join("packages/base-files"), "12").unwrap();
+            std::fs::create_dir_all("/var/lib/apt/lists").unwrap();
+            std::fs::write("/var/lib/apt/lists/mirror_Packages", "").unwrap();
+            let wish = |names: &str, state: &str| json!({ "names": names, "state": state });
+            let wishes = [wish("mk-demo", "present"), wish("mk-demo=2.0-1", "present"), wish("mk-demo", "absent")];
+            Host::new().contract("pkg", &wishes);
+        });
+    }
 
     fn pkg(args: Value) -> Pkg {
         serde_json::from_value(args).unwrap()

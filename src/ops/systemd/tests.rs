@@ -1,4 +1,5 @@
-//! What systemd's answers mean for each wish. Units themselves are run in the lab.
+//! What systemd's answers mean for each wish, and one unit by a `systemctl` that knows no other. Units themselves are
+//! run in the lab.
 
 use std::cell::RefCell;
 
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 use super::definition::{DIRS, definitions};
 use super::*;
 use crate::change::compare;
-use crate::op::contract::refusal;
+use crate::op::alone::alone;
+use crate::op::contract::{Host, refusal};
 use crate::sys::{Effect, Jobs, Kind, NoPeer, Overlay, Planned};
 
 /// The names of the fields that differ, or the fault.
@@ -134,4 +136,46 @@ fn wishes_that_make_no_sense_are_refused() {
     assert!(refusal("systemd", unit(json!({ "masked": true, "enabled": true }))).contains("a masked unit"));
     let wrong = refusal("systemd", unit(json!({ "restart_on": [1] })));
     assert!(wrong.contains("the outcome of an earlier step"), "{wrong}");
+}
+
+/// A service that sleeps: what is so of it are files, the number of its start is another with each.
+const SYSTEMCTL: &str = r#"start() { touch active; echo $(($(cat starts 2>/dev/null || echo 0) + 1)) >starts; }
+case "$*" in
+  "show mk-demo.service --no-pager --property="*)
+    state() { [ -e "$1" ] && echo "$2" || echo "$3"; }
+    echo "LoadState=$(state masked masked loaded)"
+    echo "ActiveState=$(state active active inactive)"
+    echo "SubState=$(state active running dead)"
+    echo "UnitFileState=$(state masked masked "$(state enabled enabled disabled)")"
+    echo "NeedDaemonReload=no"
+    echo "Type=notify"
+    echo "InvocationID=$(state active "$(cat starts 2>/dev/null)" "")" ;;
+  "enable mk-demo.service") touch enabled ;;
+  "disable mk-demo.service") rm enabled ;;
+  "start mk-demo.service" | "restart mk-demo.service") start ;;
+  "stop mk-demo.service") rm active ;;
+  "mask mk-demo.service") touch masked ;;
+  "unmask mk-demo.service") rm masked ;;
+  *) unexpected "$@" ;;
+esac"#;
+
+#[test]
+fn starting_restarting_for_other_inputs_stopping_and_masking_hold_the_contract() {
+    alone(&[("systemctl", SYSTEMCTL)], |folder| {
+        std::fs::create_dir_all("/run/systemd/system").unwrap();
+        let wish = |more: Value| {
+            let mut args = json!({ "unit": "mk-demo" });
+            args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            args
+        };
+        let wishes = [
+            wish(json!({ "state": "started", "enabled": true, "restart_on": ["d1"] })),
+            wish(json!({ "state": "started", "restart_on": ["d2"] })),
+            wish(json!({ "state": "stopped", "enabled": false })),
+            wish(json!({ "masked": true })),
+            wish(json!({ "masked": false })),
+        ];
+        Host::new().contract("systemd", &wishes);
+        assert_eq!(std::fs::read_to_string(folder.join("starts")).unwrap(), "2\n");
+    });
 }

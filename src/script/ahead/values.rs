@@ -6,24 +6,6 @@ use super::Names;
 use super::ways::Script;
 use crate::script::functions::{function_named, is_callable};
 
-/// Functions of mk that neither change anything nor see what a step could have changed.
-const PURE: [&str; 14] = [
-    "as_user",
-    "checking",
-    "env",
-    "file_text",
-    "get",
-    "host",
-    "hosts",
-    "in_group",
-    "joined",
-    "later",
-    "lines",
-    "local",
-    "vars",
-    "within_limit",
-];
-
 /// What the language does itself and what can call anything: a closure may come in a variable.
 const OPAQUE: [&str; 26] = [
     "Fn",
@@ -121,7 +103,8 @@ impl Script {
             needs.insert(name.to_owned());
             return true;
         }
-        let of_language = function_named(name).is_none() && crate::ops::find(name).is_err();
-        call.is_operator_call() || is_callable(name) && !OPAQUE.contains(&name) && (PURE.contains(&name) || of_language)
+        // What is neither mk's function nor an operation is the language's own.
+        let pure = function_named(name).map_or_else(|| crate::ops::find(name).is_err(), |function| function.pure);
+        call.is_operator_call() || is_callable(name) && !OPAQUE.contains(&name) && pure
     }
 }

@@ -126,7 +126,8 @@ impl Linter {
         }
         // Scripts that lead to each other in a circle end here.
         self.scripts.insert(name.clone(), None);
-        let text = self.kept(found.text().map_err(|e| e.at(Place::new(super::fault::shown(&name), 0, 0))))?;
+        let text =
+            self.kept(around.sources.code(found).map_err(|e| e.at(Place::new(super::fault::shown(&name), 0, 0))))?;
         self.backticks(&name, &text);
         let mut ast = self.parse(&name, &text)?;
         ast.set_source(name.as_str());

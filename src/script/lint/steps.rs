@@ -12,7 +12,7 @@ use crate::error::{Error, Place};
 use crate::op::Spec;
 use crate::ops::Parameter;
 use crate::script::fault::place;
-use crate::script::parameters::{COMMON, explained, unknown_field};
+use crate::script::parameters::{RETRY, RETRY_FIELDS, explained, is_common, unknown_field};
 
 /// The operations whose `src` lies on the control side.
 const WITH_SOURCE: [&str; 4] = ["copy", "template", "tree", "unpack"];
@@ -81,7 +81,7 @@ impl Linter {
             let at = word(&script.name, key.pos, name);
             if parameters.iter().any(|p| p.name == name) {
                 one(self, name, value, at);
-            } else if COMMON.contains(&name) {
+            } else if is_common(name) {
                 self.common(script, spec, name, value);
             } else {
                 self.report(unknown_field(spec, name), at);
@@ -117,13 +117,11 @@ impl Linter {
 
     /// A parameter that every operation takes.
     fn common(&mut self, script: &Script, spec: &Spec, name: &str, value: &Expr) {
-        if name == "retry" {
+        if name == RETRY {
             for (key, _) in literal::fields(value).into_iter().flatten() {
-                if !["attempts", "delay"].contains(&key.name.as_str()) {
-                    let message = format!(
-                        "{}: unknown field `{}` of `retry`, expected `attempts` or `delay`",
-                        spec.name, key.name
-                    );
+                if !RETRY_FIELDS.contains(&key.name.as_str()) {
+                    let known = RETRY_FIELDS.map(|field| format!("`{field}`")).join(" or ");
+                    let message = format!("{}: unknown field `{}` of `{RETRY}`, expected {known}", spec.name, key.name);
                     self.report(Error::playbook(message), word(&script.name, key.pos, &key.name));
                 }
             }

@@ -15,7 +15,7 @@ pub(super) struct Used(Vec<(String, Place)>);
 impl Linter {
     /// A template, rendered with `vars`.
     pub(super) fn template(&mut self, found: &Found, vars: Option<&Expr>, around: &Surroundings) {
-        let Some(used) = self.used(found) else { return };
+        let Some(used) = self.used(found, around) else { return };
         let given: Option<Vec<&str>> = match vars {
             None => Some(Vec::new()),
             Some(vars) => literal::fields(vars).map(|fields| fields.iter().map(|(key, _)| key.name.as_str()).collect()),
@@ -45,13 +45,13 @@ impl Linter {
         }
     }
 
-    fn used(&mut self, found: &Found) -> Option<Rc<Used>> {
+    fn used(&mut self, found: &Found, around: &Surroundings) -> Option<Rc<Used>> {
         let name = found.name();
         if let Some(known) = self.names.get(&name) {
             return known.clone();
         }
         let file = shown(&name);
-        let read = found.text().and_then(|text| {
+        let read = around.sources.code(found).and_then(|text| {
             let names = self.templates.names(&file, &text)?;
             let needed = names.into_iter().filter(|name| !optional(&text, name));
             Ok(Rc::new(Used(needed.map(|name| (name.clone(), first(&file, &text, &name))).collect())))

@@ -10,6 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use mk::control::{Archives, Cache, Stored, Templates};
 use mk::inventory::{Extras, Inventory};
 use mk::secret::{Masked, Secrets};
+use mk::trust::Guard;
 
 static TARGET: OnceLock<String> = OnceLock::new();
 
@@ -65,7 +66,7 @@ fn messages(data: &[u8]) {
 fn inventory(data: &[u8]) {
     let folder = scratch();
     std::fs::write(folder.join("inventory.yml"), data).expect("scratch");
-    if let Ok(inventory) = Inventory::load(folder, &Extras::default()) {
+    if let Ok(inventory) = Inventory::load(folder, &Extras::default(), &Guard::default()) {
         inventory.select("all").expect("`all` is always a pattern");
     }
 }
@@ -75,7 +76,7 @@ fn patterns(data: &[u8]) {
     static KNOWN: OnceLock<Inventory> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../inventories/iximiuz");
-        Inventory::load(&path, &Extras::default()).expect("the tree's own inventory")
+        Inventory::load(&path, &Extras::default(), &Guard::default()).expect("the tree's own inventory")
     });
     if let Ok(pattern) = std::str::from_utf8(data)
         && let Ok(hosts) = known.select(pattern)

@@ -1,6 +1,8 @@
-//! `mk inventory` and `mk vars`: what mk knows before it connects.
+//! `mk inventory`: what mk knows before it connects.
 
 use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
 
 use super::args::Common;
 use super::out::say;
@@ -9,9 +11,20 @@ use super::setup;
 use crate::error::{Error, Result};
 use crate::inventory::{ALL, Inventory};
 
-fn load(common: &Common) -> Result<Inventory> {
+/// Show the inventory: groups, hosts, ways in.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// For machines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The inventory that is named.
+pub(super) fn load(common: &Common) -> Result<Inventory> {
     let folder = std::env::current_dir().unwrap_or_default();
-    let project = Project::of(&folder)?;
+    let project = Project::of(&folder, setup::guard(common)?)?;
     if common.inventory.is_none() && project.settings.inventory.is_none() {
         return Err(Error::usage("no inventory is named").hint("name one: `-i inventories/lab`"));
     }
@@ -19,9 +32,9 @@ fn load(common: &Common) -> Result<Inventory> {
 }
 
 /// Prints the tree of groups and hosts.
-pub(super) fn inventory(common: &Common, json: bool) -> Result<ExitCode> {
-    let inventory = load(common)?;
-    if json {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let inventory = load(&args.common)?;
+    if args.json {
         say!("{:#}", inventory.to_json());
         return Ok(ExitCode::SUCCESS);
     }
@@ -38,23 +51,4 @@ fn tree(inventory: &Inventory, name: &str, depth: usize) {
     for child in &group.children {
         tree(inventory, child, depth + 1);
     }
-}
-
-/// Prints a host's variables, or the origins of one.
-pub(super) fn vars(common: &Common, host: &str, why: Option<&str>) -> Result<ExitCode> {
-    let inventory = load(common)?;
-    match why {
-        None => {
-            for (key, value) in inventory.vars(host)? {
-                say!("{key}: {value}");
-            }
-        }
-        Some(key) => {
-            for variable in inventory.why(host, key)? {
-                let place = variable.origin.place.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
-                say!("{key}: {}  ({}{place})", variable.value, variable.origin.label);
-            }
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,58 @@
+//! `mk facts`.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Args as ClapArgs;
+use serde_json::{Map, Value, json};
+
+use super::args::{Common, Reach};
+use super::exit::of_run;
+use super::hosts;
+use super::out::say;
+use crate::error::{Error, Result};
+use crate::script;
+
+/// Print the facts of hosts, as JSON.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The hosts, as a pattern.
+    pattern: String,
+    /// Only these facts.
+    #[arg(long, value_delimiter = ',', value_name = "FACT")]
+    only: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Prints a map by host name.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let ready = hosts::silent(&args.common, &args.reach)?;
+    let world = Arc::clone(&ready.world);
+    let mut parameters = Map::new();
+    if !args.only.is_empty() {
+        parameters.insert("only".to_owned(), json!(args.only));
+    }
+    script::checked("facts", &parameters)?;
+    let found: Mutex<Map<String, Value>> = Mutex::default();
+    let folder = std::env::current_dir().unwrap_or_default();
+    let names = hosts::named(&world, &args.pattern)?;
+    let faults = hosts::each(&world, names.clone(), |host| {
+        let outcome = script::ad_hoc(&world, host, "facts", parameters.clone(), &folder)?;
+        let facts = Value::Object(outcome.values);
+        found.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), facts);
+        Ok(())
+    });
+    drop(world);
+    ready.end();
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let sorted: Map<String, Value> =
+        names.into_iter().filter_map(|name| found.remove(&name).map(|facts| (name, facts))).collect();
+    say!("{:#}", Value::Object(sorted));
+    // A step that failed was shown when it did.
+    let unsaid: Vec<Error> = faults.iter().filter(|fault| fault.step_name().is_none()).cloned().collect();
+    hosts::ended(&unsaid);
+    Ok(ExitCode::from(of_run(faults.iter(), false)))
+}
