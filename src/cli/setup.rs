@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use super::project::Project;
 use super::prompt::Terminal;
 use crate::control::Control;
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Events, Part};
+use crate::event::{Event, Events, Part, Receiver, channel};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
 use crate::report::{Html, Human, JUnit, Json, Live, Look, Profile, Recap, Reporter, feed, start_log};
@@ -231,7 +230,7 @@ fn created(path: &Path) -> Result<std::fs::File> {
 }
 
 fn report(
-    events: Receiver<Event>,
+    events: Receiver,
     shown: Vec<Box<dyn Reporter + Send>>,
     recap: Arc<Mutex<Recap>>,
 ) -> std::thread::JoinHandle<()> {

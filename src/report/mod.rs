@@ -13,7 +13,7 @@ mod profile;
 mod recap;
 
 use std::io::Write;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 pub use fault::{render as render_fault, warning as render_warning};
@@ -26,7 +26,7 @@ pub use log::{Log, start as start_log};
 pub use profile::Profile;
 pub use recap::{Counts, Recap};
 
-use crate::event::Event;
+use crate::event::{Event, Receiver};
 
 /// How often reporters are told that time goes by.
 const TICK: Duration = Duration::from_millis(200);
@@ -44,10 +44,10 @@ pub trait Reporter {
 }
 
 /// Feeds events to all reporters until the run is over.
-pub fn feed(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter + Send>]) {
+pub fn feed(events: &Receiver, reporters: &mut [Box<dyn Reporter + Send>]) {
     let mut ticked = Instant::now();
     loop {
-        match events.recv_timeout(TICK.saturating_sub(ticked.elapsed())) {
+        match events.take(TICK.saturating_sub(ticked.elapsed())) {
             Ok(event) => reporters.iter_mut().for_each(|reporter| reporter.event(&event)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
