@@ -318,5 +318,5 @@ fn span(text: &str) -> Result<Span, String> {
 pub(super) fn completions(shell: clap_complete::Shell) {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "mk", &mut text);
-    super::out::put(&mut std::io::stdout(), &String::from_utf8_lossy(&text));
+    super::out::page(&String::from_utf8_lossy(&text));
 }

@@ -17,7 +17,7 @@ pub(super) fn run(op: Option<&str>) -> Result<ExitCode> {
         },
         None => list()?,
     };
-    super::out::put(&mut std::io::stdout(), &text);
+    super::out::page(&text);
     Ok(ExitCode::SUCCESS)
 }
 

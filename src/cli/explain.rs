@@ -17,7 +17,7 @@ pub(super) fn run(topic: Option<&str>) -> Result<ExitCode> {
         Some(name) => text(name)?.to_owned(),
         None => list(),
     };
-    super::out::put(&mut std::io::stdout(), &text);
+    super::out::page(&text);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,6 @@
 //! `mk hostkeys scan`: all unknown keys in one question.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,12 +9,11 @@ use tokio::task::JoinSet;
 
 use super::args::{Common, Reach};
 use super::exit::of_run;
-use super::out::complain;
+use super::out::{self, complain};
 use super::project::Project;
 use super::setup;
 use crate::error::{Context, Error, Kind, Result};
 use crate::inventory::{Inventory, Way};
-use crate::report::{Look, render_fault};
 use crate::transport::{ScannedKey, Verdict};
 
 /// What a host showed.
@@ -59,7 +58,7 @@ pub(super) fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> 
         names = again.into_iter().map(|(host, _)| host).collect();
     }
     for fault in &faults {
-        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        out::fault(fault);
     }
     Ok(ExitCode::from(of_run(faults.iter(), false)))
 }
@@ -140,11 +139,7 @@ fn show(keys: &[(String, ScannedKey)]) {
 
 fn agreed(count: usize) -> Result<bool> {
     let s = if count == 1 { "this key" } else { "these keys" };
-    super::out::put(
-        &mut std::io::stderr(),
-        &format!("record {s}? nothing vouches for them but your own look (yes/no) "),
-    );
-    let _ = std::io::stderr().flush();
+    out::ask(&format!("record {s}? nothing vouches for them but your own look (yes/no) "));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).or_kind(Kind::Usage, || "cannot read the answer".to_owned())?;
     if !std::io::stdin().is_terminal() {

@@ -7,10 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Common, Connecting, Facts, Reach};
 use super::exit::of_run;
-use super::out::{complain, say};
+use super::out::{self, say};
 use super::setup::{self, Ready, Telling};
 use crate::error::{Error, Result};
-use crate::report::{Look, render_fault};
 use crate::script::{self, Settings, World};
 
 /// The hosts of a pattern. `local` is this machine also where no inventory names it.
@@ -51,7 +50,7 @@ fn silent(common: &Common, reach: &Reach) -> Result<Ready> {
 /// Prints faults that no reporter has shown, and gives the exit code.
 fn ended(faults: &[Error]) -> ExitCode {
     for fault in faults {
-        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        out::fault(fault);
     }
     ExitCode::from(of_run(faults.iter(), false))
 }
@@ -79,7 +78,7 @@ pub(super) fn facts(args: &Facts) -> Result<ExitCode> {
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sorted: Map<String, Value> =
         names.into_iter().filter_map(|name| found.remove(&name).map(|facts| (name, facts))).collect();
-    say!("{:#}", Value::Object(sorted));
+    out::json(&Value::Object(sorted));
     // A step that failed was shown when it did.
     let unsaid: Vec<Error> = faults.iter().filter(|fault| fault.step_name().is_none()).cloned().collect();
     ended(&unsaid);

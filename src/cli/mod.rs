@@ -22,9 +22,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::report::{Look, render_fault};
-use out::complain;
-
 pub use args::Args;
 pub use exit::code;
 
@@ -54,8 +51,14 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
-    outcome.unwrap_or_else(|error| {
-        complain!("{}", render_fault(&error, Look::of(&std::io::stderr())));
+    let failed = |error: crate::error::Error| {
+        out::fault(&error);
         ExitCode::from(code(error.kind()))
-    })
+    };
+    let ended = outcome.unwrap_or_else(failed);
+    match out::ended() {
+        // Nothing is graver but that the user has ended it.
+        Err(unwritten) if ended != ExitCode::from(130) => failed(unwritten),
+        _ => ended,
+    }
 }

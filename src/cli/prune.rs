@@ -1,6 +1,6 @@
 //! `mk ledger` and `mk prune`: what mk made on hosts, and taking it away.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,12 +9,11 @@ use serde_json::{Map, Value, json};
 use super::args::{Common, Connecting, Ledger, Prune};
 use super::exit::of_run;
 use super::hosts;
-use super::out::{complain, say};
+use super::out::{self, complain, say};
 use super::project::Project;
 use super::setup::{self, Telling};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::What;
-use crate::report::{Look, render_fault};
 use crate::script::{self, Settings};
 use crate::state::{Entry, State};
 use crate::wire::Mode;
@@ -49,7 +48,7 @@ pub(super) fn ledger(args: &Ledger) -> Result<ExitCode> {
         }
     }
     if args.json {
-        say!("{:#}", Value::Object(all));
+        out::json(&Value::Object(all));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -101,10 +100,10 @@ pub(super) fn prune(args: &Prune) -> Result<ExitCode> {
     drop(world);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
-        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        out::fault(fault);
     }
     let foretold = connecting.check && connecting.exit_code && recap.would_change();
-    Ok(ExitCode::from(of_run(faults.iter(), foretold)))
+    Ok(ExitCode::from(of_run(faults.iter().chain(&recap.unwritten), foretold)))
 }
 
 /// Asks whether it is meant.
@@ -121,8 +120,7 @@ fn agreed(counts: &[(&str, usize)]) -> Result<bool> {
     for (host, count) in counts.iter().filter(|(_, count)| *count > 0) {
         complain!("{host:<14} {count} things");
     }
-    super::out::put(&mut std::io::stderr(), "take all of them away, with what has come into those files? (yes/no) ");
-    let _ = std::io::stderr().flush();
+    out::ask("take all of them away, with what has come into those files? (yes/no) ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).or_kind(Kind::Usage, || "cannot read the answer".to_owned())?;
     Ok(answer.trim() == "yes")

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::args::Common;
-use super::out::say;
+use super::out::{self, say};
 use super::project::Project;
 use super::setup;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ fn load(common: &Common) -> Result<Inventory> {
 pub(super) fn inventory(common: &Common, json: bool) -> Result<ExitCode> {
     let inventory = load(common)?;
     if json {
-        say!("{:#}", inventory.to_json());
+        out::json(&inventory.to_json());
         return Ok(ExitCode::SUCCESS);
     }
     tree(&inventory, ALL, 0);

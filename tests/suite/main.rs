@@ -22,5 +22,6 @@ mod sshd;
 mod streams;
 mod support;
 mod tailnet;
+mod terminal;
 mod together;
 mod transfers;
