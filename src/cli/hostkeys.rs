@@ -86,6 +86,9 @@ async fn look(inventory: &Arc<Inventory>, reach: &Reach, names: Vec<String>) -> 
         });
     }
     let mut all = looking.join_all().await;
+    for notice in dialer.notices() {
+        complain!("warning: {notice}");
+    }
     all.sort_by_key(|(index, _)| *index);
     all.into_iter().map(|(_, shown)| shown).collect()
 }

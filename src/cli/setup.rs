@@ -1,7 +1,7 @@
 //! From arguments to a run that can begin.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -12,7 +12,7 @@ use super::project::Project;
 use super::prompt::{Terminal, asked};
 use crate::control::Control;
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Events, Part, Receiver, channel};
+use crate::event::{Event, Events, Part, Receiver, What, channel};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
 use crate::report::{Html, Human, JUnit, Json, Live, Profile, Recap, Reporter, Sink, feed, start_log};
@@ -140,6 +140,7 @@ pub(super) fn world(
         dialer: dialer(reach, project.settings.connect_attempts),
         inventory: Arc::clone(&inventory),
         become_root: reach.become_root,
+        events: events.clone(),
     };
     let options = Options {
         forks: project.settings.forks.filter(|_| reach.forks == FORKS).unwrap_or(reach.forks),
@@ -159,7 +160,7 @@ pub(super) fn world(
         Box::new(Terminal { passwords: reach.ask_pass, become_password }),
     );
     let world = Arc::new(World::new(fleet, control, inventory, events, settings));
-    stop_on_signal(&runtime, &world);
+    stop_on_signal(&world);
     let recap = Arc::new(Mutex::new(Recap::default()));
     let reporting = report(receiver, shown, Arc::clone(&recap));
     Ok(Ready { world, runtime, reporting, recap })
@@ -229,30 +230,49 @@ fn report(
     })
 }
 
-/// The first Ctrl-C stops the steps, on the hosts too; the second ends mk at once.
-fn stop_on_signal(runtime: &Runtime, world: &Arc<World>) {
+/// The first Ctrl-C stops the steps, on the hosts too; the second ends mk at once. It is listened to until mk ends, in
+/// a thread of its own: also while what shows the run stands still.
+fn stop_on_signal(world: &Arc<World>) {
     let world = Arc::downgrade(world);
-    runtime.spawn(async move {
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-        let mut times = 0;
-        loop {
-            let terminated = async {
-                match &mut term {
-                    Some(term) => drop(term.recv().await),
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                () = terminated => {}
-            }
-            times += 1;
-            match world.upgrade() {
-                Some(world) if times == 1 => world.fleet.stop(),
-                _ => std::process::exit(130),
-            }
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(on_signal(&world));
         }
     });
+}
+
+async fn on_signal(world: &Weak<World>) {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let mut times = 0;
+    loop {
+        let terminated = async {
+            match &mut term {
+                Some(term) => drop(term.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = terminated => {}
+        }
+        times += 1;
+        match world.upgrade() {
+            Some(world) if times == 1 => {
+                world.fleet.stop();
+                // What shows it may stand still, and the second one must be heard.
+                let events = world.events.clone();
+                std::thread::spawn(move || events.tell(stopping()));
+            }
+            _ => std::process::exit(130),
+        }
+    }
+}
+
+/// What is said of the first Ctrl-C at once, also while no host says anything.
+fn stopping() -> What {
+    let text = "stopping: the steps that run are stopped on their hosts; Ctrl-C once more ends mk at once".to_owned();
+    What::Said { host: None, warning: true, text }
 }
 
 /// Who holds the locks, for whoever meets them.

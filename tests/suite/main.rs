@@ -24,4 +24,5 @@ mod support;
 mod tailnet;
 mod terminal;
 mod together;
+mod told;
 mod transfers;
