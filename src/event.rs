@@ -1,6 +1,5 @@
 //! What happened during a run, in order. Everything shown, stored or counted is made from these.
 
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,10 @@ use crate::change::Outcome;
 use crate::error::{Error, Place};
 use crate::secret::Secrets;
 use crate::wire::Mode;
+
+mod queue;
+
+pub use queue::{Receiver, Sender, channel};
 
 /// The version of the event format; it grows when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
@@ -221,7 +224,7 @@ pub enum What {
 /// Where events go. Clones go to the same place.
 #[derive(Clone)]
 pub struct Events {
-    sender: Sender<Event>,
+    sender: Sender,
     secrets: Secrets,
     started: Instant,
     profiled: bool,
@@ -229,7 +232,7 @@ pub struct Events {
 
 impl Events {
     /// Events of a run that began at `started`, without the secrets.
-    pub fn new(sender: Sender<Event>, secrets: Secrets, started: Instant) -> Self {
+    pub fn new(sender: Sender, secrets: Secrets, started: Instant) -> Self {
         Self { sender, secrets, started, profiled: false }
     }
 
@@ -272,12 +275,12 @@ impl Events {
         self.tell(What::Spent(Span { host, step, name, part, at, took }));
     }
 
-    /// Tells what happened. Secrets are taken out here, before any sink can see them.
+    /// Tells what happened. Secrets are taken out here, before any sink can see them. Waits where a host, or the
+    /// script, has told more than is shown yet.
     pub fn tell(&self, what: What) {
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let event = self.without_secrets(Event { v: VERSION, ms, what });
-        // The reporter ends last; when it is gone there is nobody to tell.
-        let _ = self.sender.send(event);
+        self.sender.send(event);
     }
 
     fn without_secrets(&self, event: Event) -> Event {

@@ -9,14 +9,13 @@ use serde_json::{Map, Value};
 use super::args::{Common, Connecting};
 use super::exit::of_run;
 use super::hosts;
-use super::out::complain;
+use super::out;
 use super::setup::{self, Telling};
 use crate::change::Outcome;
 use crate::error::{Error, Result};
 use crate::event::What;
 use crate::inventory::parse_extra;
 use crate::ops;
-use crate::report::Look;
 use crate::script::{self, Settings};
 use crate::trust::Guard;
 
@@ -58,8 +57,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         let outcome = outcome.inspect_err(|error| world.fail(host, error))?;
         if !args.connecting.json {
             let (result, talk) = said(&outcome);
-            super::out::put(&mut std::io::stdout(), &of_host(&world.control.secrets.mask(&result), host, several));
-            super::out::put(&mut std::io::stderr(), &of_host(&world.control.secrets.mask(&talk), host, several));
+            let shown = |text: &str| of_host(&world.control.secrets.mask(text), host, several);
+            out::data(&shown(&result), &shown(&talk));
         }
         Ok(())
     });
@@ -69,9 +68,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     drop(world);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
-        complain!("{}", crate::report::render_fault(fault, Look::of(&std::io::stderr())));
+        out::fault(fault);
     }
-    Ok(ExitCode::from(of_run(faults.iter(), checked && recap.total().changed > 0)))
+    let faults = faults.iter().chain(&recap.unwritten);
+    Ok(ExitCode::from(of_run(faults, checked && recap.total().changed > 0)))
 }
 
 /// A text as it is; where several hosts speak, each line with its host.

@@ -19,6 +19,6 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut super::Args::command(), "mk", &mut text);
-    super::out::put(&mut std::io::stdout(), &String::from_utf8_lossy(&text));
+    super::out::page(&String::from_utf8_lossy(&text));
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::event::{Events, What};
 use crate::fleet::{Boxed, Connector, Pipe, Pipes};
 use crate::inventory::{Inventory, Way};
 use crate::transport::{Connection, Dialer};
@@ -12,6 +13,7 @@ pub(super) struct Connections {
     pub(super) dialer: Dialer,
     pub(super) inventory: Arc<Inventory>,
     pub(super) become_root: bool,
+    pub(super) events: Events,
 }
 
 impl Connector for Connections {
@@ -19,8 +21,12 @@ impl Connector for Connections {
         Box::pin(async move {
             let ways = |name: &str| self.inventory.host(name).ok().map(|host| host.ways.clone());
             let own = ways(host).unwrap_or_else(|| vec![Way::Local {}]);
-            let connection = self.dialer.connect(host, &own, &ways).await?;
-            Ok(Box::new(Open(connection)) as Box<dyn Pipes>)
+            let connection = self.dialer.connect(host, &own, &ways).await;
+            // Also where it failed: what was passed over may be the reason.
+            for text in self.dialer.notices() {
+                self.events.tell(What::Said { host: None, warning: true, text });
+            }
+            Ok(Box::new(Open(connection?)) as Box<dyn Pipes>)
         })
     }
 

@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         },
         None => list()?,
     };
-    super::out::put(&mut std::io::stdout(), &text);
+    super::out::page(&text);
     Ok(ExitCode::SUCCESS)
 }
 

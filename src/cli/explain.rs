@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Some(name) => text(name)?.to_owned(),
         None => list(),
     };
-    super::out::put(&mut std::io::stdout(), &text);
+    super::out::page(&text);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::args::{Common, Reach};
 use super::exit::of_run;
 use super::hosts;
-use super::out::say;
+use super::out;
 use crate::error::{Error, Result};
 use crate::script;
 
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sorted: Map<String, Value> =
         names.into_iter().filter_map(|name| found.remove(&name).map(|facts| (name, facts))).collect();
-    say!("{:#}", Value::Object(sorted));
+    out::json(&Value::Object(sorted));
     // A step that failed was shown when it did.
     let unsaid: Vec<Error> = faults.iter().filter(|fault| fault.step_name().is_none()).cloned().collect();
     hosts::ended(&unsaid);

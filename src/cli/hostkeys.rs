@@ -1,6 +1,6 @@
 //! `mk hostkeys scan`: all unknown keys in one question.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,12 +10,11 @@ use tokio::task::JoinSet;
 
 use super::args::{Common, Reach};
 use super::exit::of_run;
-use super::out::complain;
+use super::out::{self, complain};
 use super::project::Project;
 use super::setup;
 use crate::error::{Context, Error, Kind, Result};
 use crate::inventory::{Inventory, Way};
-use crate::report::{Look, render_fault};
 use crate::transport::{ScannedKey, Verdict};
 
 /// Look at the keys of hosts before they are trusted.
@@ -91,7 +90,7 @@ fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> Result<Exit
         names = again.into_iter().map(|(host, _)| host).collect();
     }
     for fault in &faults {
-        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        out::fault(fault);
     }
     Ok(ExitCode::from(of_run(faults.iter(), false)))
 }
@@ -119,6 +118,9 @@ async fn look(inventory: &Arc<Inventory>, reach: &Reach, names: Vec<String>) -> 
         });
     }
     let mut all = looking.join_all().await;
+    for notice in dialer.notices() {
+        complain!("warning: {notice}");
+    }
     all.sort_by_key(|(index, _)| *index);
     all.into_iter().map(|(_, shown)| shown).collect()
 }
@@ -172,11 +174,7 @@ fn show(keys: &[(String, ScannedKey)]) {
 
 fn agreed(count: usize) -> Result<bool> {
     let s = if count == 1 { "this key" } else { "these keys" };
-    super::out::put(
-        &mut std::io::stderr(),
-        &format!("record {s}? nothing vouches for them but your own look (yes/no) "),
-    );
-    let _ = std::io::stderr().flush();
+    out::ask(&format!("record {s}? nothing vouches for them but your own look (yes/no) "));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).or_kind(Kind::Usage, || "cannot read the answer".to_owned())?;
     if !std::io::stdin().is_terminal() {

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::args::{Common, Connecting, Reach};
 use super::exit::of_run;
-use super::out::complain;
+use super::out;
 use super::setup::{self, Ready, Telling};
 use crate::error::{Error, Result};
-use crate::report::{Look, render_fault};
 use crate::script::{Settings, World};
 
 /// The hosts of a pattern. `local` is this machine also where no inventory names it.
@@ -49,7 +48,7 @@ pub(super) fn silent(common: &Common, reach: &Reach) -> Result<Ready> {
 /// Prints faults that no reporter has shown, and gives the exit code.
 pub(super) fn ended(faults: &[Error]) -> ExitCode {
     for fault in faults {
-        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        out::fault(fault);
     }
     ExitCode::from(of_run(faults.iter(), false))
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 
 use super::args::Common;
-use super::out::say;
+use super::out::{self, say};
 use super::project::Project;
 use super::setup;
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub(super) fn load(common: &Common) -> Result<Inventory> {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let inventory = load(&args.common)?;
     if args.json {
-        say!("{:#}", inventory.to_json());
+        out::json(&inventory.to_json());
         return Ok(ExitCode::SUCCESS);
     }
     tree(&inventory, ALL, 0);

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 
 use super::args::Common;
-use super::out::say;
+use super::out::{self, say};
 use super::project::Project;
 use super::setup;
 use crate::error::Result;
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     if args.json {
-        say!("{:#}", Value::Object(all));
+        out::json(&Value::Object(all));
     }
     Ok(ExitCode::SUCCESS)
 }

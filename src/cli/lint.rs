@@ -9,12 +9,12 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::args::Common;
-use super::out::{complain, say};
+use super::out::{self, complain};
 use super::project::Project;
 use super::setup;
 use crate::control::Sources;
 use crate::error::{Error, Result};
-use crate::report::{Look, render_fault, render_warning};
+use crate::report::{Sink, Text, render_fault, render_warning};
 use crate::script::{Linter, Surroundings};
 
 /// The version of what `--json` prints.
@@ -56,20 +56,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     if args.json {
         for finding in &findings {
-            say!("{}", json!({ "v": VERSION, "finding": finding }));
+            out::line(&Text::json(&json!({ "v": VERSION, "finding": finding })));
         }
         for warning in &warnings {
-            say!("{}", json!({ "v": VERSION, "warning": warning }));
+            out::line(&Text::json(&json!({ "v": VERSION, "warning": warning })));
         }
         let done = json!({ "files": files, "findings": findings.len(), "warnings": warnings.len() });
-        say!("{}", json!({ "v": VERSION, "done": done }));
+        out::line(&Text::json(&json!({ "v": VERSION, "done": done })));
     } else {
-        let look = Look::of(&std::io::stdout());
+        let look = Sink::stdout().look();
         for finding in &findings {
-            say!("{}\n", render_fault(finding, look));
+            out::line(&render_fault(finding, look).newline());
         }
         for warning in &warnings {
-            say!("{}\n", render_warning(warning, look));
+            out::line(&render_warning(warning, look).newline());
         }
         let warned = match warnings.len() {
             0 => String::new(),

@@ -31,9 +31,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::report::{Look, render_fault};
-use out::complain;
-
 pub use exit::code;
 
 /// An automation engine whose playbooks are Rhai scripts.
@@ -88,8 +85,14 @@ pub fn main() -> ExitCode {
         Command::Trust(args) => trust::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
-    outcome.unwrap_or_else(|error| {
-        complain!("{}", render_fault(&error, Look::of(&std::io::stderr())));
+    let failed = |error: crate::error::Error| {
+        out::fault(&error);
         ExitCode::from(code(error.kind()))
-    })
+    };
+    let ended = outcome.unwrap_or_else(failed);
+    match out::ended() {
+        // Nothing is graver but that the user has ended it.
+        Err(unwritten) if ended != ExitCode::from(130) => failed(unwritten),
+        _ => ended,
+    }
 }

@@ -8,12 +8,11 @@ use clap::{Args as ClapArgs, Subcommand};
 use super::args::{Common, Connecting};
 use super::exit::of_run;
 use super::hosts;
-use super::out::{complain, say};
+use super::out::{self, say};
 use super::project::Project;
 use super::setup::{self, Telling};
 use crate::error::{Error, Result};
 use crate::event::What;
-use crate::report::{Look, render_fault};
 use crate::script::{self, Settings};
 use crate::state::State;
 
@@ -110,9 +109,9 @@ fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::World>, &str) ->
     let faults = hosts::each(&world, names, |host| work(&world, host).inspect_err(|error| world.fail(host, error)));
     world.events.tell(What::RunDone { error: None });
     drop(world);
-    ready.end();
+    let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
-        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        out::fault(fault);
     }
-    Ok(ExitCode::from(of_run(faults.iter(), false)))
+    Ok(ExitCode::from(of_run(faults.iter().chain(&recap.unwritten), false)))
 }

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 
 use crate::fleet::Prompts;
+use crate::report::Text;
 use crate::transport::{Prompt, Question};
 
 /// Asks on the terminal; answers nothing where there is none.
@@ -16,9 +17,9 @@ impl Prompt for Terminal {
         let text = match question {
             Question::Passphrase { key, attempt } => format!("{}passphrase of {}: ", again(*attempt), key.display()),
             Question::Password { login, attempt } => format!("{}password of {login}: ", again(*attempt)),
-            Question::Challenge { login, text, .. } => format!("{login}: {}: ", text.replace(char::is_control, " ")),
+            Question::Challenge { login, text, .. } => format!("{login}: {text}: "),
         };
-        rpassword::prompt_password(text).ok().map(SecretString::from)
+        asked(&text).ok().map(SecretString::from)
     }
 
     fn allows_passwords(&self) -> bool {
@@ -30,6 +31,11 @@ impl Prompts for Terminal {
     fn become_password(&self) -> Option<String> {
         self.become_password.clone()
     }
+}
+
+/// Asks for what is not to be seen while it is typed. What a host wants to have asked is made fit to be shown.
+pub(super) fn asked(question: &str) -> std::io::Result<String> {
+    rpassword::prompt_password(Text::line(question).as_str())
 }
 
 fn again(attempt: u8) -> &'static str {

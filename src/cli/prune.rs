@@ -1,6 +1,6 @@
 //! `mk prune`: taking away what mk made on hosts.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,11 +10,10 @@ use super::args::{Common, Connecting};
 use super::exit::of_run;
 use super::hosts;
 use super::ledger::is_by;
-use super::out::complain;
+use super::out::{self, complain};
 use super::setup::{self, Telling};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::What;
-use crate::report::{Look, render_fault};
 use crate::script::{self, Settings};
 use crate::state::Entry;
 use crate::wire::Mode;
@@ -83,10 +82,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     drop(world);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
-        complain!("{}", render_fault(fault, Look::of(&std::io::stderr())));
+        out::fault(fault);
     }
     let foretold = connecting.check && connecting.exit_code && recap.would_change();
-    Ok(ExitCode::from(of_run(faults.iter(), foretold)))
+    Ok(ExitCode::from(of_run(faults.iter().chain(&recap.unwritten), foretold)))
 }
 
 /// Asks whether it is meant.
@@ -103,8 +102,7 @@ fn agreed(counts: &[(&str, usize)]) -> Result<bool> {
     for (host, count) in counts.iter().filter(|(_, count)| *count > 0) {
         complain!("{host:<14} {count} things");
     }
-    super::out::put(&mut std::io::stderr(), "take all of them away, with what has come into those files? (yes/no) ");
-    let _ = std::io::stderr().flush();
+    out::ask("take all of them away, with what has come into those files? (yes/no) ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).or_kind(Kind::Usage, || "cannot read the answer".to_owned())?;
     Ok(answer.trim() == "yes")

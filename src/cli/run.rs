@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 
 use super::args::{Common, Connecting};
 use super::exit::of_run;
-use super::out::complain;
+use super::out;
 use super::setup::{self, Telling};
 use crate::error::{Error, Kind, Result};
 use crate::event::What;
@@ -87,15 +87,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let checked = args.connecting.check && args.connecting.exit_code;
     drop(world);
     let recap = ready.end();
+    faults.extend(recap.unwritten.iter().cloned());
     if let Some(error) = told.filter(|error| !already_shown(error, &recap)) {
-        complain!("{}", crate::report::render_fault(&error, crate::report::Look::of(&std::io::stderr())));
+        out::fault(&error);
     }
     Ok(ExitCode::from(of_run(faults.iter(), checked && recap.would_change())))
 }
 
 /// Whether a step's failure, which is shown when it happens, is what ended the run.
 fn already_shown(error: &Error, recap: &crate::report::Recap) -> bool {
-    error.step_name().is_some() && recap.total().failed > 0
+    let total = recap.total();
+    error.step_name().is_some() && total.failed + total.caught > 0
 }
 
 fn missing(args: &Args) -> Error {

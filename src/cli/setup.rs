@@ -1,9 +1,7 @@
 //! From arguments to a run that can begin.
 
-use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -11,13 +9,13 @@ use tokio::runtime::Runtime;
 use super::args::{Common, Connecting, FORKS, HostKeys, Reach};
 use super::connect::Connections;
 use super::project::Project;
-use super::prompt::Terminal;
+use super::prompt::{Terminal, asked};
 use crate::control::Control;
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Events, Part};
+use crate::event::{Event, Events, Part, Receiver, What, channel};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
-use crate::report::{Html, Human, JUnit, Json, Live, Look, Profile, Recap, Reporter, feed, start_log};
+use crate::report::{Html, Human, JUnit, Json, Live, Profile, Recap, Reporter, Sink, feed, start_log};
 use crate::script::{Settings, World};
 use crate::secret::Secrets;
 use crate::state::{Learned, State};
@@ -59,7 +57,7 @@ pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory>
 pub(super) struct Ready {
     pub(super) world: Arc<World>,
     runtime: Runtime,
-    reporting: std::thread::JoinHandle<()>,
+    reporting: std::thread::JoinHandle<Vec<Error>>,
     recap: Arc<Mutex<Recap>>,
 }
 
@@ -73,7 +71,7 @@ impl Reporter for Counting {
 }
 
 impl Ready {
-    /// Ends connections and reports, and gives the counts.
+    /// Ends connections and reports, tells what could not be written, and gives the counts.
     pub(super) fn end(self) -> Recap {
         let begun = Instant::now();
         self.world.fleet.close();
@@ -81,8 +79,11 @@ impl Ready {
         drop(self.world);
         // Every sender of events is gone with the world, so the reporter comes to its end.
         self.runtime.shutdown_timeout(Duration::from_secs(2));
-        let _ = self.reporting.join();
-        self.recap.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let unwritten = self.reporting.join().unwrap_or_default();
+        unwritten.iter().for_each(super::out::fault);
+        let mut recap = self.recap.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        recap.unwritten = unwritten;
+        recap
     }
 }
 
@@ -114,7 +115,7 @@ pub(super) fn world(
     let mut shown = reporters(connecting, telling)?;
     if let Some(path) = &connecting.log {
         let filter = std::env::var("MK_LOG").ok();
-        shown.push(Box::new(start_log(created(path)?, filter.as_deref(), secrets.clone())?));
+        shown.push(Box::new(start_log(Sink::file(path)?, filter.as_deref(), secrets.clone())?));
     }
     let project = Project::of(base, guard(common)?)?;
     let inventory = Arc::new(inventory(common, &project)?);
@@ -138,16 +139,14 @@ pub(super) fn world(
         .or_kind(Kind::Internal, || "cannot start the runtime".to_owned())?;
     let reach = &connecting.reach;
     let become_password = match reach.ask_become_pass {
-        true => Some(
-            rpassword::prompt_password("password for sudo: ")
-                .or_kind(Kind::Usage, || "cannot ask for the password".to_owned())?,
-        ),
+        true => Some(asked("password for sudo: ").or_kind(Kind::Usage, || "cannot ask for the password".to_owned())?),
         false => None,
     };
     let connector = Connections {
         dialer: dialer(reach, project.settings.connect_attempts),
         inventory: Arc::clone(&inventory),
         become_root: reach.become_root,
+        events: events.clone(),
     };
     let options = Options {
         forks: project.settings.forks.filter(|_| reach.forks == FORKS).unwrap_or(reach.forks),
@@ -167,7 +166,7 @@ pub(super) fn world(
         Box::new(Terminal { passwords: reach.ask_pass, become_password }),
     );
     let world = Arc::new(World::new(fleet, control, inventory, events, settings));
-    stop_on_signal(&runtime, &world);
+    stop_on_signal(&world);
     let recap = Arc::new(Mutex::new(Recap::default()));
     let reporting = report(receiver, shown, Arc::clone(&recap));
     Ok(Ready { world, runtime, reporting, recap })
@@ -193,85 +192,93 @@ fn reporters(connecting: &Connecting, telling: Telling) -> Result<Vec<Box<dyn Re
     let mut all: Vec<Box<dyn Reporter + Send>> = Vec::new();
     let moves = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
     let (verbose, diffs) = (connecting.verbose, connecting.diff);
-    let human = |out: Box<dyn Write + Send>, look| Human::new(out, look, verbose, diffs).quiet(connecting.quiet);
+    let human = |out: Sink| Human::new(out, verbose, diffs).quiet(connecting.quiet);
     if connecting.json {
-        all.push(Box::new(Json(std::io::stdout())));
+        all.push(Box::new(Json(Sink::stdout())));
     } else if telling.aside {
-        let err = std::io::stderr();
-        all.push(Box::new(human(Box::new(std::io::stderr()), Look::of(&err))));
+        all.push(Box::new(human(Sink::stderr())));
     } else {
-        let out = std::io::stdout();
+        let out = Sink::stdout();
         if out.is_terminal() && moves && !connecting.quiet {
             let rows = Live::new();
-            let above = rows.above(Box::new(std::io::stdout()));
+            let above = rows.above(out);
             // The rows hear of an end first, so that they are right when the line about it goes above them.
             all.push(Box::new(rows));
-            all.push(Box::new(human(Box::new(above), Look::of(&out))));
+            all.push(Box::new(human(above)));
         } else {
-            all.push(Box::new(human(Box::new(std::io::stdout()), Look::of(&out))));
+            all.push(Box::new(human(out)));
         }
     }
     if let Some(path) = telling.junit {
-        all.push(Box::new(JUnit::new(created(&path)?)));
+        all.push(Box::new(JUnit::new(Sink::file(&path)?)));
     }
     if let Some(path) = telling.report {
-        all.push(Box::new(Html::new(created(&path)?)));
+        all.push(Box::new(Html::new(Sink::file(&path)?)));
     }
     if let Some(trace) = telling.profile {
         // Where standard output is for machines, or belongs to others, the table goes aside.
-        let out: Box<dyn Write + Send> = match connecting.json || telling.aside {
-            true => Box::new(std::io::stderr()),
-            false => Box::new(std::io::stdout()),
-        };
-        let trace = trace.last().map(|path| created(path)).transpose()?;
+        let out = if connecting.json || telling.aside { Sink::stderr() } else { Sink::stdout() };
+        let trace = trace.last().map(|path| Sink::file(path)).transpose()?;
         all.push(Box::new(Profile::new(out, trace, verbose)));
     }
     Ok(all)
 }
 
-/// A file for what is told, made before anything runs. Only its owner may read it: reports show diffs.
-fn created(path: &Path) -> Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.or_kind(Kind::Usage, || format!("cannot write `{}`", path.display()))
-}
-
 fn report(
-    events: Receiver<Event>,
+    events: Receiver,
     shown: Vec<Box<dyn Reporter + Send>>,
     recap: Arc<Mutex<Recap>>,
-) -> std::thread::JoinHandle<()> {
+) -> std::thread::JoinHandle<Vec<Error>> {
     std::thread::spawn(move || {
         let mut reporters: Vec<Box<dyn Reporter + Send>> = vec![Box::new(Counting(recap))];
         reporters.extend(shown);
-        feed(&events, &mut reporters);
+        feed(&events, &mut reporters)
     })
 }
 
-/// The first Ctrl-C stops the steps, on the hosts too; the second ends mk at once.
-fn stop_on_signal(runtime: &Runtime, world: &Arc<World>) {
+/// The first Ctrl-C stops the steps, on the hosts too; the second ends mk at once. It is listened to until mk ends, in
+/// a thread of its own: also while what shows the run stands still.
+fn stop_on_signal(world: &Arc<World>) {
     let world = Arc::downgrade(world);
-    runtime.spawn(async move {
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-        let mut times = 0;
-        loop {
-            let terminated = async {
-                match &mut term {
-                    Some(term) => drop(term.recv().await),
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                () = terminated => {}
-            }
-            times += 1;
-            match world.upgrade() {
-                Some(world) if times == 1 => world.fleet.stop(),
-                _ => std::process::exit(130),
-            }
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(on_signal(&world));
         }
     });
+}
+
+async fn on_signal(world: &Weak<World>) {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let mut times = 0;
+    loop {
+        let terminated = async {
+            match &mut term {
+                Some(term) => drop(term.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = terminated => {}
+        }
+        times += 1;
+        match world.upgrade() {
+            Some(world) if times == 1 => {
+                world.fleet.stop();
+                // What shows it may stand still, and the second one must be heard.
+                let events = world.events.clone();
+                std::thread::spawn(move || events.tell(stopping()));
+            }
+            _ => std::process::exit(130),
+        }
+    }
+}
+
+/// What is said of the first Ctrl-C at once, also while no host says anything.
+fn stopping() -> What {
+    let text = "stopping: the steps that run are stopped on their hosts; Ctrl-C once more ends mk at once".to_owned();
+    What::Said { host: None, warning: true, text }
 }
 
 /// Who holds the locks, for whoever meets them.

@@ -3,13 +3,13 @@
 use serde_json::Value;
 use similar::TextDiff;
 
-use super::human::Look;
+use super::text::{Look, Text};
 use crate::change::{Diff, Verb};
 
 /// The lines that show a difference.
-pub(super) fn lines(diff: &Diff, look: Look) -> Vec<String> {
+pub(super) fn lines(diff: &Diff, look: Look) -> Vec<Text> {
     if diff.secret {
-        return vec!["content differs (secret)".to_owned()];
+        return vec![Text::line("content differs (secret)")];
     }
     let mut lines = Vec::new();
     for field in &diff.fields {
@@ -18,12 +18,13 @@ pub(super) fn lines(diff: &Diff, look: Look) -> Vec<String> {
             content(diff.verb, before, after, look, &mut lines);
             continue;
         }
-        match (before.map(shown), after.map(shown)) {
-            (Some(before), Some(after)) => lines.push(format!("{}: {before} -> {after}", field.name)),
-            (None, Some(after)) => lines.push(format!("{}: {}+{after}{}", field.name, look.green(), look.reset())),
-            (Some(before), None) => lines.push(format!("{}: {}-{before}{}", field.name, look.red(), look.reset())),
-            (None, None) => lines.push(format!("{}: differs", field.name)),
-        }
+        let name = Text::line(format_args!("{}: ", field.name));
+        lines.push(match (before.map(shown), after.map(shown)) {
+            (Some(before), Some(after)) => name.then(format_args!("{before} -> {after}")),
+            (None, Some(after)) => name.paint(look.green(), format_args!("+{after}")),
+            (Some(before), None) => name.paint(look.red(), format_args!("-{before}")),
+            (None, None) => name.then("differs"),
+        });
     }
     lines
 }
@@ -32,18 +33,18 @@ fn is_content(value: Option<&Value>) -> bool {
     value.is_some_and(|value| value.get("sha256").is_some())
 }
 
-fn content(verb: Verb, before: Option<&Value>, after: Option<&Value>, look: Look, lines: &mut Vec<String>) {
+fn content(verb: Verb, before: Option<&Value>, after: Option<&Value>, look: Look, lines: &mut Vec<Text>) {
     let text = |value: Option<&Value>| match value {
         None => Some(String::new()),
         Some(value) => value.get("text").and_then(Value::as_str).map(str::to_owned),
     };
     let size = |value: Option<&Value>| value.and_then(|v| v.get("size")).and_then(Value::as_u64).unwrap_or(0);
     let (Some(old), Some(new)) = (text(before), text(after)) else {
-        lines.push(format!("content: {} -> {} bytes", size(before), size(after)));
+        lines.push(Text::line(format_args!("content: {} -> {} bytes", size(before), size(after))));
         return;
     };
     if verb == Verb::Remove {
-        lines.push(format!("content: -{} bytes", size(before)));
+        lines.push(Text::line(format_args!("content: -{} bytes", size(before))));
         return;
     }
     for line in TextDiff::from_lines(&old, &new).unified_diff().context_radius(3).to_string().lines() {
@@ -51,10 +52,9 @@ fn content(verb: Verb, before: Option<&Value>, after: Option<&Value>, look: Look
             Some(b'+') => look.green(),
             Some(b'-') => look.red(),
             Some(b'@') => look.blue(),
-            _ => "",
+            _ => look.none(),
         };
-        let reset = if colour.is_empty() { "" } else { look.reset() };
-        lines.push(format!("{colour}{line}{reset}"));
+        lines.push(Text::default().paint(colour, line));
     }
 }
 

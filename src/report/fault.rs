@@ -1,61 +1,54 @@
 //! A fault as text: what, where, on which host, the line itself, and what may be done.
 
-use std::fmt::Write as _;
-
-use super::human::Look;
+use super::text::{Look, Text};
 use crate::error::{Error, Place};
 
 /// Renders a fault as several lines, without a newline at the end.
-pub fn render(error: &Error, look: Look) -> String {
-    of_word(error, look, "error", look.red())
+pub fn render(error: &Error, look: Look) -> Text {
+    of_word(error, look, true)
 }
 
 /// The same for what may not be meant, and is no fault.
-pub fn warning(error: &Error, look: Look) -> String {
-    of_word(error, look, "warning", look.yellow())
+pub fn warning(error: &Error, look: Look) -> Text {
+    of_word(error, look, false)
 }
 
-fn of_word(error: &Error, look: Look, word: &str, red: &str) -> String {
-    let (blue, bold, reset) = (look.blue(), look.bold(), look.reset());
-    let mut out = format!("{red}{word}{reset}{bold}: {}{reset}", error.message());
+fn of_word(error: &Error, look: Look, is_fault: bool) -> Text {
+    let (blue, bold, none) = (look.blue(), look.bold(), look.none());
+    let (word, red) = if is_fault { ("error", look.red()) } else { ("warning", look.yellow()) };
+    // What further lines of one text stand behind.
+    let gutter = Text::line(" ").paint(blue, ":").then(" ");
+    let mut out = Text::default().paint(red, word).then_lines(&gutter, bold, &format!(": {}", error.message()));
     for cause in error.causes() {
-        let _ = write!(out, "\n  because: {cause}");
+        out = out.newline().then("  because: ").then_lines(&gutter, none, cause);
     }
     let on = error.host().map(|host| format!(" on {host}")).unwrap_or_default();
     match error.place() {
         Some(place) if !place.file.is_empty() => {
-            let width = place.line.to_string().len();
-            let _ = write!(out, "\n{:width$}{blue}-->{reset} {place}{on}", "");
+            let margin = " ".repeat(place.line.to_string().len());
+            out = out.newline().then(&margin).paint(blue, "-->").then(format_args!(" {place}{on}"));
             if let Some(line) = source_line(place) {
-                let _ = write!(out, "\n{:width$} {blue}|{reset}", "");
-                let _ = write!(out, "\n{blue}{} |{reset} {line}", place.line);
+                out = out.newline().then(&margin).then(" ").paint(blue, "|");
+                out = out.newline().paint(blue, format_args!("{} |", place.line)).then(" ").then(&line);
                 if place.column > 0 {
                     let carets = "^".repeat(extent(place, &line));
-                    let _ = write!(
-                        out,
-                        "\n{:width$} {blue}|{reset} {}{red}{carets}{reset}",
-                        "",
-                        indent(&line, place.column)
-                    );
+                    out = out.newline().then(&margin).then(" ").paint(blue, "|").then(" ");
+                    out = out.then(indent(&line, place.column)).paint(red, carets);
                 }
             }
         }
-        _ if !on.is_empty() => {
-            let _ = write!(out, "\n {blue}-->{reset}{on}");
-        }
+        _ if !on.is_empty() => out = out.newline().then(" ").paint(blue, "-->").then(on),
         _ => {}
     }
     for frame in error.frames() {
         let name = frame.function.as_deref().unwrap_or("closure");
-        let _ = write!(out, "\n     called as `{name}` at {}", frame.place);
+        out = out.newline().then(format_args!("     called as `{name}` at {}", frame.place));
     }
-    for note in error.notes() {
-        for line in note.lines() {
-            let _ = write!(out, "\n {blue}:{reset} {line}");
-        }
+    for line in error.notes().iter().flat_map(|note| note.lines()) {
+        out = out.newline().and(&gutter).then(line);
     }
     for hint in error.hints() {
-        let _ = write!(out, "\n hint: {hint}");
+        out = out.newline().then(" hint: ").then_lines(&gutter, none, hint);
     }
     out
 }
@@ -95,7 +88,7 @@ mod tests {
             .at(Place::new(file.display().to_string(), 2, 10))
             .on("controller-1")
             .hint("did you mean `content`?");
-        let shown = render(&error, Look::plain()).replace(&dir.path().display().to_string(), "DIR");
+        let shown = render(&error, Look::plain()).as_str().replace(&dir.path().display().to_string(), "DIR");
         let wanted = "error: copy: unknown field `contents`\n --> DIR/p.rhai:2:10 on controller-1\n  |\n2 |     host.copy(\"/x\", #{ contents: \"hi\" });\n  |          ^^^^\n hint: did you mean `content`?";
         assert_eq!(shown, wanted);
     }
@@ -104,8 +97,23 @@ mod tests {
     fn a_fault_without_a_place_still_names_its_host() {
         let error = Error::step("`false` exited with status 1").on("worker-1").note("one\ntwo");
         assert_eq!(
-            render(&error, Look::plain()),
+            render(&error, Look::plain()).as_str(),
             "error: `false` exited with status 1\n --> on worker-1\n : one\n : two"
         );
+    }
+
+    #[test]
+    fn a_fault_of_a_hostile_host_has_neither_sequences_nor_lines_of_its_own() {
+        let evil = "x\u{1b}[2J\u{202e}y\nchanged      other          copy /etc/shadow";
+        let error = Error::step(evil).because(evil).note(evil).hint(evil).on(evil);
+        for look in [Look::plain(), Look::coloured(true)] {
+            let shown = render(&error, look);
+            let bare = ["31", "34", "1", "0"]
+                .iter()
+                .fold(shown.as_str().to_owned(), |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
+            assert!(!bare.contains(['\u{1b}', '\u{202e}']), "{bare:?}");
+            assert!(!bare.lines().any(|line| line.starts_with("changed")), "{bare}");
+            assert_eq!(bare.lines().filter(|line| line.starts_with(" : changed")).count(), 4, "{bare}");
+        }
     }
 }

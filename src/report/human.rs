@@ -1,72 +1,20 @@
 //! Events as text for people: quiet, then what changed, then a recap.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 
 use super::folded::{Folded, pattern};
 use super::recap::{Counts, Recap};
-use super::{Reporter, diff, fault, line};
+use super::sink::Sink;
+use super::text::{Look, Text};
+use super::{Reporter, diff, fault};
 use crate::change::{Outcome, Status};
-use crate::error::Place;
+use crate::error::{Place, Result};
 use crate::event::{Event, Step, What};
 use crate::wire::Mode;
 
-/// Whether colours may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
-    colour: bool,
-}
-
-impl Look {
-    /// Text without colours.
-    pub fn plain() -> Self {
-        Self { colour: false }
-    }
-
-    /// Colours, when that is what a terminal gets.
-    pub fn coloured(colour: bool) -> Self {
-        Self { colour }
-    }
-
-    /// Colours where the stream is a terminal, unless `NO_COLOR` is set.
-    pub fn of(stream: &impl std::io::IsTerminal) -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour: wanted && stream.is_terminal() }
-    }
-
-    fn code(self, code: &'static str) -> &'static str {
-        if self.colour { code } else { "" }
-    }
-
-    pub(super) fn red(self) -> &'static str {
-        self.code("\x1b[31m")
-    }
-
-    pub(super) fn green(self) -> &'static str {
-        self.code("\x1b[32m")
-    }
-
-    pub(super) fn yellow(self) -> &'static str {
-        self.code("\x1b[33m")
-    }
-
-    pub(super) fn blue(self) -> &'static str {
-        self.code("\x1b[34m")
-    }
-
-    pub(super) fn bold(self) -> &'static str {
-        self.code("\x1b[1m")
-    }
-
-    pub(super) fn reset(self) -> &'static str {
-        self.code("\x1b[0m")
-    }
-}
-
 /// Shows a run as it goes.
-pub struct Human<W> {
-    out: W,
-    look: Look,
+pub struct Human {
+    out: Sink,
     verbose: u8,
     diffs: bool,
     recap: Recap,
@@ -77,12 +25,11 @@ pub struct Human<W> {
     retried: BTreeSet<(String, String, Option<Place>)>,
 }
 
-impl<W: Write> Human<W> {
+impl Human {
     /// Writes to `out`; `verbose` 1 adds steps that changed nothing, 2 adds what commands print.
-    pub fn new(out: W, look: Look, verbose: u8, diffs: bool) -> Self {
+    pub fn new(out: Sink, verbose: u8, diffs: bool) -> Self {
         Self {
             out,
-            look,
             verbose,
             diffs,
             recap: Recap::default(),
@@ -99,8 +46,12 @@ impl<W: Write> Human<W> {
         self
     }
 
-    fn say(&mut self, text: &str) {
-        line(&mut self.out, text);
+    fn look(&self) -> Look {
+        self.out.look()
+    }
+
+    fn say(&mut self, text: impl std::borrow::Borrow<Text>) {
+        self.out.line(text.borrow());
     }
 
     /// Shows the warnings that were held back for others like them.
@@ -116,71 +67,75 @@ impl<W: Write> Human<W> {
     }
 
     fn said(&mut self, host: Option<&str>, warning: bool, text: &str) {
-        let look = self.look;
+        let look = self.look();
         let word = match warning {
-            true => format!("{}warning{}      ", look.yellow(), look.reset()),
-            false => format!("{:13}", ""),
+            true => Text::default().paint(look.yellow(), "warning").then("      "),
+            false => Text::line(format_args!("{:13}", "")),
         };
         let host = host.map(|host| format!("{host:<14} ")).unwrap_or_default();
-        self.say(&format!("{word}{host}{}", text.lines().map(printable).collect::<Vec<_>>().join("\n")));
+        // What is said keeps its columns, and a sign before each further line.
+        let gutter = Text::line(format_args!("{:1$}: ", "", 11 + host.chars().count()));
+        self.say(word.then(host).then_lines(&gutter, look.none(), text));
     }
 
     fn step_done(&mut self, step: &Step, outcome: &Outcome, took: u64) {
+        let look = self.look();
         let (word, colour) = match outcome.status {
-            Status::Changed => ("changed", self.look.yellow()),
-            Status::WouldChange => ("would change", self.look.yellow()),
-            Status::WouldRun => ("would run", self.look.yellow()),
-            Status::Unknown => ("unknown", self.look.blue()),
-            Status::Ok => ("ok", self.look.green()),
-            Status::Skipped => ("skipped", self.look.blue()),
-            Status::Read => ("read", self.look.green()),
+            Status::Changed => ("changed", look.yellow()),
+            Status::WouldChange => ("would change", look.yellow()),
+            Status::WouldRun => ("would run", look.yellow()),
+            Status::Unknown => ("unknown", look.blue()),
+            Status::Ok => ("ok", look.green()),
+            Status::Skipped => ("skipped", look.blue()),
+            Status::Read => ("read", look.green()),
         };
         if self.verbose == 0 && matches!(outcome.status, Status::Ok | Status::Skipped | Status::Read) {
             return;
         }
-        let mut text = format!("{colour}{word:<12}{} {:<14} {}", self.look.reset(), step.host, call(step));
+        let mut text = Text::default().paint(colour, format_args!("{word:<12}"));
+        text = text.then(format_args!(" {:<14} ", step.host)).and(&call(step));
         if let Some(reason) = &outcome.reason {
-            text += &format!(" ({})", printable(reason));
+            text = text.then(format_args!(" ({reason})"));
         }
         if took >= 1000 {
-            text += &format!(" [{}]", seconds(took));
+            text = text.then(format_args!(" [{}]", seconds(took)));
         }
-        self.say(&text);
+        self.say(text);
         if let Some(diff) = outcome.diff.as_ref().filter(|_| self.diffs) {
-            for shown in diff::lines(diff, self.look) {
-                self.say(&format!("    {}", if self.look.colour { shown } else { printable(&shown) }));
-            }
+            let lines = diff::lines(diff, look).into_iter().map(|shown| Text::line("    ").and(&shown));
+            self.say(Text::joined(lines));
         }
     }
 
     fn host_line(&mut self, host: &str, counts: Counts) {
-        let look = self.look;
+        let look = self.look();
         let changed = if self.mode == Mode::Check { "would change" } else { "changed" };
-        let mut parts = vec![format!("ok {}", counts.ok)];
-        let mut part = |word: &str, count: usize, colour: &str| {
-            if count > 0 {
-                parts.push(format!("{colour}{word} {count}{}", look.reset()));
-            }
-        };
-        part(changed, counts.changed, look.yellow());
-        part("skipped", counts.skipped, look.blue());
-        part("unknown", counts.unknown, look.blue());
-        part("failed", counts.failed, look.red());
-        let mut text = format!("  {host:<14} {}", parts.join("  "));
-        if let Some(error) = self.recap.lost.get(host) {
-            let short = printable(&error.to_string());
-            text += &format!("  {}out: {}{}", look.red(), short.lines().next().unwrap_or_default(), look.reset());
-        } else if let Some(reason) = self.recap.unpredicted.get(host) {
-            text += &format!("  {}", printable(reason));
+        let mut text = Text::line(format_args!("  {host:<14} ok {}", counts.ok));
+        let parts = [
+            (changed, counts.changed, look.yellow()),
+            ("skipped", counts.skipped, look.blue()),
+            ("unknown", counts.unknown, look.blue()),
+            ("failed", counts.failed, look.red()),
+            ("caught", counts.caught, look.yellow()),
+        ];
+        for (word, count, colour) in parts.into_iter().filter(|(_, count, _)| *count > 0) {
+            text = text.then("  ").paint(colour, format_args!("{word} {count}"));
         }
-        self.say(&text);
+        if let Some(error) = self.recap.lost.get(host) {
+            let short = error.to_string();
+            let short = short.lines().next().unwrap_or_default();
+            text = text.then("  ").paint(look.red(), format_args!("out: {short}"));
+        } else if let Some(reason) = self.recap.unpredicted.get(host) {
+            text = text.then("  ").then(reason);
+        }
+        self.say(text);
     }
 }
 
-impl<W: Write> Reporter for Human<W> {
+impl Reporter for Human {
     fn event(&mut self, event: &Event) {
         self.recap.add(event);
-        let look = self.look;
+        let look = self.look();
         let failure = matches!(&event.what, What::StepFailed { .. } | What::Said { warning: true, .. });
         if self.quiet && !failure {
             return;
@@ -201,32 +156,31 @@ impl<W: Write> Reporter for Human<W> {
         }
         match &event.what {
             What::RunStarted { mode, .. } => self.mode = *mode,
-            What::PlayStarted { playbook } => self.say(&format!("{}play {playbook}{}", look.bold(), look.reset())),
-            What::PlaySkipped { playbook, completed } => self.say(&format!(
-                "{}skipped{}      play {playbook}, completed {completed} with the same inputs",
-                look.blue(),
-                look.reset()
-            )),
-            What::TaskStarted { task } => self.say(&format!("{}{task}{}", look.bold(), look.reset())),
-            What::TaskDone { task, took } if self.verbose > 0 => self.say(&format!("{task}: {}", seconds(*took))),
+            What::PlayStarted { playbook } => {
+                self.say(Text::default().paint(look.bold(), format_args!("play {playbook}")));
+            }
+            What::PlaySkipped { playbook, completed } => {
+                let rest = format_args!("      play {playbook}, completed {completed} with the same inputs");
+                self.say(Text::default().paint(look.blue(), "skipped").then(rest));
+            }
+            What::TaskStarted { task } => self.say(Text::default().paint(look.bold(), task)),
+            What::TaskDone { task, took } if self.verbose > 0 => {
+                self.say(Text::line(format_args!("{task}: {}", seconds(*took))));
+            }
             What::Connected { host, way, pushed, took } if self.verbose > 0 => {
                 let agent = if *pushed { ", agent copied" } else { "" };
-                self.say(&format!("connected    {host:<14} {way}{agent} [{}]", seconds(*took)));
+                let took = seconds(*took);
+                self.say(Text::line(format_args!("connected    {host:<14} {way}{agent} [{took}]")));
             }
-            What::Output { host, text, .. } if self.verbose > 1 => {
-                for shown in text.lines() {
-                    self.say(&format!("{:12} {host:<14} {}", "", printable(shown)));
-                }
+            What::Output { host, text, .. } if self.verbose > 1 && !text.is_empty() => {
+                let shown = |line| Text::line(format_args!("{:12} {host:<14} {line}", ""));
+                self.say(Text::joined(text.lines().map(shown)));
             }
             What::StepDone { step, outcome, took } => self.step_done(step, outcome, *took),
             What::StepFailed { step, error, .. } => {
-                self.say(&format!("{}failed{}       {:<14} {}", look.red(), look.reset(), step.host, call(step)));
-                let shown = fault::render(error, look);
-                self.say(&if look.colour {
-                    shown
-                } else {
-                    shown.lines().map(printable).collect::<Vec<_>>().join("\n")
-                });
+                let head = Text::default().paint(look.red(), "failed").then(format_args!("       {:<14} ", step.host));
+                self.say(head.and(&call(step)));
+                self.say(fault::render(error, look));
             }
             What::Retry { step, error, left } => {
                 // What takes long is told once; how it goes on, only to those who want to see every step.
@@ -234,19 +188,17 @@ impl<W: Write> Reporter for Human<W> {
                 if !self.retried.insert(known) && self.verbose == 0 {
                     return;
                 }
-                let (shown, times) = (printable(&error.to_string()), if *left == 1 { "once" } else { "times" });
+                let times = if *left == 1 { "once" } else { "times" };
                 let left = if *left == 1 { String::new() } else { format!("{left} ") };
-                self.say(&format!(
-                    "retry        {:<14} {}: {shown} (will try {left}{times} more)",
-                    step.host,
-                    call(step)
-                ));
+                let head = Text::line(format_args!("retry        {:<14} ", step.host)).and(&call(step));
+                self.say(head.then(format_args!(": {error} (will try {left}{times} more)")));
             }
             What::Said { host: Some(host), warning: true, text } => self.warnings.hold(host, text),
             What::Said { host, warning, text } => self.said(host.as_deref(), *warning, text),
             What::PredictionEnded { reason, place } => {
                 let text = super::recap::unknown_from(place.as_ref(), reason);
-                self.say(&format!("{}unpredicted{}  the rest is {}", look.blue(), look.reset(), printable(&text)));
+                let head = Text::default().paint(look.blue(), "unpredicted");
+                self.say(head.then(format_args!("  the rest is {text}")));
             }
             _ => {}
         }
@@ -258,11 +210,18 @@ impl<W: Write> Reporter for Human<W> {
         }
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self) -> Result {
         self.warned();
-        if self.quiet {
-            return;
+        if !self.quiet {
+            self.recapped();
         }
+        self.out.ended()
+    }
+}
+
+impl Human {
+    /// Shows what the run came to.
+    fn recapped(&mut self) {
         let skipped = match self.recap.skipped.len() {
             0 => String::new(),
             1 => ", 1 playbook skipped".to_owned(),
@@ -270,7 +229,7 @@ impl<W: Write> Reporter for Human<W> {
         };
         if self.recap.hosts.is_empty() {
             if !skipped.is_empty() {
-                self.say(&format!("nothing done{skipped}"));
+                self.say(Text::line(format_args!("nothing done{skipped}")));
             }
             return;
         }
@@ -283,12 +242,9 @@ impl<W: Write> Reporter for Human<W> {
             (Mode::Check, ..) => format!("check of {hosts}"),
             (Mode::Apply, ..) => format!("recap of {hosts}"),
         };
-        let (bold, reset) = (self.look.bold(), self.look.reset());
-        self.say(&format!(
-            "{bold}{head}, {} steps in {}{skipped}{reset}",
-            total.ok + total.changed + total.skipped + total.unknown + total.failed,
-            seconds(self.recap.ms)
-        ));
+        let steps = total.ok + total.changed + total.skipped + total.unknown + total.failed + total.caught;
+        let head = format_args!("{head}, {steps} steps in {}{skipped}", seconds(self.recap.ms)).to_string();
+        self.say(Text::default().paint(self.look().bold(), head));
         let all: Vec<(String, Counts)> =
             self.recap.hosts.iter().map(|(host, counts)| (host.clone(), *counts)).collect();
         for (host, counts) in all {
@@ -298,7 +254,7 @@ impl<W: Write> Reporter for Human<W> {
 }
 
 /// A step as the call that made it.
-pub(super) fn call(step: &Step) -> String {
+pub(super) fn call(step: &Step) -> Text {
     let user = step.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
     let task = step
         .task
@@ -306,7 +262,7 @@ pub(super) fn call(step: &Step) -> String {
         .filter(|task| *task == "left by an earlier run")
         .map(|task| format!(" ({task})"))
         .unwrap_or_default();
-    printable(&format!("{} {}{user}{task}", step.op, step.subject))
+    Text::line(format_args!("{} {}{user}{task}", step.op, step.subject))
 }
 
 /// A length of time in milliseconds as people read it.
@@ -316,9 +272,4 @@ pub(super) fn seconds(ms: u64) -> String {
     }
     let tenths = (ms + 50) / 100;
     format!("{}.{} s", tenths / 10, tenths % 10)
-}
-
-/// Text of a host's, without anything that a terminal would obey.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

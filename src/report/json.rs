@@ -1,16 +1,20 @@
 //! Events as JSON, one a line.
 
-use std::io::Write;
-
-use super::{Reporter, line};
+use super::Reporter;
+use super::sink::Sink;
+use super::text::Text;
+use crate::error::Result;
 use crate::event::Event;
 
 /// Writes every event as it comes.
-pub struct Json<W>(pub W);
+pub struct Json(pub Sink);
 
-impl<W: Write> Reporter for Json<W> {
+impl Reporter for Json {
     fn event(&mut self, event: &Event) {
-        // Events are maps with string keys, so serialising them cannot fail.
-        line(&mut self.0, &serde_json::to_string(event).unwrap_or_default());
+        self.0.line(&Text::json(event));
+    }
+
+    fn finish(&mut self) -> Result {
+        self.0.ended()
     }
 }

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
-use super::human::{call, printable, seconds};
+use super::human::{call, seconds};
+use super::sink::Sink;
+use super::text::Text;
+use crate::error::Result;
 use crate::event::{Event, What};
 
 /// The most lines it takes; where more steps run, one line counts them.
@@ -37,9 +40,9 @@ impl Live {
         Self { rows, bars: Vec::new(), running: BTreeMap::new(), done: 0 }
     }
 
-    /// A writer whose lines go above the rows.
-    pub fn above(&self, out: Box<dyn Write + Send>) -> Above {
-        Above { rows: self.rows.clone(), out, held: Vec::new() }
+    /// A sink whose lines go above the rows.
+    pub fn above(&self, out: Sink) -> Sink {
+        out.through(|out| Above { rows: self.rows.clone(), out, held: Vec::new() })
     }
 
     fn draw(&mut self) {
@@ -58,13 +61,13 @@ impl Live {
             self.bars.push(bar);
         }
         for (bar, text) in self.bars.iter().zip(shown) {
-            bar.set_message(text);
+            bar.set_message(text.as_str().to_owned());
         }
     }
 }
 
 /// The rows for these steps.
-fn lines(running: &BTreeMap<u64, (String, String, Instant)>, done: usize, now: Instant) -> Vec<String> {
+fn lines(running: &BTreeMap<u64, (String, String, Instant)>, done: usize, now: Instant) -> Vec<Text> {
     let for_long = |begun: &Instant| now.saturating_duration_since(*begun);
     let mut long: Vec<_> = running.values().filter(|(_, _, begun)| for_long(begun) >= SHORT).collect();
     long.sort_by(|a, b| a.0.cmp(&b.0));
@@ -72,11 +75,12 @@ fn lines(running: &BTreeMap<u64, (String, String, Instant)>, done: usize, now: I
     if long.len() > LINES {
         let slowest = long.iter().min_by_key(|(_, _, begun)| *begun);
         let slowest = slowest.map(|(host, step, begun)| format!(", longest: {host} {step} [{}]", took(begun)));
-        return vec![format!("{} steps run, {done} are done{}", long.len(), slowest.unwrap_or_default())];
+        let (count, slowest) = (long.len(), slowest.unwrap_or_default());
+        return vec![Text::line(format_args!("{count} steps run, {done} are done{slowest}"))];
     }
     let row = |(host, step, begun): &&(String, String, Instant)| match for_long(begun) < Duration::from_secs(1) {
-        true => format!("running      {host:<14} {step}"),
-        false => format!("running      {host:<14} {step} [{}]", took(begun)),
+        true => Text::line(format_args!("running      {host:<14} {step}")),
+        false => Text::line(format_args!("running      {host:<14} {step} [{}]", took(begun))),
     };
     long.iter().map(row).collect()
 }
@@ -85,7 +89,7 @@ impl Reporter for Live {
     fn event(&mut self, event: &Event) {
         match &event.what {
             What::StepStarted { step } => {
-                let text = printable(&call(step));
+                let text = call(step).as_str().to_owned();
                 self.running.insert(step.id, (step.host.clone(), text, Instant::now()));
             }
             What::StepDone { step, .. } | What::StepFailed { step, .. } | What::Retry { step, .. } => {
@@ -106,15 +110,16 @@ impl Reporter for Live {
         self.draw();
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self) -> Result {
         self.running.clear();
         self.draw();
         let _ = self.rows.clear();
+        Ok(())
     }
 }
 
 /// Writes whole lines above the rows.
-pub struct Above {
+struct Above {
     rows: MultiProgress,
     out: Box<dyn Write + Send>,
     held: Vec<u8>,
@@ -146,10 +151,13 @@ mod tests {
         let some = |count: u64| -> BTreeMap<_, _> {
             (0..count).map(|id| (id, (format!("h{id}"), "run sleep 9".to_owned(), begun))).collect()
         };
-        assert_eq!(lines(&some(1), 0, now), ["running      h0             run sleep 9 [2.0 s]"]);
-        assert_eq!(lines(&some(1), 0, begun + Duration::from_millis(100)), Vec::<String>::new());
-        assert_eq!(lines(&some(1), 0, begun + Duration::from_millis(900)), ["running      h0             run sleep 9"]);
-        assert_eq!(lines(&some(30), 0, now).len(), 30);
-        assert_eq!(lines(&some(31), 7, now), ["31 steps run, 7 are done, longest: h0 run sleep 9 [2.0 s]"]);
+        let shown = |running: &BTreeMap<u64, _>, done, now| -> Vec<String> {
+            lines(running, done, now).iter().map(|row| row.as_str().to_owned()).collect()
+        };
+        assert_eq!(shown(&some(1), 0, now), ["running      h0             run sleep 9 [2.0 s]"]);
+        assert_eq!(shown(&some(1), 0, begun + Duration::from_millis(100)), Vec::<String>::new());
+        assert_eq!(shown(&some(1), 0, begun + Duration::from_millis(900)), ["running      h0             run sleep 9"]);
+        assert_eq!(shown(&some(30), 0, now).len(), 30);
+        assert_eq!(shown(&some(31), 7, now), ["31 steps run, 7 are done, longest: h0 run sleep 9 [2.0 s]"]);
     }
 }

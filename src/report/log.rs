@@ -1,12 +1,14 @@
 //! The log of the control side: every event, and what mk's connections say of themselves, without the secrets.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing_subscriber::EnvFilter;
 
 use super::Reporter;
 use super::human::call;
+use super::sink::Sink;
+use super::text::Text;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{Event, What};
 use crate::secret::Secrets;
@@ -15,41 +17,46 @@ use crate::secret::Secrets;
 const USUAL: &str = "info,mk=debug";
 
 /// Writes each event of the run into the log.
-pub struct Log;
+pub struct Log(Arc<Mutex<Sink>>);
 
 /// Begins to log into `out`, for the rest of the process. `filter` says what: `mk=trace,russh=debug`.
 ///
 /// # Errors
 /// When the filter cannot be read, or something logs already.
-pub fn start(out: impl Write + Send + 'static, filter: Option<&str>, secrets: Secrets) -> Result<Log> {
+pub fn start(out: Sink, filter: Option<&str>, secrets: Secrets) -> Result<Log> {
     let filter = EnvFilter::try_new(filter.unwrap_or(USUAL))
         .or_kind(Kind::Usage, || format!("`MK_LOG` is no filter: `{}`", filter.unwrap_or_default()))?;
-    let out: Arc<Mutex<dyn Write + Send>> = Arc::new(Mutex::new(out));
+    let out = Arc::new(Mutex::new(out));
+    let log = Log(Arc::clone(&out));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
         .with_writer(move || Masking { out: Arc::clone(&out), secrets: secrets.clone() })
         .try_init()
         .map_err(|e| Error::internal("cannot begin to log").because(e))?;
-    Ok(Log)
+    Ok(log)
 }
 
-/// Takes the secrets out of each line. A line comes in one piece.
+/// Takes the secrets out of each line, and what would make two of it. A line comes in one piece.
 struct Masking {
-    out: Arc<Mutex<dyn Write + Send>>,
+    out: Arc<Mutex<Sink>>,
     secrets: Secrets,
 }
 
 impl Write for Masking {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let masked = self.secrets.mask(&String::from_utf8_lossy(bytes));
-        self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(masked.as_bytes())?;
+        lock(&self.out).line(&Text::escaped(masked.trim_end_matches('\n')));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner).flush()
+        Ok(())
     }
+}
+
+fn lock(out: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
+    out.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Reporter for Log {
@@ -72,24 +79,24 @@ impl Reporter for Log {
             What::TaskDone { task, took } => tracing::info!(target: "mk", task, ms = took, "task done"),
             What::StepStarted { step } => {
                 let place = step.place.as_ref().map(ToString::to_string).unwrap_or_default();
-                tracing::debug!(target: "mk", id = step.id, host = step.host, step = call(step), place, "step started");
+                tracing::debug!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), place, "step started");
             }
             What::Output { id, host, stderr, text } => {
                 tracing::trace!(target: "mk", id, host, stderr, text, "output");
             }
             What::StepDone { step, outcome, took } => {
                 let (status, reason) = (outcome.status, outcome.reason.as_deref());
-                tracing::info!(target: "mk", id = step.id, host = step.host, step = call(step), ?status, reason, ms = took, "step done");
+                tracing::info!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), ?status, reason, ms = took, "step done");
                 if let Some(diff) = &outcome.diff {
-                    let lines = super::diff::lines(diff, super::Look::plain()).join("\n");
-                    tracing::debug!(target: "mk", id = step.id, host = step.host, diff = lines, "differs");
+                    let lines = Text::joined(super::diff::lines(diff, super::Look::plain()));
+                    tracing::debug!(target: "mk", id = step.id, host = step.host, diff = lines.as_str(), "differs");
                 }
             }
             What::StepFailed { step, error, took } => {
-                tracing::error!(target: "mk", id = step.id, host = step.host, step = call(step), %error, ms = took, "step failed");
+                tracing::error!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), %error, ms = took, "step failed");
             }
             What::Retry { step, error, left } => {
-                tracing::warn!(target: "mk", id = step.id, host = step.host, step = call(step), %error, left, "step will be tried again");
+                tracing::warn!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), %error, left, "step will be tried again");
             }
             What::Said { host, warning: true, text } => tracing::warn!(target: "mk", host, text, "said"),
             What::Said { host, warning: false, text } => tracing::info!(target: "mk", host, text, "said"),
@@ -100,5 +107,9 @@ impl Reporter for Log {
             }
             What::RunDone { error: None } => tracing::info!(target: "mk", "run done"),
         }
+    }
+
+    fn finish(&mut self) -> Result {
+        lock(&self.0).ended()
     }
 }

@@ -1,6 +1,7 @@
 //! Events as text for people, as JSON lines, as JUnit, as a page and as a log. Each is a fold over the same events.
 
 mod diff;
+mod failures;
 mod fault;
 mod folded;
 mod html;
@@ -11,22 +12,26 @@ mod live;
 mod log;
 mod profile;
 mod recap;
+mod sink;
+mod text;
 
-use std::io::Write;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 pub use fault::{render as render_fault, warning as render_warning};
 pub use html::Html;
-pub use human::{Human, Look};
+pub use human::Human;
 pub use json::Json;
 pub use junit::JUnit;
 pub use live::Live;
 pub use log::{Log, start as start_log};
 pub use profile::Profile;
 pub use recap::{Counts, Recap};
+pub use sink::Sink;
+pub use text::{Look, Text};
 
-use crate::event::Event;
+use crate::error::{Error, Result};
+use crate::event::{Event, Receiver};
 
 /// How often reporters are told that time goes by.
 const TICK: Duration = Duration::from_millis(200);
@@ -40,14 +45,19 @@ pub trait Reporter {
     fn tick(&mut self) {}
 
     /// Told that there are no more.
-    fn finish(&mut self) {}
+    ///
+    /// # Errors
+    /// When not all of what it was to write could be written.
+    fn finish(&mut self) -> Result {
+        Ok(())
+    }
 }
 
-/// Feeds events to all reporters until the run is over.
-pub fn feed(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter + Send>]) {
+/// Feeds events to all reporters until the run is over. Gives what could not be written.
+pub fn feed(events: &Receiver, reporters: &mut [Box<dyn Reporter + Send>]) -> Vec<Error> {
     let mut ticked = Instant::now();
     loop {
-        match events.recv_timeout(TICK.saturating_sub(ticked.elapsed())) {
+        match events.take(TICK.saturating_sub(ticked.elapsed())) {
             Ok(event) => reporters.iter_mut().for_each(|reporter| reporter.event(&event)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -57,13 +67,5 @@ pub fn feed(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter + Send>]
             ticked = Instant::now();
         }
     }
-    for reporter in reporters.iter_mut() {
-        reporter.finish();
-    }
-}
-
-/// Writes a line somewhere. A reader that went away is no fault of the run.
-fn line(out: &mut (impl Write + ?Sized), text: &str) {
-    let _ = writeln!(out, "{text}");
-    let _ = out.flush();
+    reporters.iter_mut().filter_map(|reporter| reporter.finish().err()).collect()
 }

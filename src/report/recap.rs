@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::failures::Failures;
 use crate::change::Status;
 use crate::error::{Error, Place};
 use crate::event::{Event, What};
@@ -19,6 +20,8 @@ pub struct Counts {
     pub unknown: usize,
     /// The step failed.
     pub failed: usize,
+    /// The step failed, and the script caught that and went on.
+    pub caught: usize,
 }
 
 /// The counts of a run.
@@ -36,12 +39,17 @@ pub struct Recap {
     pub skipped: Vec<String>,
     /// Milliseconds the run took.
     pub ms: u64,
+    /// What could not be written of what was to be told: reports, the log, standard output.
+    pub unwritten: Vec<Error>,
+    /// The steps that failed.
+    pub(super) failures: Failures,
 }
 
 impl Recap {
     /// Takes an event into the counts.
     pub fn add(&mut self, event: &Event) {
         self.ms = self.ms.max(event.ms);
+        let judged = self.failures.add(event);
         match &event.what {
             What::Connected { host, .. } => drop(self.hosts.entry(host.clone()).or_default()),
             What::StepDone { step, outcome, .. } => {
@@ -53,7 +61,7 @@ impl Recap {
                     Status::Unknown => counts.unknown += 1,
                 }
             }
-            What::StepFailed { step, .. } => self.hosts.entry(step.host.clone()).or_default().failed += 1,
+            What::StepFailed { step, .. } => drop(self.hosts.entry(step.host.clone()).or_default()),
             What::HostFailed { host, error } => {
                 self.hosts.entry(host.clone()).or_default();
                 self.lost.entry(host.clone()).or_insert_with(|| error.clone());
@@ -73,6 +81,11 @@ impl Recap {
             What::PlaySkipped { playbook, .. } => self.skipped.push(playbook.clone()),
             _ => {}
         }
+        if judged {
+            for (host, counts) in &mut self.hosts {
+                (counts.failed, counts.caught) = self.failures.of_host(host);
+            }
+        }
     }
 
     /// Whether a check foretold changes, or could not tell.
@@ -89,6 +102,7 @@ impl Recap {
             skipped: sum.skipped + one.skipped,
             unknown: sum.unknown + one.unknown,
             failed: sum.failed + one.failed,
+            caught: sum.caught + one.caught,
         })
     }
 }

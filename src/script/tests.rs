@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::{Settings, World, engine, functions};
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::event::Events;
+use crate::event::{Events, channel};
 use crate::fleet::{Agents, Boxed, Connector, Fleet, Options, Pipes, Prompts};
 use crate::inventory::{Extras, Inventory};
 use crate::secret::Secrets;

@@ -95,12 +95,15 @@ fn foreign_names_stay_in_their_modules() {
     let homes: &[(&str, &[&str])] = &[
         ("rhai::", &["script"]),
         ("russh::", &["transport"]),
-        // They panic when the reader goes away; `report` and `cli` write to the streams instead.
+        // They panic when the reader goes away, and what is printed is not looked at; there is the sink instead.
         ("println!(", &[]),
         ("print!(", &[]),
         ("eprintln!(", &["mk-agent.rs"]),
         ("eprint!(", &[]),
-        ("std::io::stdout()", &["report", "cli", "mk-agent.rs"]),
+        ("std::io::stdout(", &["sink.rs", "mk-agent.rs"]),
+        ("std::io::stderr(", &["sink.rs", "mk-agent.rs"]),
+        ("io::stdout(", &["sink.rs", "mk-agent.rs"]),
+        ("io::stderr(", &["sink.rs", "mk-agent.rs"]),
         ("Hands::new(", &["op"]),
         ("\"/bin/sh\"", &["command.rs", "transport", "bootstrap.rs"]),
     ];
@@ -116,6 +119,50 @@ fn foreign_names_stay_in_their_modules() {
                     line.find(word).is_some_and(|at| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
                 if whole {
                     wrong.push(format!("{}:{}: {word}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A terminal, a log and a report take text that was made fit to be shown, and there is one way to them: nothing in
+/// `report` and `cli` can write to a stream or a file around it.
+#[test]
+fn only_the_sink_writes_what_is_shown() {
+    let homes: &[(&str, &[&str])] = &[
+        // What is between a sink and its stream, and between the log's library and a sink.
+        ("Write for", &["report/sink.rs", "report/live.rs", "report/log.rs", "report/text.rs"]),
+        ("io::Write", &["report/sink.rs", "report/live.rs", "report/log.rs"]),
+        ("Write,", &["report/sink.rs", "report/live.rs", "report/log.rs"]),
+        ("Write}", &["report/sink.rs", "report/live.rs", "report/log.rs"]),
+        ("write_all(", &["report/sink.rs", "report/live.rs"]),
+        ("fs::write(", &[]),
+        ("File::create(", &[]),
+        ("OpenOptions", &["report/sink.rs"]),
+        ("stdout(", &["report/sink.rs", "report/live.rs"]),
+        ("stderr(", &["report/sink.rs"]),
+        ("/dev/tty", &[]),
+        // They draw, and ask, on a terminal of their own accord.
+        ("ProgressBar", &["report/live.rs"]),
+        ("prompt_password", &["cli/prompt.rs"]),
+        // Nobody else begins a sequence that a terminal obeys, or looks into what may be shown.
+        ("\\x1b", &["report/text.rs"]),
+        ("\\u{1b}", &[]),
+        ("Text(", &["report/text.rs"]),
+    ];
+    let mut wrong = Vec::new();
+    for folder in ["src/report", "src/cli"] {
+        for (path, text) in sources(&root().join(folder)) {
+            for (word, allowed) in homes {
+                let home = allowed.iter().any(|home| path.ends_with(Path::new("src").join(home)));
+                for (number, line) in code(&text).filter(|_| !home && !is_test(&path)) {
+                    // A sink's own names for its streams are not the streams.
+                    let line = line.replace("Sink::stdout(", "").replace("Sink::stderr(", "");
+                    let before = line.find(word).map(|at| line[..at].chars().next_back());
+                    if before.is_some_and(|c| !c.is_some_and(|c| c.is_alphanumeric() || c == '_')) {
+                        wrong.push(format!("{}:{}: {word}", path.display(), number + 1));
+                    }
                 }
             }
         }

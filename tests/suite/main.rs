@@ -25,6 +25,8 @@ mod sshd;
 mod streams;
 mod support;
 mod tailnet;
+mod terminal;
 mod together;
+mod told;
 mod transfers;
 mod trust;

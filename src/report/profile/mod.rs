@@ -5,18 +5,17 @@ mod table;
 mod trace;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 
 use self::sweep::{Segment, segments};
 use super::human::call;
-use super::{Reporter, line};
+use super::{Reporter, Sink, Text};
+use crate::error::Result;
 use crate::event::{Event, Part, Span, What};
 
 /// Collects spans of time, and shows at the end what they come to.
-pub struct Profile<W> {
-    out: W,
-    trace: Option<File>,
+pub struct Profile {
+    out: Sink,
+    trace: Option<Sink>,
     all: bool,
     kept: Kept,
 }
@@ -37,9 +36,9 @@ struct Label {
 /// What a host's time was spent on, moment by moment, without a gap and without anything twice.
 type Hosts<'a> = BTreeMap<&'a str, Vec<Segment>>;
 
-impl<W: Write> Profile<W> {
+impl Profile {
     /// A table into `out`, with every host and step if `verbose` is more than 0, and a trace into a file.
-    pub fn new(out: W, trace: Option<File>, verbose: u8) -> Self {
+    pub fn new(out: Sink, trace: Option<Sink>, verbose: u8) -> Self {
         Self { out, trace, all: verbose > 0, kept: Kept::default() }
     }
 }
@@ -64,28 +63,27 @@ impl Kept {
     }
 }
 
-impl<W: Write> Reporter for Profile<W> {
+impl Reporter for Profile {
     fn event(&mut self, event: &Event) {
         match &event.what {
             What::StepStarted { step } => {
                 let place = step.place.as_ref().map(ToString::to_string).unwrap_or_default();
-                self.kept.steps.insert(step.id, Label { call: call(step), place });
+                self.kept.steps.insert(step.id, Label { call: call(step).as_str().to_owned(), place });
             }
             What::Spent(span) => self.kept.spans.push(span.clone()),
             _ => {}
         }
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self) -> Result {
         for text in table::lines(&self.kept, self.all) {
-            line(&mut self.out, &text);
+            self.out.line(&Text::line(text));
         }
-        if let Some(file) = self.trace.take() {
-            // Whether the file can be written was found out before the run; a full disk is told, not fatal.
-            if let Err(e) = trace::write(&self.kept, &mut BufWriter::new(file)) {
-                line(&mut self.out, &format!("the trace could not be written: {e}"));
-            }
+        if let Some(mut trace) = self.trace.take() {
+            trace.put(&Text::json(&trace::of(&self.kept)));
+            trace.ended()?;
         }
+        self.out.ended()
     }
 }
 

@@ -39,10 +39,12 @@ fn told() -> Vec<What> {
     ]
 }
 
-fn profile(out: &mut Vec<u8>, trace: Option<File>) {
-    let mut profile = Profile::new(out, trace, 0);
+fn profile(trace: Option<Sink>) -> String {
+    let (sink, kept) = Sink::kept();
+    let mut profile = Profile::new(sink, trace, 0);
     told().into_iter().for_each(|what| profile.event(&Event { v: 1, ms: 0, what }));
-    profile.finish();
+    profile.finish().unwrap();
+    kept.text()
 }
 
 #[test]
@@ -85,9 +87,7 @@ proptest::proptest! {
 
 #[test]
 fn the_table_shows_hosts_by_kind_tasks_and_slow_steps() {
-    let mut out = Vec::new();
-    profile(&mut out, None);
-    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
+    insta::assert_snapshot!(profile(None), @r"
          wall  control  connect  network    agent    child  waiting  profile: a host's mean
         1.0 s   320 ms    70 ms   5.0 ms    35 ms   150 ms   420 ms  a[1..2]
          wall  control  connect  network    agent    child  waiting  of playbooks and tasks: a host's mean
@@ -100,7 +100,7 @@ fn the_table_shows_hosts_by_kind_tasks_and_slow_steps() {
 #[test]
 fn the_trace_has_a_track_a_host_and_nothing_crosses_on_one() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    profile(&mut Vec::new(), Some(file.reopen().unwrap()));
+    profile(Some(Sink::file(file.path()).unwrap()));
     let trace: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
     let events = trace["traceEvents"].as_array().unwrap();
     let tracks: Vec<(u64, &str)> = events
@@ -123,9 +123,7 @@ fn the_trace_has_a_track_a_host_and_nothing_crosses_on_one() {
 fn spans_that_cross_get_a_track_each() {
     let spans = vec![span("a", Part::Agent, 0, 10), span("a", Part::Child, 5, 15), span("a", Part::Child, 6, 9)];
     let kept = Kept { spans, ..Kept::default() };
-    let mut bytes = Vec::new();
-    trace::write(&kept, &mut bytes).unwrap();
-    let trace: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let trace = trace::of(&kept);
     let events = trace["traceEvents"].as_array().unwrap();
     let tracks: Vec<(u64, u64)> = events
         .iter()

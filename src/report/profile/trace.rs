@@ -1,7 +1,6 @@
 //! The spans in the Trace Event Format: a track a host, and one of the script.
 
 use std::cmp::Reverse;
-use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
@@ -9,8 +8,8 @@ use super::sweep::{PARTS, Segment, parts};
 use super::{Kept, name};
 use crate::event::Span;
 
-/// Writes all spans as complete events.
-pub(super) fn write(kept: &Kept, out: &mut impl Write) -> io::Result<()> {
+/// All spans as complete events.
+pub(super) fn of(kept: &Kept) -> Value {
     let mut spans: Vec<&Span> = kept.spans.iter().collect();
     // By track, and on each of them what lies around comes before what lies inside.
     spans.sort_by_key(|span| (span.host.as_deref(), span.at, Reverse(span.took)));
@@ -30,9 +29,7 @@ pub(super) fn write(kept: &Kept, out: &mut impl Write) -> io::Result<()> {
         }
         tracks += lanes.len();
     }
-    let all = json!({ "displayTimeUnit": "ms", "otherData": totals(kept), "traceEvents": events });
-    serde_json::to_writer(&mut *out, &all)?;
-    out.flush()
+    json!({ "displayTimeUnit": "ms", "otherData": totals(kept), "traceEvents": events })
 }
 
 /// How long the run was, and what each host's time came to, in microseconds.
