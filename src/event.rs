@@ -284,10 +284,13 @@ impl Events {
         if self.secrets.is_empty() {
             return event;
         }
-        let Ok(mut value) = serde_json::to_value(&event) else { return event };
-        self.secrets.mask_value(&mut value);
         let (v, ms) = (event.v, event.ms);
         let lost = || What::Said { host: None, warning: true, text: "an event that could not be shown".to_owned() };
-        serde_json::from_value(value).unwrap_or_else(|_| Event { v, ms, what: lost() })
+        // Rather nothing is shown than a secret.
+        let masked = serde_json::to_value(&event).and_then(|mut value| {
+            self.secrets.mask_value(&mut value);
+            serde_json::from_value(value)
+        });
+        masked.unwrap_or_else(|_| Event { v, ms, what: lost() })
     }
 }

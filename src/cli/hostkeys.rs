@@ -66,7 +66,7 @@ pub(super) fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> 
 
 /// Looks at the keys of all hosts, as many at a time as the forks allow.
 async fn look(inventory: &Arc<Inventory>, reach: &Reach, names: Vec<String>) -> Vec<Shown> {
-    let dialer = Arc::new(setup::dialer(reach, None));
+    let dialer = Arc::new(setup::dialer(reach, None, &crate::secret::Secrets::default()));
     let forks = Arc::new(Semaphore::new(reach.forks.max(1)));
     let mut looking = JoinSet::new();
     for (index, name) in names.into_iter().enumerate() {

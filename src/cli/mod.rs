@@ -31,6 +31,7 @@ pub use exit::code;
 /// Runs mk as the command line asks.
 pub fn main() -> ExitCode {
     let args = Args::parse();
+    crate::secret::keep_memory_private();
     let outcome = match args.command {
         args::Command::Run(run) => run::run(&run),
         args::Command::Do(ad_hoc) => ad_hoc::run(&ad_hoc),

@@ -9,6 +9,8 @@ mod certificate;
 mod completed;
 mod fetch;
 mod half;
+mod outputs;
+mod password;
 mod pieces;
 mod readings;
 mod resolve;
@@ -16,6 +18,7 @@ mod secrets;
 mod shared;
 mod sources;
 mod template;
+mod texts;
 mod tree;
 mod unpack;
 
@@ -31,12 +34,15 @@ pub use authority::{Authorities, Authority, Wish};
 pub use blobs::Blobs;
 pub use completed::{CompletedPlay, Inputs};
 pub use half::{Half, Other};
+pub use outputs::has_secret_output;
+pub use password::Scheme;
 pub use pieces::Pieces;
 pub use readings::{Read, Reading, Readings};
 pub use resolve::Place;
 pub use shared::{Form, Made, Pair, Pairs};
 pub use sources::{Base, Found, STDLIB, Sources};
 pub use template::Templates;
+pub use texts::{Hashing, Texts};
 
 use crate::secret::Secrets;
 use crate::state::State;
@@ -49,6 +55,8 @@ pub struct Control {
     pub blobs: Blobs,
     /// Where sources are looked for.
     pub sources: Sources,
+    /// What can be done with secrets.
+    pub texts: Texts,
     /// Renders templates.
     pub templates: Templates,
     /// What is kept between runs.
@@ -69,13 +77,15 @@ impl Control {
     pub fn new(project: PathBuf, state: State, secrets: Secrets) -> Self {
         let cache = Cache::of_user();
         let sources = Sources::new(project.clone());
+        let texts = Texts::new(secrets.clone(), state.clone());
         Self {
             artifacts: Artifacts::new(project, cache.clone()).noted_by(sources.readings.clone()),
             archives: Arc::new(Archives::new(cache)),
             secrets,
             blobs: Blobs::default(),
             sources,
-            templates: Templates::new(),
+            templates: Templates::with(&texts),
+            texts,
             fetched: fetch::Fetched::default(),
             authorities: Authorities::new(state.clone()),
             state,

@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use super::sources::{Base, Found};
 use super::{Control, sources};
-use crate::change::Outcome;
 use crate::error::{Error, Result};
 use crate::sys::Payload;
 use crate::wire::Mode;
@@ -41,25 +40,6 @@ impl Control {
             "unpack" => self.unpack(args, place),
             _ => Ok(()),
         }
-    }
-
-    /// What this side keeps of an outcome before the script sees it.
-    ///
-    /// # Errors
-    /// A secret that cannot be kept.
-    pub fn kept(&self, args: &Value, outcome: &mut Outcome) -> Result {
-        if args.get("secret_output").and_then(Value::as_bool) == Some(true) {
-            for name in ["stdout", "stderr"] {
-                let said = outcome.values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-                if !said.is_empty() {
-                    let label = format!("output {}", crate::change::digest(said.as_bytes()));
-                    outcome
-                        .values
-                        .insert(name.to_owned(), Value::from(self.secrets.add(&label, said.trim_end_matches('\n'))?));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn copy(&self, args: &mut Map<String, Value>, base: &Base) -> Result {

@@ -10,6 +10,7 @@ use super::Control;
 use super::readings::Reading;
 use super::sources::{Base, Found};
 use crate::error::{Context, Error, Kind, Result};
+use crate::secret::hide_variable;
 
 /// The longest secrets file, in bytes.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -21,12 +22,19 @@ impl Control {
     /// When it cannot be had, or is too short to be kept out of other texts.
     pub fn secret(&self, base: &Base, from: &str) -> Result<String> {
         let text = match from.split_once(':') {
-            Some(("env", name)) => self.sources.environment(name).ok_or_else(|| {
-                Error::playbook(format!("the environment has no `{name}`"))
-                    .hint(format!("set it before the run: `{name}=… mk run …`"))
-            })?,
+            Some(("env", name)) => {
+                hide_variable(name);
+                self.sources.environment(name).ok_or_else(|| {
+                    Error::playbook(format!("the environment has no `{name}`"))
+                        .hint(format!("set it before the run: `{name}=… mk run …`"))
+                })?
+            }
             Some(("prompt", name)) => {
                 self.sources.readings.note(Reading::Answer(name.to_owned()), String::new);
+                // Whoever answered once is not asked again.
+                if let Some(token) = self.secrets.labelled(from) {
+                    return Ok(token);
+                }
                 rpassword::prompt_password(format!("{name}: "))
                     .or_kind(Kind::Playbook, || format!("cannot ask for `{name}`"))?
             }

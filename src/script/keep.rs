@@ -6,6 +6,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::throw;
+use super::secret::Secret;
 use super::value::{from_json, to_json};
 use super::world::World;
 use crate::control::{Base, Form, Made, Wish};
@@ -26,19 +27,19 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
         Ok(shown(name, &authority.cert, &authority.fingerprint))
     });
     let shared = Arc::clone(world);
-    engine.register_fn("ca_key", move |context: NativeCallContext, name: &str| -> Raised<String> {
-        shared.control.authority_key(name).map_err(|e| throw(&context, e))
+    engine.register_fn("ca_key", move |context: NativeCallContext, name: &str| -> Raised<Secret> {
+        shared.control.authority_key(name).map(Secret).map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
     engine.register_fn("shared_cert", move |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
         shared_cert(&shared, name, wish).map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
-    engine.register_fn("random_secret", move |context: NativeCallContext, name: &str, bytes: i64| -> Raised<String> {
+    engine.register_fn("random_secret", move |context: NativeCallContext, name: &str, bytes: i64| -> Raised<Secret> {
         random(&shared, name, bytes, "base64").map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
-    let formed = move |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<String> {
+    let formed = move |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<Secret> {
         random(&shared, name, bytes, form).map_err(|e| throw(&context, e))
     };
     engine.register_fn("random_secret", formed);
@@ -47,9 +48,9 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
         shared.control.has_random_secret(name).map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
-    engine.register_fn("secret", move |context: NativeCallContext, from: &str| -> Raised<String> {
+    engine.register_fn("secret", move |context: NativeCallContext, from: &str| -> Raised<Secret> {
         let base = Base::of(context.call_source().unwrap_or_default());
-        shared.control.secret(&base, from).map_err(|e| throw(&context, e))
+        shared.control.secret(&base, from).map(Secret).map_err(|e| throw(&context, e))
     });
 }
 
@@ -83,7 +84,7 @@ fn shared_cert(world: &Arc<World>, name: &str, mut wish: Map) -> Result<Dynamic>
     Ok(from_json(&json!({ "cert": pair.cert, "key": pair.key, "key_data": pair.key_data })))
 }
 
-fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<String> {
+fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<Secret> {
     let form = match form {
         "base64" => Form::Base64,
         "hex" => Form::Hex,
@@ -94,7 +95,7 @@ fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<Stri
     let size = usize::try_from(bytes).unwrap_or_default();
     let (token, made) = world.control.random_secret(name, size, form, world.fleet.mode())?;
     tell(world, &format!("random secret `{name}`"), made);
-    Ok(token)
+    Ok(Secret(token))
 }
 
 /// Tells that something was made or renewed on this side.

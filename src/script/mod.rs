@@ -3,6 +3,7 @@
 //! The only module that knows the language. It decides nothing about hosts: a call becomes a step, a step's
 //! outcome becomes a value, a fault is thrown at its place.
 
+mod admit;
 mod ahead;
 mod closure;
 mod docs;
@@ -10,6 +11,7 @@ mod engine;
 mod fault;
 mod functions;
 mod globals;
+mod guarded;
 mod here;
 mod host;
 mod keep;
@@ -24,6 +26,7 @@ mod parameters;
 mod play;
 mod results;
 mod run;
+mod secret;
 mod send;
 mod step;
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What is said about the parameters of a call that are wrong.
 
+use super::admit::SECRET_ARGV;
 use crate::error::{Error, nearest};
 use crate::op::Spec;
 
 /// Parameters that every operation takes, and that the host never sees.
-pub(super) const COMMON: [&str; 4] = ["retry", "notify", "changed", "failed"];
+pub(super) const COMMON: [&str; 5] = ["retry", "notify", "changed", "failed", SECRET_ARGV];
 
 /// The error for a field that an operation does not have.
 pub(super) fn unknown_field(spec: &Spec, unknown: &str) -> Error {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::here::here;
 use super::host::Host;
 use super::outcome::{Held, Outcome};
+use crate::control::has_secret_output;
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Part, Step, What};
 use crate::fleet::Call;
@@ -56,7 +57,7 @@ impl Ready {
             mode: world.fleet.mode(),
             notify: self.notify.clone(),
             settles: None,
-            stream: world.settings.stream,
+            stream: world.settings.stream && !has_secret_output(&Value::Object(self.args.clone())),
             begun: self.begun,
         }
     }
@@ -97,6 +98,7 @@ impl Ready {
                 Ok(Sent { step, outcome, took })
             }
             Err(error) => {
+                let error = world.control.hushed(&call.args, error);
                 let error = error.in_step(self.spec.name).at(self.at.clone()).at_depth(self.depth);
                 let told = error.clone();
                 world.events.tell(match left {

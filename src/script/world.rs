@@ -62,6 +62,7 @@ impl World {
         events: Events,
         settings: Settings,
     ) -> Self {
+        control.texts.in_mode(fleet.mode());
         Self {
             fleet,
             control,

@@ -18,6 +18,7 @@ mod profile;
 mod reference;
 mod refusals;
 mod resume;
+mod secrets;
 mod sshd;
 mod streams;
 mod support;

@@ -7,8 +7,10 @@ use super::ways::Script;
 use crate::script::functions::{function_named, is_callable};
 
 /// Functions of mk that neither change anything nor see what a step could have changed.
-const PURE: [&str; 14] = [
+const PURE: [&str; 20] = [
     "as_user",
+    "b64decode",
+    "b64encode",
     "checking",
     "env",
     "file_text",
@@ -20,6 +22,10 @@ const PURE: [&str; 14] = [
     "later",
     "lines",
     "local",
+    "quote",
+    "sha256",
+    "to_json",
+    "to_yaml",
     "vars",
     "within_limit",
 ];
