@@ -280,15 +280,19 @@ impl Events {
         let _ = self.sender.send(event);
     }
 
-    fn without_secrets(&self, event: Event) -> Event {
+    fn without_secrets(&self, mut event: Event) -> Event {
         if self.secrets.is_empty() {
             return event;
         }
         let (v, ms) = (event.v, event.ms);
+        if let What::StepDone { outcome, .. } = &mut event.what {
+            // Here the keys of maps are the host's; everywhere else they are ours.
+            self.secrets.mask_outcome(outcome);
+        }
         let lost = || What::Said { host: None, warning: true, text: "an event that could not be shown".to_owned() };
         // Rather nothing is shown than a secret.
         let masked = serde_json::to_value(&event).and_then(|mut value| {
-            self.secrets.mask_value(&mut value);
+            self.secrets.mask_strings(&mut value);
             serde_json::from_value(value)
         });
         masked.unwrap_or_else(|_| Event { v, ms, what: lost() })

@@ -19,13 +19,7 @@ impl Control {
     /// # Errors
     /// When there are no random bytes.
     pub fn kept(&self, args: &Value, outcome: &mut Outcome) -> Result {
-        outcome.values.values_mut().for_each(Secrets::defuse);
-        if let Some(reason) = &mut outcome.reason {
-            *reason = Secrets::defused(reason);
-        }
-        if let Some(digest) = &mut outcome.digest {
-            *digest = Secrets::defused(digest);
-        }
+        Secrets::defuse(outcome);
         if has_secret_output(args) {
             for name in ["stdout", "stderr"] {
                 if let Some(Value::String(said)) = outcome.values.get_mut(name)

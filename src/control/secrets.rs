@@ -10,7 +10,7 @@ use super::Control;
 use super::readings::Reading;
 use super::sources::{Base, Found};
 use crate::error::{Context, Error, Kind, Result};
-use crate::secret::hide_variable;
+use crate::secret::{Secrets, hide_variable};
 
 /// The longest secrets file, in bytes.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -55,7 +55,7 @@ impl Control {
         let Found::Disk(path) = self.sources.find(base, Path::new(file))? else {
             return Err(Error::playbook(format!("`{file}` is not a file on disk")));
         };
-        let text = decrypt(&path)?;
+        let text = decrypt(&path, &self.secrets)?;
         let all: Value = serde_saphyr::from_str(&text)
             // The parser quotes what it cannot read, and that is secret.
             .map_err(|_| Error::playbook(format!("`{}` holds no YAML map", path.display())))?;
@@ -75,7 +75,7 @@ fn identity_file() -> PathBuf {
     std::env::var_os("MK_AGE_IDENTITY").map_or_else(own, PathBuf::from)
 }
 
-fn decrypt(path: &Path) -> Result<String> {
+fn decrypt(path: &Path, secrets: &Secrets) -> Result<String> {
     let failed = || format!("cannot decrypt `{}`", path.display());
     let file = std::fs::File::open(path).or_kind(Kind::Playbook, failed)?;
     let armored = age::armor::ArmoredReader::new(std::io::BufReader::new(file));
@@ -87,6 +87,7 @@ fn decrypt(path: &Path) -> Result<String> {
     if decryptor.is_scrypt() {
         let passphrase = rpassword::prompt_password(format!("passphrase of {}: ", path.display()))
             .or_kind(Kind::Playbook, failed)?;
+        secrets.know(&passphrase);
         let identity = age::scrypt::Identity::new(SecretString::from(passphrase));
         let reader =
             decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).or_kind(Kind::Playbook, failed)?;
@@ -113,7 +114,6 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::secret::Secrets;
     use crate::state::State;
 
     fn control(dir: &Path) -> Control {

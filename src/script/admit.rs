@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::op::Spec;
-use crate::secret::{Secrets, passwords_in};
+use crate::secret::Secrets;
 
 /// The parameter that lets a secret into an argument all the same.
 pub(super) const SECRET_ARGV: &str = "secret_argv";
@@ -33,6 +33,17 @@ const RUN: [(&str, &[&str]); 14] = [
 /// Parameters that are commands wherever they are.
 const COMMANDS: [&str; 3] = ["validate", "unless", "only_if"];
 
+/// The operations of which this side needs to know what the parameters say, and which ones; all where none is named.
+const HERE: [(&str, &[&str]); 7] = [
+    ("cert", &[]),
+    ("copy", &["src"]),
+    ("download", &[]),
+    ("fetch", &[]),
+    ("template", &["src"]),
+    ("tree", &[]),
+    ("unpack", &[]),
+];
+
 /// Takes out what is for this side alone, and sees that the rest is right.
 ///
 /// # Errors
@@ -44,7 +55,7 @@ pub(super) fn admit(spec: &Spec, args: &mut Map<String, Value>, secrets: &Secret
         Some(_) => return Err(Error::playbook(format!("{}: `{SECRET_ARGV}` is true or false", spec.name))),
     };
     let mut value = Value::Object(args.clone());
-    passwords_in(&value).iter().for_each(|password| secrets.know(password));
+    secrets.know_addresses(&value);
     if !Secrets::taints(&value) {
         return (spec.check)(value).map(drop);
     }
@@ -53,6 +64,11 @@ pub(super) fn admit(spec: &Spec, args: &mut Map<String, Value>, secrets: &Secret
         e.hints().iter().fold(error, |error, hint| error.hint(hint.clone()))
     };
     secrets.whole(&value).map_err(named)?;
+    let here = HERE.iter().find(|(name, _)| *name == spec.name).map(|(_, fields)| *fields);
+    let is_here = |name: &str| here.is_some_and(|fields| fields.is_empty() || fields.contains(&name));
+    if let Some((name, _)) = args.iter().find(|(name, value)| is_here(name) && Secrets::taints(value)) {
+        return Err(Error::playbook(format!("{}: `{name}` cannot hold a secret", spec.name)));
+    }
     if !in_argv {
         no_arguments(spec, args)?;
     }
@@ -147,6 +163,14 @@ mod tests {
             assert!(!held.contains("holds a secret") && !held.contains("hunter2"), "{args}: {held}");
         }
         for (op, args) in [
+            ("cert", json!({ "path": "/x", "ca": "c", "cn": token })),
+            ("download", json!({ "dest": "/x", "url": format!("https://h/{token}") })),
+            ("copy", json!({ "dest": "/x", "src": token })),
+        ] {
+            let error = admitted(op, args.clone(), &secrets).unwrap_err();
+            assert!(error.message().contains("cannot hold a secret"), "{args}: {error}");
+        }
+        for (op, args) in [
             ("run", json!({ "argv": ["cat"], "stdin": token })),
             ("copy", json!({ "dest": "/x", "content": token })),
             ("template", json!({ "dest": "/x", "src": "x.j2", "vars": { "pw": token } })),
@@ -185,6 +209,7 @@ mod tests {
     fn the_password_of_an_address_is_masked_from_then_on() {
         let secrets = Secrets::default();
         let _ = admitted("download", json!({ "dest": "/x", "url": "https://me:hunter2hunter2@h/x" }), &secrets);
-        assert_eq!(secrets.mask("GET https://me:hunter2hunter2@h/x"), "GET https://me:[secret]@h/x");
+        assert_eq!(secrets.mask("GET https://me:hunter2hunter2@h/x"), "GET https://me:**************@h/x");
+        assert_eq!(secrets.mask("no `hunter2hunter2`; a://b:c@d"), "no `[secret]`; a://b:*@d");
     }
 }

@@ -96,7 +96,7 @@ fn thrown(payload: &Dynamic) -> Error {
             return Error::new(Kind::Assertion, message.to_string());
         }
     }
-    Error::new(Kind::Assertion, payload.to_string())
+    Error::new(Kind::Assertion, super::secret::said(payload))
 }
 
 fn parsing(what: &ParseErrorType) -> Error {

@@ -13,6 +13,7 @@ use crate::control::{Base, Form, Made, Wish};
 use crate::error::{Error, Result};
 use crate::event::What;
 use crate::ops::Cert;
+use crate::secret::Secrets;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -64,8 +65,7 @@ pub(super) fn wish(name: &str, value: Value) -> Option<Error> {
 }
 
 fn ca(world: &Arc<World>, name: &str, wish: Map) -> Result<Dynamic> {
-    let wish: Wish =
-        serde_json::from_value(to_json(&Dynamic::from(wish))?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
+    let wish: Wish = serde_json::from_value(plain("ca", wish)?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
     let (authority, new) = world.control.authorities.ensure(name, &wish, world.fleet.mode())?;
     tell(world, &format!("authority `{name}`"), if new { Made::New } else { Made::Kept });
     Ok(shown(name, &authority.cert, &authority.fingerprint))
@@ -77,11 +77,20 @@ fn shared_cert(world: &Arc<World>, name: &str, mut wish: Map) -> Result<Dynamic>
             .hint("write the certificate and its key with `copy`"));
     }
     wish.insert("path".into(), "/".into());
-    let request = serde_json::from_value::<Cert>(to_json(&Dynamic::from(wish))?)
+    let request = serde_json::from_value::<Cert>(plain("shared_cert", wish)?)
         .map_err(|e| Error::playbook(format!("shared_cert: {e}")))?;
     let (pair, made) = world.control.shared_cert(name, &request, world.fleet.mode())?;
     tell(world, &format!("shared certificate `{name}`"), made);
     Ok(from_json(&json!({ "cert": pair.cert, "key": pair.key, "key_data": pair.key_data })))
+}
+
+/// A map as data. What is issued on this side is public, and a secret has no text here.
+fn plain(function: &str, wish: Map) -> Result<Value> {
+    let wish = to_json(&Dynamic::from(wish))?;
+    match Secrets::taints(&wish) {
+        true => Err(Error::playbook(format!("{function}: a certificate cannot hold a secret"))),
+        false => Ok(wish),
+    }
 }
 
 fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<Secret> {

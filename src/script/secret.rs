@@ -11,6 +11,9 @@ use crate::control::{Hashing, Scheme, Texts};
 use crate::error::{Error, Result};
 use crate::secret::{REMEDY, Secrets, hide_variable};
 
+/// A function on texts.
+type OnText = fn(&Texts, &str) -> Result<String>;
+
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
 /// A text with secrets in it: the secret itself, or text that was made with one. It holds tokens.
@@ -150,7 +153,6 @@ fn compares(engine: &mut Engine) {
 
 /// What mk itself does with the text of a secret.
 fn functions(engine: &mut Engine, world: &Arc<World>) {
-    type OnText = fn(&Texts, &str) -> Result<String>;
     let on_text: [(&'static str, OnText); 4] = [
         ("b64encode", Texts::b64encode),
         ("b64decode", Texts::b64decode),

@@ -1,6 +1,7 @@
 //! What else is a secret, though no script asked for it: a password in an address, a variable of mk's own environment.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
@@ -26,7 +27,7 @@ pub fn keep_memory_private() {
 }
 
 /// The passwords of the addresses in a value: `https://user:password@host`, as it is written and as it is meant.
-pub fn passwords_in(value: &Value) -> Vec<String> {
+pub(super) fn passwords_in(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => in_text(text),
         Value::Array(items) => items.iter().flat_map(passwords_in).collect(),
@@ -35,16 +36,36 @@ pub fn passwords_in(value: &Value) -> Vec<String> {
     }
 }
 
-fn in_text(text: &str) -> Vec<String> {
+/// A text without the passwords in its addresses, however short they are. It is as long as it was: a line of a
+/// playbook may have its words underlined.
+pub fn without_passwords(text: &str) -> String {
+    // From the last on: stars may be shorter than what they stand for.
+    written(text).into_iter().rev().fold(text.to_owned(), |text, range| {
+        let stars = "*".repeat(text[range.clone()].chars().count());
+        format!("{}{stars}{}", &text[..range.start], &text[range.end..])
+    })
+}
+
+/// Where passwords are in the addresses of a text.
+fn written(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("://") {
         let rest = &text[at + 3..];
         let end = rest.find(|c: char| c.is_whitespace() || "/?#\"'<>".contains(c)).unwrap_or(rest.len());
-        let password = rest[..end].rsplit_once('@').and_then(|(login, _)| login.split_once(':'));
-        if let Some((_, password)) = password.filter(|(_, password)| !password.is_empty()) {
-            found.extend([password.to_owned(), meant(password)]);
+        let login = rest[..end].rsplit_once('@').map(|(login, _)| login);
+        if let Some((user, password)) = login.and_then(|login| login.split_once(':'))
+            && !password.is_empty()
+        {
+            let begin = at + 3 + user.len() + 1;
+            found.push(begin..begin + password.len());
         }
     }
+    found
+}
+
+fn in_text(text: &str) -> Vec<String> {
+    let mut found: Vec<String> =
+        written(text).into_iter().flat_map(|range| [text[range.clone()].to_owned(), meant(&text[range])]).collect();
     found.dedup();
     found
 }
@@ -79,6 +100,7 @@ mod tests {
         let value =
             json!({ "url": "https://me:p%40ss:w0rd@host:8443/x?a=b@c", "other": ["http://host/a:b@c", "git@host:x"] });
         assert_eq!(passwords_in(&value), ["p%40ss:w0rd", "p@ss:w0rd"]);
+        assert_eq!(without_passwords("get(\"a://b:c@d\") # e://f:g@h:1"), "get(\"a://b:*@d\") # e://f:*@h:1");
         assert!(passwords_in(&json!("a://b@c and d://:@e")).is_empty());
     }
 }

@@ -17,10 +17,11 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-pub use known::{hidden_variables, hide_variable, keep_memory_private, passwords_in};
+pub use known::{hidden_variables, hide_variable, keep_memory_private, without_passwords};
 pub use stream::Masked;
 
 use self::token::Part;
+use crate::change::Outcome;
 use crate::error::{Error, Result};
 
 /// What stands in place of a secret in everything shown.
@@ -43,6 +44,8 @@ struct Inner {
     forms: Vec<Vec<u8>>,
     /// Made when the next text is masked: it takes milliseconds, and secrets come several at a time.
     matcher: OnceLock<Option<AhoCorasick>>,
+    /// Whether there was an address with a password in it: it is taken out of every address then, however short it is.
+    addresses: bool,
 }
 
 impl Inner {
@@ -142,6 +145,15 @@ impl Secrets {
         }
     }
 
+    /// Has the passwords masked that stand in the addresses of a value.
+    pub fn know_addresses(&self, value: &Value) {
+        let passwords = known::passwords_in(value);
+        if !passwords.is_empty() {
+            passwords.iter().for_each(|password| self.know(password));
+            self.write().addresses = true;
+        }
+    }
+
     /// Puts the texts in place of the tokens, in every string of `value`. Says whether there were any.
     pub fn reveal(&self, value: &mut Value) -> bool {
         match value {
@@ -233,6 +245,7 @@ impl Secrets {
     pub fn mask(&self, text: &str) -> String {
         let text = if token::is_in(text) { token::replaced(text, MASK) } else { text.to_owned() };
         let inner = self.read();
+        let text = if inner.addresses { known::without_passwords(&text) } else { text };
         if inner.forms.is_empty() {
             return text;
         }
@@ -255,6 +268,21 @@ impl Secrets {
     /// Takes every secret out of every string of `value`, and out of the keys of its maps.
     pub fn mask_value(&self, value: &mut Value) {
         each_text(value, &|text| self.mask(text));
+    }
+
+    /// The same of what a host gave and what it has; the names there are mk's own.
+    pub fn mask_outcome(&self, outcome: &mut Outcome) {
+        texts(outcome).for_each(|value| self.mask_value(value));
+    }
+
+    /// Takes every secret out of every string of `value`, whose keys are mk's own.
+    pub fn mask_strings(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.mask(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.mask_strings(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.mask_strings(field)),
+            _ => {}
+        }
     }
 
     /// The texts of the secrets in a value.
@@ -282,22 +310,32 @@ impl Secrets {
 
     /// Takes the tokens out of what a host says: they are the script's own, and would be filled in with the secret when
     /// the script passes them on.
-    pub fn defuse(value: &mut Value) {
-        if Self::taints(value) {
+    pub fn defuse(outcome: &mut Outcome) {
+        for value in texts(outcome).filter(|value| Self::taints(value)) {
             each_text(value, &|text| token::replaced(text, MASK));
+        }
+        for text in [&mut outcome.reason, &mut outcome.digest].into_iter().flatten() {
+            *text = Self::defused(text);
         }
     }
 
     /// Whether there is nothing to hide, so that masking can be left out.
     pub fn is_empty(&self) -> bool {
         let inner = self.read();
-        inner.forms.is_empty() && inner.by_token.is_empty()
+        inner.forms.is_empty() && inner.by_token.is_empty() && !inner.addresses
     }
 }
 
 /// What is said to those who do with a secret what cannot be done with it.
 pub const REMEDY: &str = "a secret can be put into text with `+` or `${…}` and passed on; what else is done with one, \
     a function does: `b64encode`, `sha256`, `password_hash`, `to_json`, `quote` (`mk doc secret`)";
+
+/// What of an outcome is a host's own.
+fn texts(outcome: &mut Outcome) -> impl Iterator<Item = &mut Value> {
+    let fields = outcome.diff.iter_mut().flat_map(|diff| &mut diff.fields);
+    let differ = fields.flat_map(|field| [&mut field.before, &mut field.after]).flatten();
+    outcome.values.values_mut().chain(differ)
+}
 
 /// Changes every string of a value, the keys of maps included.
 fn each_text(value: &mut Value, change: &dyn Fn(&str) -> String) {
@@ -322,6 +360,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::change::Status;
 
     const TEXT: &str = "s3cr\"et/+ü!";
 
@@ -423,10 +462,16 @@ mod tests {
     fn what_a_host_says_is_never_filled_in() {
         let secrets = Secrets::default();
         let token = secrets.add("db", "hunter2hunter2").unwrap();
-        let mut said = json!({ "stdout": format!("got {token}"), "list": [token[..20].to_owned()] });
-        Secrets::defuse(&mut said);
-        assert_eq!(said, json!({ "stdout": format!("got {MASK}"), "list": [MASK] }));
-        assert!(!secrets.reveal(&mut said));
+        let said = json!({ "list": [token[..20].to_owned()], token.as_str(): 1 });
+        let mut outcome = Outcome::new(Status::Read).with("stdout", format!("got {token}")).with("more", said);
+        outcome.reason = Some(token);
+        Secrets::defuse(&mut outcome);
+        assert_eq!(
+            Value::Object(outcome.values.clone()),
+            json!({ "stdout": format!("got {MASK}"), "more": { "list": [MASK], MASK: 1 } })
+        );
+        assert!(!secrets.reveal(&mut Value::Object(outcome.values)));
+        assert_eq!(outcome.reason.as_deref(), Some(MASK));
     }
 
     #[test]

@@ -129,10 +129,10 @@ fn a_secret_is_in_no_sink_but_the_place_that_the_playbook_names() {
         match about {
             "copy" => assert_eq!(read(&place, "out"), format!("pw={CANARY}\n")),
             "template" => {
-                assert!(read(&place, "out").starts_with(&format!("pw={CANARY}\nY2FuYXJ5")), "{}", read(&place, "out"))
+                assert!(read(&place, "out").starts_with(&format!("pw={CANARY}\nY2FuYXJ5")), "{}", read(&place, "out"));
             }
             "line" | "block" => {
-                assert!(read(&place, "there").contains(&format!("pw={CANARY}\n")), "{}", read(&place, "there"))
+                assert!(read(&place, "there").contains(&format!("pw={CANARY}\n")), "{}", read(&place, "there"));
             }
             "stdin" => assert_eq!(read(&place, "out"), CANARY),
             "secret output" => assert_eq!(read(&place, "out"), "a canary of another mine"),
@@ -294,8 +294,13 @@ fn a_secret_of_the_environment_is_not_in_that_of_local_programs() {
 #[test]
 fn the_password_of_an_address_is_shown_nowhere() {
     let place = Place::new();
-    place.file("p.rhai", "local().wait(#{ http: \"http://me:canary-9c1e@127.0.0.1:9/x\", timeout: \"200ms\" });");
+    place.file(
+        "p.rhai",
+        "let here = local();\n\
+         try { here.wait(#{ http: \"http://me:canary-9c1e@127.0.0.1:9/x\", timeout: \"200ms\" }); } catch (e) { log(e.message); }\n\
+         here.download(\"/no/such\", #{ url: \"https://me:canary-9c1e@127.0.0.1:9/x\", insecure: true });\n",
+    );
     let (codes, shown) = everything(&place, &[]);
-    assert_eq!(codes, [1; 3]);
+    assert!(codes.iter().all(|code| *code != 0), "{codes:?}");
     quiet(&shown, "an address");
 }

@@ -15,6 +15,9 @@ use crate::error::{Error, Place, Result};
 use crate::secret::token::NOT_HERE;
 use crate::secret::{REMEDY, Secrets};
 
+/// A function on texts.
+type OnText = fn(&Texts, &str) -> Result<String>;
+
 type Filtered = std::result::Result<Jinja, Fault>;
 
 /// A text with secrets in it. Only [`text`] and what writes a value look at it; the renderer's own ways to do so are
@@ -105,11 +108,7 @@ impl Names {
             let Ok(compares) = regex_lite::Regex::new(&format!(r"(==|!=|<=|>=|[^%-]<|>|\bin)\s*{path}\b")) else {
                 continue;
             };
-            let inside = |at: usize| {
-                text[..at]
-                    .rfind(['{', '}'])
-                    .is_some_and(|brace| text[brace..].starts_with('{') || text[brace..].starts_with("%"))
-            };
+            let inside = |at: usize| text[..at].rfind(['{', '}']).is_some_and(|brace| text[brace..].starts_with('{'));
             if let Some(found) = compares.find_iter(text).find(|found| inside(found.start())) {
                 let before = &text[..found.start()];
                 let line = before.matches('\n').count() + 1;
@@ -205,7 +204,6 @@ pub(super) fn prepare(environment: &mut Environment<'static>, texts: &Texts) {
         minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
     });
     others(environment);
-    type OnText = fn(&Texts, &str) -> Result<String>;
     let own: [(&'static str, OnText); 5] = [
         ("b64encode", Texts::b64encode),
         ("b64decode", Texts::b64decode),
