@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::here::here;
 use super::host::Host;
+use crate::control::has_secret_output;
 use crate::error::Result;
 use crate::event::{Step, What};
 use crate::fleet::Call;
@@ -34,16 +35,19 @@ pub(super) fn flush(host: &Host) -> Result {
             reads: false,
             notify: None,
             settles: Some(notified.clone()),
-            stream: world.settings.stream,
+            stream: world.settings.stream && !notified.get("args").is_some_and(has_secret_output),
             begun,
         };
         world.events.tell(What::StepStarted { step: step.clone() });
         let result = world.fleet.call(&call);
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match result {
-            Ok(outcome) => world.events.tell(What::StepDone { step, outcome, took }),
+            Ok(mut outcome) => {
+                world.control.kept(&call.args, &mut outcome)?;
+                world.events.tell(What::StepDone { step, outcome, took });
+            }
             Err(error) => {
-                let error = error.in_step(op).at(at);
+                let error = world.control.hushed(&call.args, error).in_step(op).at(at);
                 world.events.tell(What::StepFailed { step, error: error.clone(), took });
                 return Err(error);
             }
