@@ -283,14 +283,21 @@ impl Events {
         self.sender.send(event);
     }
 
-    fn without_secrets(&self, event: Event) -> Event {
+    fn without_secrets(&self, mut event: Event) -> Event {
         if self.secrets.is_empty() {
             return event;
         }
-        let Ok(mut value) = serde_json::to_value(&event) else { return event };
-        self.secrets.mask_value(&mut value);
         let (v, ms) = (event.v, event.ms);
+        if let What::StepDone { outcome, .. } = &mut event.what {
+            // Here the keys of maps are the host's; everywhere else they are ours.
+            self.secrets.mask_outcome(outcome);
+        }
         let lost = || What::Said { host: None, warning: true, text: "an event that could not be shown".to_owned() };
-        serde_json::from_value(value).unwrap_or_else(|_| Event { v, ms, what: lost() })
+        // Rather nothing is shown than a secret.
+        let masked = serde_json::to_value(&event).and_then(|mut value| {
+            self.secrets.mask_strings(&mut value);
+            serde_json::from_value(value)
+        });
+        masked.unwrap_or_else(|_| Event { v, ms, what: lost() })
     }
 }

@@ -97,7 +97,7 @@ fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> Result<Exit
 
 /// Looks at the keys of all hosts, as many at a time as the forks allow.
 async fn look(inventory: &Arc<Inventory>, reach: &Reach, names: Vec<String>) -> Vec<Shown> {
-    let dialer = Arc::new(setup::dialer(reach, None));
+    let dialer = Arc::new(setup::dialer(reach, None, &crate::secret::Secrets::default()));
     let forks = Arc::new(Semaphore::new(reach.forks.max(1)));
     let mut looking = JoinSet::new();
     for (index, name) in names.into_iter().enumerate() {

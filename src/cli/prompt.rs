@@ -4,12 +4,15 @@ use secrecy::SecretString;
 
 use crate::fleet::Prompts;
 use crate::report::Text;
+use crate::secret::Secrets;
 use crate::transport::{Prompt, Question};
 
 /// Asks on the terminal; answers nothing where there is none.
 pub(super) struct Terminal {
     pub(super) passwords: bool,
     pub(super) become_password: Option<String>,
+    /// What is answered is masked in everything shown.
+    pub(super) secrets: Secrets,
 }
 
 impl Prompt for Terminal {
@@ -19,7 +22,9 @@ impl Prompt for Terminal {
             Question::Password { login, attempt } => format!("{}password of {login}: ", again(*attempt)),
             Question::Challenge { login, text, .. } => format!("{login}: {text}: "),
         };
-        asked(&text).ok().map(SecretString::from)
+        let answer = asked(&text).ok()?;
+        self.secrets.know(&answer);
+        Some(SecretString::from(answer))
     }
 
     fn allows_passwords(&self) -> bool {

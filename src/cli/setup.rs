@@ -131,7 +131,7 @@ pub(super) fn world(
     let (sender, receiver) = channel();
     let events = Events::new(sender, secrets.clone(), started).profiled(profiled);
     let state = State::of(&project.folder, inventory.file());
-    let control = Arc::new(Control::new(project.folder.clone(), state, secrets).guarded_by(&project.guard));
+    let control = Arc::new(Control::new(project.folder.clone(), state, secrets.clone()).guarded_by(&project.guard));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -142,8 +142,9 @@ pub(super) fn world(
         true => Some(asked("password for sudo: ").or_kind(Kind::Usage, || "cannot ask for the password".to_owned())?),
         false => None,
     };
+    become_password.iter().for_each(|password: &String| secrets.know(password));
     let connector = Connections {
-        dialer: dialer(reach, project.settings.connect_attempts),
+        dialer: dialer(reach, project.settings.connect_attempts, &secrets),
         inventory: Arc::clone(&inventory),
         become_root: reach.become_root,
         events: events.clone(),
@@ -163,7 +164,7 @@ pub(super) fn world(
         Arc::clone(&control),
         Agents::load()?,
         Box::new(connector),
-        Box::new(Terminal { passwords: reach.ask_pass, become_password }),
+        Box::new(Terminal { passwords: reach.ask_pass, become_password, secrets }),
     );
     let world = Arc::new(World::new(fleet, control, inventory, events, settings));
     stop_on_signal(&world);
@@ -173,7 +174,7 @@ pub(super) fn world(
 }
 
 /// What makes connections as the arguments say; `attempts` is what the project says where they do not.
-pub(super) fn dialer(reach: &Reach, attempts: Option<u32>) -> Dialer {
+pub(super) fn dialer(reach: &Reach, attempts: Option<u32>, secrets: &Secrets) -> Dialer {
     let dialing = Dialing {
         connect_attempts: reach.connect_attempts.or(attempts),
         user: reach.user.clone(),
@@ -184,7 +185,8 @@ pub(super) fn dialer(reach: &Reach, attempts: Option<u32>) -> Dialer {
         },
         ..Dialing::default()
     };
-    Dialer::new(dialing, Arc::new(Terminal { passwords: reach.ask_pass, become_password: None }))
+    let secrets = secrets.clone();
+    Dialer::new(dialing, Arc::new(Terminal { passwords: reach.ask_pass, become_password: None, secrets }))
 }
 
 /// What shows a run, as the arguments say.

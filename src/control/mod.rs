@@ -7,6 +7,8 @@ mod authority;
 mod certificate;
 mod completed;
 mod offers;
+mod outputs;
+mod password;
 mod pieces;
 mod readings;
 mod resolve;
@@ -15,6 +17,7 @@ mod secrets;
 mod shared;
 mod sources;
 mod template;
+mod texts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +30,8 @@ pub use artifacts::{
 pub use authority::{Authorities, Authority, Wish};
 pub use completed::{CompletedPlay, Inputs};
 pub use offers::{Blobs, Offers};
+pub use outputs::has_secret_output;
+pub use password::Scheme;
 pub use pieces::Pieces;
 pub use readings::{Read, Reading, Readings};
 pub use resolve::ResolveContext;
@@ -34,6 +39,7 @@ pub use responder::{Responder, unasked};
 pub use shared::{Form, Made, Pair, Pairs};
 pub use sources::{Base, Found, STDLIB, Sources};
 pub use template::Templates;
+pub use texts::{Hashing, Texts};
 
 use crate::secret::Secrets;
 use crate::state::State;
@@ -47,6 +53,8 @@ pub struct Control {
     pub blobs: Arc<Blobs>,
     /// Where sources are looked for.
     pub sources: Sources,
+    /// What can be done with secrets.
+    pub texts: Texts,
     /// Renders templates.
     pub templates: Templates,
     /// What is kept between runs.
@@ -67,13 +75,15 @@ impl Control {
     pub fn new(project: PathBuf, state: State, secrets: Secrets) -> Self {
         let cache = Cache::of_user();
         let sources = Sources::new(project.clone());
+        let texts = Texts::new(secrets.clone(), state.clone());
         Self {
             artifacts: Artifacts::new(project, cache.clone()).noted_by(sources.readings.clone()),
             archives: Arc::new(Archives::new(cache)),
             secrets,
             blobs: Arc::default(),
             sources,
-            templates: Templates::new(),
+            templates: Templates::with(&texts),
+            texts,
             fetched: responder::Fetched::default(),
             authorities: Authorities::new(state.clone()),
             state,

@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use super::artifacts::{MIRROR, Stored, release_arch};
 use super::{Control, sources};
-use crate::change::Outcome;
 use crate::error::Result;
 use crate::wire::Mode;
 
@@ -23,25 +22,6 @@ pub struct ResolveContext<'a> {
 }
 
 impl Control {
-    /// What this side keeps of an outcome before the script sees it.
-    ///
-    /// # Errors
-    /// A secret that cannot be kept.
-    pub fn kept(&self, args: &Value, outcome: &mut Outcome) -> Result {
-        if args.get("secret_output").and_then(Value::as_bool) == Some(true) {
-            for name in ["stdout", "stderr"] {
-                let said = outcome.values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-                if !said.is_empty() {
-                    let label = format!("output {}", crate::change::digest(said.as_bytes()));
-                    outcome
-                        .values
-                        .insert(name.to_owned(), Value::from(self.secrets.add(&label, said.trim_end_matches('\n'))?));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// An artifact of the project's lock, for the host's architecture.
     pub(super) fn artifact(&self, name: &str, version: Option<&str>, context: &ResolveContext) -> Result<Stored> {
         let names = (context.names)();

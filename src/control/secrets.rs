@@ -10,6 +10,7 @@ use super::Control;
 use super::readings::Reading;
 use super::sources::{Base, Found};
 use crate::error::{Context, Error, Kind, Result};
+use crate::secret::{Secrets, hide_variable};
 
 /// The longest secrets file, in bytes.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -21,12 +22,19 @@ impl Control {
     /// When it cannot be had, or is too short to be kept out of other texts.
     pub fn secret(&self, base: &Base, from: &str) -> Result<String> {
         let text = match from.split_once(':') {
-            Some(("env", name)) => self.sources.environment(name).ok_or_else(|| {
-                Error::playbook(format!("the environment has no `{name}`"))
-                    .hint(format!("set it before the run: `{name}=… mk run …`"))
-            })?,
+            Some(("env", name)) => {
+                hide_variable(name);
+                self.sources.environment(name).ok_or_else(|| {
+                    Error::playbook(format!("the environment has no `{name}`"))
+                        .hint(format!("set it before the run: `{name}=… mk run …`"))
+                })?
+            }
             Some(("prompt", name)) => {
                 self.sources.readings.note(Reading::Answer(name.to_owned()), String::new);
+                // Whoever answered once is not asked again.
+                if let Some(token) = self.secrets.labelled(from) {
+                    return Ok(token);
+                }
                 rpassword::prompt_password(format!("{name}: "))
                     .or_kind(Kind::Playbook, || format!("cannot ask for `{name}`"))?
             }
@@ -48,7 +56,7 @@ impl Control {
             return Err(Error::playbook(format!("`{file}` is not a file on disk")));
         };
         self.sources.guard.check(&path)?;
-        let text = decrypt(&path)?;
+        let text = decrypt(&path, &self.secrets)?;
         let all: Value = serde_saphyr::from_str(&text)
             // The parser quotes what it cannot read, and that is secret.
             .map_err(|_| Error::playbook(format!("`{}` holds no YAML map", path.display())))?;
@@ -68,7 +76,7 @@ fn identity_file() -> PathBuf {
     std::env::var_os("MK_AGE_IDENTITY").map_or_else(own, PathBuf::from)
 }
 
-fn decrypt(path: &Path) -> Result<String> {
+fn decrypt(path: &Path, secrets: &Secrets) -> Result<String> {
     let failed = || format!("cannot decrypt `{}`", path.display());
     let file = std::fs::File::open(path).or_kind(Kind::Playbook, failed)?;
     let armored = age::armor::ArmoredReader::new(std::io::BufReader::new(file));
@@ -80,6 +88,7 @@ fn decrypt(path: &Path) -> Result<String> {
     if decryptor.is_scrypt() {
         let passphrase = rpassword::prompt_password(format!("passphrase of {}: ", path.display()))
             .or_kind(Kind::Playbook, failed)?;
+        secrets.know(&passphrase);
         let identity = age::scrypt::Identity::new(SecretString::from(passphrase));
         let reader =
             decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).or_kind(Kind::Playbook, failed)?;
@@ -106,7 +115,6 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::secret::Secrets;
     use crate::state::State;
 
     fn control(dir: &Path) -> Control {

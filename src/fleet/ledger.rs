@@ -50,8 +50,7 @@ impl Fleet {
             Trace::Gone { op, subject } => return Some(Line::Gone { op, subject }),
             Trace::Below(path) => return Some(Line::Below(path)),
         };
-        let text = Value::Object(thing.args.clone()).to_string();
-        if self.control.secrets.mask(&text) != text {
+        if self.control.secrets.shows(&Value::Object(thing.args.clone())) {
             let text = format!("what `{}` made holds a secret, so it is not in the ledger", thing.op);
             self.tell(What::Said { host: Some(host.to_owned()), warning: true, text });
             return None;

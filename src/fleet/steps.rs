@@ -212,10 +212,13 @@ fn weight(value: &Value) -> usize {
 fn request(fleet: &Fleet, call: &Call) -> Result<Request> {
     let secrets = &fleet.control.secrets;
     let mut args = call.args.clone();
+    // A token that nobody knows would be written in place of its secret.
+    secrets.whole(&args)?;
     let mut secret = secrets.reveal(&mut args);
     let mut attachment = call.responder.as_ref().map(|responder| responder.attachment()).unwrap_or_default();
     if let Attachment::Text(text) = &mut attachment {
         let mut whole = Value::from(std::mem::take(text));
+        secrets.whole(&whole)?;
         secret |= secrets.reveal(&mut whole);
         whole.as_str().unwrap_or_default().clone_into(text);
     }

@@ -59,7 +59,8 @@ fn source_line(place: &Place) -> Option<String> {
         Some(path) => crate::control::STDLIB.get_file(path)?.contents_utf8()?.to_owned(),
         None => std::fs::read_to_string(&place.file).ok()?,
     };
-    text.lines().nth(place.line.checked_sub(1)?).map(|line| line.replace('\t', " "))
+    let line = text.lines().nth(place.line.checked_sub(1)?)?;
+    Some(crate::secret::without_passwords(&line.replace('\t', " ")))
 }
 
 fn indent(line: &str, column: usize) -> String {

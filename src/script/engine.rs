@@ -6,7 +6,7 @@ use rhai::{Engine, OptimizationLevel, ParseError, ParseErrorType};
 
 use super::modules::Modules;
 use super::world::World;
-use super::{fault, globals, host, keep, made, names, on, outcome, play, results, text};
+use super::{fault, globals, guarded, host, keep, made, names, on, outcome, play, results, secret, text};
 use crate::error::{Error, Place};
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
@@ -37,6 +37,8 @@ pub fn engine(world: &Arc<World>) -> Engine {
     play::register(&mut engine, world);
     on::register(&mut engine, world);
     text::register(&mut engine);
+    guarded::register(&mut engine);
+    secret::register(&mut engine, world);
     engine
 }
 

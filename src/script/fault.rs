@@ -96,7 +96,7 @@ fn thrown(payload: &Dynamic) -> Error {
             return Error::new(Kind::Assertion, message.to_string());
         }
     }
-    Error::new(Kind::Assertion, payload.to_string())
+    Error::new(Kind::Assertion, super::secret::said(payload))
 }
 
 fn parsing(what: &ParseErrorType) -> Error {
@@ -109,9 +109,18 @@ fn parsing(what: &ParseErrorType) -> Error {
     }
 }
 
+/// Whether a call that there is not was to take a secret.
+fn is_of_a_secret(signature: &str) -> bool {
+    let types = signature.split_once('(').map_or("", |(_, types)| types.trim_end_matches(')'));
+    types.split([',', '&', ' ']).any(|one| one == "secret")
+}
+
 fn not_found(signature: &str) -> Error {
     let name = signature.split([' ', '(']).next().unwrap_or(signature);
     let base = name.rsplit("::").next().unwrap_or(name);
+    if is_of_a_secret(signature) {
+        return super::secret::refusal(&format!("`{}`", base.trim_start_matches("get$")));
+    }
     if super::functions::names().any(|known| known == base) {
         let error = Error::playbook(format!("`{name}` does not take these: `{signature}`"));
         let documented = super::functions::function_named(base).is_some() || crate::ops::find(base).is_ok();

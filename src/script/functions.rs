@@ -55,6 +55,16 @@ pub static FUNCTIONS: &[Function] = &[
         &["later(…).at_once(count)"],
         "The same notified step, which runs on no more than so many hosts at a time: a rolling restart.",
     ),
+    pure(
+        "b64decode",
+        &["b64decode(text)"],
+        "What a text in base64 says, with or without line breaks and padding. Of a secret, it is a secret.",
+    ),
+    pure(
+        "b64encode",
+        &["b64encode(text)"],
+        "A text in base64, in one line. Of a secret, it is a secret: `b64encode(\"user:\" + secret(\"file:pw\"))`.",
+    ),
     function(
         "ca",
         &["ca(name)", "ca(name, wish)"],
@@ -104,6 +114,12 @@ pub static FUNCTIONS: &[Function] = &[
         "The hosts that a pattern means, in the inventory's order, whatever `--limit` says (see `within_limit`).\n\n\
          Patterns are names of hosts and groups, globs and ranges: `controllers`, `workers:!worker-3`, \
          `worker-[1..3]`, `a:&b`, `controllers[0]`.",
+    ),
+    function(
+        "htpasswd",
+        &["htpasswd(name, password)"],
+        "A line of the file that web servers take names and passwords from, hashed with bcrypt: `name:$2y$10$…`.\n\n\
+         It is the same in every run, as that of `password_hash`.",
     ),
     pure("in_group", &["host.in_group(group)"], "Whether the host is in a group, or in one below it."),
     pure(
@@ -156,6 +172,15 @@ pub static FUNCTIONS: &[Function] = &[
          `pause` (a time between batches) and `health` (a closure run after each batch).",
     ),
     function(
+        "password_hash",
+        &["password_hash(password)", "password_hash(password, options)"],
+        "A password as `/etc/shadow` keeps it, for the `password_hash` of `user`.\n\n\
+         `options` may hold `scheme`: `\"sha512\"` (`$6$`, which every Linux knows; as without it), `\"yescrypt\"` \
+         (`$y$`) or `\"bcrypt\"` (`$2y$`); `rounds`; and `salt`, as it stands in such a hash. Without `salt`, it is made of the \
+         password and of what mk's state keeps for this inventory, so that the hash is the same in every run: with \
+         another state, give one, such as `sha256(host.name + \"alice\").sub_string(0, 16)`.",
+    ),
+    function(
         "play",
         &["play(path)"],
         "Runs another playbook, found beside this one, to its end, and gives the value of its last statement.\n\n\
@@ -163,6 +188,11 @@ pub static FUNCTIONS: &[Function] = &[
          its script, what that imports and reads on this side, variables, hosts, limit, tasks, mk itself and the \
          machines it ran on are the same. Inside of an `on` it always runs. The machines' state is not looked at, and neither is what comes over the network. A \
          playbook that undoes what others did calls `forget_completed()`.",
+    ),
+    pure(
+        "quote",
+        &["quote(text)"],
+        "A text as one word for a shell, in single quotes, whatever is in it. Of a secret, it is a secret.",
     ),
     function(
         "random_secret",
@@ -178,10 +208,16 @@ pub static FUNCTIONS: &[Function] = &[
     function(
         "secret",
         &["secret(from)"],
-        "A handle on a secret: a token that is replaced when a step leaves for its host, and masked in everything \
-         shown.\n\n\
-         `from` is `file.age#key`, `file:PATH`, `env:NAME` or `prompt:TEXT`.",
+        "A secret: a value whose text the script never has, put in when a step leaves for its host, and masked in \
+         everything shown.\n\n\
+         `from` is `file.age#key`, `file:PATH`, `env:NAME` or `prompt:TEXT`. A secret can be put into text with `+` and \
+         `${…}`, which gives a secret again, passed on to steps and templates, and compared with `()`. What else is done \
+         with one, these do: `b64encode`, `b64decode`, `sha256`, `password_hash`, `htpasswd`, `to_json`, `to_yaml`, \
+         `quote`, and in templates the filters of these names, `indent`, `trim` and `join`. Everything else, such as \
+         `len` or `==`, is an error. Arguments and environment of programs take none, since they show: use `stdin`, a \
+         file of mode 0600, or `secret_argv: true` with a program that can do no other.",
     ),
+    pure("sha256", &["sha256(text)"], "The SHA-256 of a text, in lower-case digits. Of a secret, it is a secret."),
     function(
         "shared_cert",
         &["shared_cert(name, wish)"],
@@ -196,6 +232,12 @@ pub static FUNCTIONS: &[Function] = &[
         &["task(name, closure)"],
         "Names a group of steps, for the recap, JUnit and `--tags`. What the closure returns comes back.",
     ),
+    pure(
+        "to_json",
+        &["to_json(value)"],
+        "A value as JSON, in one line: texts in quotes, lists, maps. A secret in it is quoted by its own text.",
+    ),
+    pure("to_yaml", &["to_yaml(value)"], "A value as YAML. A secret in it is quoted by its own text."),
     function(
         "unlearn",
         &["host.unlearn(name)"],

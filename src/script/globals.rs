@@ -11,6 +11,7 @@ use super::fault::throw;
 use super::here::{Here, at, here, pause};
 use super::host::Host;
 use super::on::hosts_of;
+use super::secret::said;
 use super::step::{Later, step};
 use super::value::{from_json, from_map};
 use super::waiting;
@@ -188,7 +189,7 @@ fn talk(engine: &mut Engine, world: &Arc<World>) {
         let shared = Arc::clone(world);
         engine.register_fn(name, move |context: NativeCallContext, text: Dynamic| -> Raised<()> {
             waiting::first(&context)?;
-            shared.events.tell(What::Said { host: here().host, warning, text: text.to_string() });
+            shared.events.tell(What::Said { host: here().host, warning, text: said(&text) });
             Ok(())
         });
     }

@@ -9,7 +9,6 @@ use super::fault::{place, throw};
 use super::value::{from_json, from_map, to_json};
 use super::world::World;
 use crate::error::{Error, Result, nearest};
-use crate::secret::Secrets;
 
 /// A host, and the user to act as on it. It has a private copy in every closure; copies are the same host.
 #[derive(Clone)]
@@ -83,9 +82,10 @@ pub(super) fn register(engine: &mut Engine) {
         "learn",
         |context: NativeCallContext, host: &mut Host, name: &str, value: Dynamic| -> Raised<()> {
             let value = to_json(&value).map_err(|e| throw(&context, e))?;
-            if Secrets::is_tainted(&value.to_string()) {
-                let error =
-                    Error::playbook("a secret cannot be learned: what is learned is shown and kept in the clear");
+            if host.world.control.secrets.shows(&value) {
+                let error = Error::playbook(
+                    "this holds a secret, which cannot be learned: what is learned is shown and kept in the clear",
+                );
                 return Err(throw(&context, error));
             }
             let place = place(context.call_source(), context.call_position());

@@ -6,12 +6,14 @@ use rhai::{Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::throw;
+use super::secret::Secret;
 use super::value::{from_json, to_json};
 use super::world::World;
 use crate::control::{Base, Form, Made, Wish};
 use crate::error::{Error, Result};
 use crate::event::What;
 use crate::ops::Cert;
+use crate::secret::Secrets;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -26,19 +28,19 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
         Ok(shown(name, &authority.cert, &authority.fingerprint))
     });
     let shared = Arc::clone(world);
-    engine.register_fn("ca_key", move |context: NativeCallContext, name: &str| -> Raised<String> {
-        shared.control.authority_key(name).map_err(|e| throw(&context, e))
+    engine.register_fn("ca_key", move |context: NativeCallContext, name: &str| -> Raised<Secret> {
+        shared.control.authority_key(name).map(Secret).map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
     engine.register_fn("shared_cert", move |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
         shared_cert(&shared, name, wish).map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
-    engine.register_fn("random_secret", move |context: NativeCallContext, name: &str, bytes: i64| -> Raised<String> {
+    engine.register_fn("random_secret", move |context: NativeCallContext, name: &str, bytes: i64| -> Raised<Secret> {
         random(&shared, name, bytes, "base64").map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
-    let formed = move |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<String> {
+    let formed = move |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<Secret> {
         random(&shared, name, bytes, form).map_err(|e| throw(&context, e))
     };
     engine.register_fn("random_secret", formed);
@@ -47,9 +49,9 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
         shared.control.has_random_secret(name).map_err(|e| throw(&context, e))
     });
     let shared = Arc::clone(world);
-    engine.register_fn("secret", move |context: NativeCallContext, from: &str| -> Raised<String> {
+    engine.register_fn("secret", move |context: NativeCallContext, from: &str| -> Raised<Secret> {
         let base = Base::of(context.call_source().unwrap_or_default());
-        shared.control.secret(&base, from).map_err(|e| throw(&context, e))
+        shared.control.secret(&base, from).map(Secret).map_err(|e| throw(&context, e))
     });
 }
 
@@ -63,8 +65,7 @@ pub(super) fn wish(name: &str, value: Value) -> Option<Error> {
 }
 
 fn ca(world: &Arc<World>, name: &str, wish: Map) -> Result<Dynamic> {
-    let wish: Wish =
-        serde_json::from_value(to_json(&Dynamic::from(wish))?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
+    let wish: Wish = serde_json::from_value(plain("ca", wish)?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
     let (authority, new) = world.control.authorities.ensure(name, &wish, world.fleet.mode())?;
     tell(world, &format!("authority `{name}`"), if new { Made::New } else { Made::Kept });
     Ok(shown(name, &authority.cert, &authority.fingerprint))
@@ -76,14 +77,23 @@ fn shared_cert(world: &Arc<World>, name: &str, mut wish: Map) -> Result<Dynamic>
             .hint("write the certificate and its key with `copy`"));
     }
     wish.insert("path".into(), "/".into());
-    let request = serde_json::from_value::<Cert>(to_json(&Dynamic::from(wish))?)
+    let request = serde_json::from_value::<Cert>(plain("shared_cert", wish)?)
         .map_err(|e| Error::playbook(format!("shared_cert: {e}")))?;
     let (pair, made) = world.control.shared_cert(name, &request, world.fleet.mode())?;
     tell(world, &format!("shared certificate `{name}`"), made);
     Ok(from_json(&json!({ "cert": pair.cert, "key": pair.key, "key_data": pair.key_data })))
 }
 
-fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<String> {
+/// A map as data. What is issued on this side is public, and a secret has no text here.
+fn plain(function: &str, wish: Map) -> Result<Value> {
+    let wish = to_json(&Dynamic::from(wish))?;
+    match Secrets::taints(&wish) {
+        true => Err(Error::playbook(format!("{function}: a certificate cannot hold a secret"))),
+        false => Ok(wish),
+    }
+}
+
+fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<Secret> {
     let form = match form {
         "base64" => Form::Base64,
         "hex" => Form::Hex,
@@ -94,7 +104,7 @@ fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<Stri
     let size = usize::try_from(bytes).unwrap_or_default();
     let (token, made) = world.control.random_secret(name, size, form, world.fleet.mode())?;
     tell(world, &format!("random secret `{name}`"), made);
-    Ok(token)
+    Ok(Secret(token))
 }
 
 /// Tells that something was made or renewed on this side.

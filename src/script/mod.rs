@@ -3,6 +3,7 @@
 //! The only module that knows the language. It decides nothing about hosts: a call becomes a step, a step's
 //! outcome becomes a value, a fault is thrown at its place.
 
+mod admit;
 mod ahead;
 mod closure;
 mod docs;
@@ -11,6 +12,7 @@ mod fault;
 mod functions;
 mod gate;
 mod globals;
+mod guarded;
 mod here;
 mod host;
 mod keep;
@@ -25,6 +27,7 @@ mod parameters;
 mod play;
 mod results;
 mod run;
+mod secret;
 mod send;
 mod step;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Share
 
 use super::ahead::Ahead;
 use super::fault::raise;
+use super::secret::hide_variables;
 use crate::control::{Base, Found, Read, Sources};
 
 /// Finds modules where [`Sources`] looks.
@@ -61,6 +62,7 @@ impl ModuleResolver for Modules {
         // Errors name the file by this, and files beside the module are found from it.
         ast.set_source(name.as_str());
         self.ahead.read(&ast, false);
+        hide_variables(&ast);
         // What goes wrong while it begins is in its own file.
         let reading = self.sources.readings.begin();
         let begun = Module::eval_ast_as_new(Scope::new(), &ast, engine);

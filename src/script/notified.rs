@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::here::here;
 use super::host::Host;
 use super::world::World;
+use crate::control::has_secret_output;
 use crate::error::Result;
 use crate::event::{Step, What};
 use crate::fleet::{Call, Notified};
@@ -69,7 +70,7 @@ fn run(world: &World, host: &str, notified: &Notified, id: Option<String>, task:
         reads: false,
         notify: Vec::new(),
         settles: id,
-        stream: world.settings.stream,
+        stream: world.settings.stream && !has_secret_output(&Value::Object(notified.args.clone())),
         begun,
     };
     let _turn = notified.at_once.map(|most| world.gate(&format!("{} {}", notified.op, notified.subject)).enter(most));
@@ -77,12 +78,13 @@ fn run(world: &World, host: &str, notified: &Notified, id: Option<String>, task:
     let result = world.fleet.call(&call);
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
-        Ok(outcome) => {
+        Ok(mut outcome) => {
+            world.control.kept(&call.args, &mut outcome)?;
             world.events.tell(What::StepDone { step, outcome, took });
             Ok(())
         }
         Err(error) => {
-            let error = error.in_step(&notified.op).at(notified.place.clone());
+            let error = world.control.hushed(&call.args, error).in_step(&notified.op).at(notified.place.clone());
             world.events.tell(What::StepFailed { step, error: error.clone(), took });
             Err(error)
         }

@@ -1,5 +1,6 @@
 //! What is said about the parameters of a call that are wrong.
 
+use super::admit::SECRET_ARGV;
 use crate::error::{Error, nearest};
 use crate::op::Spec;
 
@@ -9,7 +10,7 @@ pub(super) const CHANGED: &str = "changed";
 pub(super) const FAILED: &str = "failed";
 
 /// Parameters that every operation takes, and that the host never sees: each with what it is for.
-pub const COMMON: [(&str, &str); 4] = [
+pub const COMMON: [(&str, &str); 5] = [
     (
         RETRY,
         "Tries again when the step fails: `#{ attempts: 5, delay: \"2s\" }`, three times a second apart by default.",
@@ -17,6 +18,10 @@ pub const COMMON: [(&str, &str); 4] = [
     (NOTIFY, "A step made by `later`, which runs at the end of the `on` when this one changed something."),
     (CHANGED, "A closure that is given the outcome and says whether it counts as a change."),
     (FAILED, "A closure that is given the outcome and says whether it counts as a failure."),
+    (
+        SECRET_ARGV,
+        "Lets a secret into the arguments or the environment of a program, where every user of the host can read it.",
+    ),
 ];
 
 /// The fields of `retry`.

@@ -9,6 +9,7 @@ use rhai::{Dynamic, Engine, Scope};
 use super::engine::{STACK, engine, syntax};
 use super::fault::from_rhai;
 use super::host::Host;
+use super::secret::hide_variables;
 use super::waiting;
 use super::world::World;
 use crate::control::Found;
@@ -48,6 +49,7 @@ pub(super) fn script(engine: &Engine, world: &World, found: &Found) -> Result<Dy
     let mut ast = engine.compile(&text).map_err(|e| syntax(&e, &name, &text))?;
     ast.set_source(name.as_str());
     world.ahead.read(&ast, true);
+    hide_variables(&ast);
     let result = engine.eval_ast_with_scope::<Dynamic>(&mut Scope::new(), &ast).map_err(|e| from_rhai(&e, &name));
     // What waited was written before whatever ended the script.
     waiting::flush().and(result)

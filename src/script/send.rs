@@ -10,6 +10,7 @@ use super::here::here;
 use super::host::Host;
 use super::outcome::{Held, Outcome};
 use super::step::Wanted;
+use crate::control::has_secret_output;
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Part, Step, What};
 use crate::fleet::{Call, Notified};
@@ -59,7 +60,7 @@ impl Ready {
             mode: world.fleet.mode(),
             notify: self.notify.clone(),
             settles: None,
-            stream: world.settings.stream,
+            stream: world.settings.stream && !has_secret_output(&Value::Object(self.wanted.args.clone())),
             begun: self.begun,
         }
     }
@@ -100,6 +101,7 @@ impl Ready {
                 Ok(Sent { step, outcome, took })
             }
             Err(error) => {
+                let error = world.control.hushed(&call.args, error);
                 let error = error.in_step(self.spec.name).at(self.at.clone()).at_depth(self.depth);
                 // What it changed before it failed calls for them all the same.
                 for (_, notified) in world.fleet.take_due(&self.host.name, step.id) {

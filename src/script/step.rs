@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rhai::{Dynamic, EvalAltResult, FnPtr, Map as RhaiMap, NativeCallContext};
 use serde_json::{Map, Value, json};
 
+use super::admit::admit;
 use super::fault::{place, throw};
 use super::host::Host;
 use super::outcome::{Held, Outcome};
@@ -180,9 +181,9 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Wan
     };
     // Absent and `()` are the same: a script can pass on what it was not given.
     let args: Map<String, Value> = args.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    let wish = (spec.check)(Value::Object(args.clone())).map_err(|e| did_you_mean(e, spec))?;
     let mut args = args;
     let world = &host.world;
+    let wish = admit(spec, &mut args, &world.control.secrets).map_err(|e| did_you_mean(e, spec))?;
     let names = || {
         let mut names = world.vars(&host.name);
         names.insert("host".to_owned(), host.to_json());

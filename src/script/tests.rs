@@ -34,7 +34,7 @@ impl Prompts for Nowhere {
 }
 
 /// A run without hosts.
-fn world(folder: &std::path::Path, runtime: &tokio::runtime::Runtime) -> Arc<World> {
+pub(super) fn world(folder: &std::path::Path, runtime: &tokio::runtime::Runtime) -> Arc<World> {
     let secrets = Secrets::default();
     let events = Events::new(channel().0, secrets.clone(), std::time::Instant::now());
     let inventory = Arc::new(Inventory::none(&Extras::default()));

@@ -3,27 +3,27 @@
 use rhai::{Array, Dynamic, Engine, EvalAltResult, NativeCallContext};
 
 use super::fault::throw;
+use super::secret::{joined, refusal};
 use crate::error::Error;
+use crate::secret::Secrets;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
 pub(super) fn register(engine: &mut Engine) {
-    engine.register_fn("lines", |text: &str| -> Array {
-        text.lines().map(|line| Dynamic::from(line.to_owned())).collect()
+    engine.register_fn("lines", |context: NativeCallContext, text: &str| -> Raised<Array> {
+        match Secrets::is_tainted(text) {
+            // A secret may have several lines.
+            true => Err(throw(&context, refusal("`lines`"))),
+            false => Ok(text.lines().map(|line| Dynamic::from(line.to_owned())).collect()),
+        }
     });
-    engine.register_fn("joined", |context: NativeCallContext, list: &mut Array, between: &str| -> Raised<String> {
-        let words = list.iter().enumerate().map(|(index, item)| {
-            let item = item.flatten_clone();
-            let data = item.is_string() || item.is_int() || item.is_float() || item.is_bool() || item.is_char();
-            match data {
-                true => Ok(item.to_string()),
-                false => Err(throw(
-                    &context,
-                    Error::playbook(format!("joined: `[{index}]` is a {}, not a text", item.type_name()))
-                        .hint("make texts of the items first: `list.map(|item| item.name).joined(\", \")`"),
-                )),
-            }
-        });
-        words.collect::<Raised<Vec<_>>>().map(|words| words.join(between))
+    engine.register_fn("joined", |context: NativeCallContext, list: &mut Array, between: &str| -> Raised<Dynamic> {
+        joined(list, between).map_err(|index| {
+            throw(
+                &context,
+                Error::playbook(format!("joined: `[{index}]` is a {}, not a text", list[index].type_name()))
+                    .hint("make texts of the items first: `list.map(|item| item.name).joined(\", \")`"),
+            )
+        })
     });
 }

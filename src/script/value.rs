@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::host::Host;
 use super::outcome::Held;
+use super::secret::{Secret, text};
 use crate::error::{Error, Result};
 
 /// A script's value as data.
@@ -32,8 +33,8 @@ fn convert(value: &Dynamic, path: &str) -> Result<Value> {
     if let Ok(letter) = value.as_char() {
         return Ok(Value::from(letter.to_string()));
     }
-    if value.is_string() {
-        return Ok(Value::from(value.into_immutable_string().unwrap_or_default().to_string()));
+    if let Some(text) = text(&value) {
+        return Ok(Value::from(text));
     }
     if let Some(outcome) = value.read_lock::<Held>() {
         return outcome.look()?.stand_in();
@@ -74,7 +75,8 @@ pub(super) fn from_json(value: &Value) -> Dynamic {
         Value::Number(number) => {
             number.as_i64().map_or_else(|| Dynamic::from(number.as_f64().unwrap_or_default()), Dynamic::from)
         }
-        Value::String(text) => text.into(),
+        // A text that came from a host has no tokens any more: this one was made with a secret.
+        Value::String(text) => Secret::or_text(text.clone()),
         Value::Array(items) => items.iter().map(from_json).collect::<Array>().into(),
         Value::Object(fields) => from_map(fields).into(),
     }

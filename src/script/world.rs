@@ -64,6 +64,7 @@ impl World {
         events: Events,
         settings: Settings,
     ) -> Self {
+        control.texts.in_mode(fleet.mode());
         Self {
             fleet,
             control,

@@ -19,6 +19,9 @@ pub(super) fn shell(command: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
     let command = with_limit_as_given(command);
     shell.arg("-c").arg(command).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in crate::secret::hidden_variables() {
+        shell.env_remove(name);
+    }
     shell
 }
 

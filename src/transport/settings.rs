@@ -60,6 +60,9 @@ impl Settings {
         let _permit = self.running.acquire().await.map_err(|_| Error::internal("no more settings are answered"))?;
         let mut command = Command::new(&self.ssh);
         command.arg("-G");
+        for name in crate::secret::hidden_variables() {
+            command.env_remove(name);
+        }
         if let Some(config) = &self.config {
             command.arg("-F").arg(config);
         }

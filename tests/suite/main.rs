@@ -21,6 +21,7 @@ mod profile;
 mod reference;
 mod refusals;
 mod resume;
+mod secrets;
 mod sshd;
 mod streams;
 mod support;

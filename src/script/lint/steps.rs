@@ -11,6 +11,7 @@ use super::{Linter, Script, Surroundings, word};
 use crate::error::{Error, Place};
 use crate::op::Spec;
 use crate::ops::Parameter;
+use crate::script::admit::SECRET_ARGV;
 use crate::script::fault::place;
 use crate::script::parameters::{RETRY, RETRY_FIELDS, explained, is_common, unknown_field};
 
@@ -117,6 +118,12 @@ impl Linter {
 
     /// A parameter that every operation takes.
     fn common(&mut self, script: &Script, spec: &Spec, name: &str, value: &Expr) {
+        if name == SECRET_ARGV && literal::value(value) == Some(Value::Bool(true)) {
+            let at = word(&script.name, value.start_position(), "true");
+            let error = Error::playbook(format!("{}: every user of the host can read the secret in its arguments", spec.name))
+                .hint("`stdin`, or a file that `copy` writes with `mode: \"0600\"`, keeps it; this is for programs that can do no other");
+            self.warnings.push(error.at(at));
+        }
         if name == RETRY {
             for (key, _) in literal::fields(value).into_iter().flatten() {
                 if !RETRY_FIELDS.contains(&key.name.as_str()) {

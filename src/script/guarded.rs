@@ -1,0 +1,68 @@
+//! The language's own functions, kept from text that holds a secret.
+//!
+//! What `${…}` makes of a secret is text to the language, with a token in it. Its length, its upper-case form or its
+//! first word would be those of the token, so whatever takes a text asks first.
+
+use std::any::TypeId;
+use std::sync::LazyLock;
+
+use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, FuncInfo, ImmutableString, NativeCallContext};
+
+use super::fault::throw;
+use super::secret::refusal;
+use crate::secret::Secrets;
+
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
+
+/// What may be done with such a text, since nothing is told of it.
+const ALLOWED: [&str; 7] = ["+", "+=", "append", "print", "debug", "to_string", "to_debug"];
+
+/// The language as it comes.
+static PLAIN: LazyLock<Engine> = LazyLock::new(Engine::new);
+
+/// Every function of the language that looks into a text.
+static LOOKING: LazyLock<Vec<(String, Vec<TypeId>)>> = LazyLock::new(|| {
+    let text = TypeId::of::<ImmutableString>();
+    // What takes a function may call one of a script's, which only its own engine knows.
+    let calls = [TypeId::of::<Array>(), TypeId::of::<FnPtr>()];
+    let of = |info: FuncInfo| {
+        let types = info.metadata.param_types.to_vec();
+        let looks = types.contains(&text) && !types.iter().any(|one| calls.contains(one));
+        (looks && !ALLOWED.contains(&info.metadata.name.as_str())).then(|| (info.metadata.name.to_string(), types))
+    };
+    PLAIN.collect_fn_metadata(None, of, true)
+});
+
+/// The operators that look into a text. They are no functions of the language, unless somebody adds them.
+const OPERATORS: [&str; 8] = ["==", "!=", "<", "<=", ">", ">=", "-", "-="];
+
+pub(super) fn register(engine: &mut Engine) {
+    // Otherwise the language compares texts without asking anybody.
+    engine.set_fast_operators(false);
+    for (name, types) in LOOKING.iter() {
+        let name: &'static str = name;
+        engine.register_raw_fn(name, types, move |context: NativeCallContext, args: &mut [&mut Dynamic]| {
+            called(&context, name, args)
+        });
+    }
+    let (text, letter) = (TypeId::of::<ImmutableString>(), TypeId::of::<char>());
+    let pairs = [[text, text], [text, letter], [letter, text]];
+    for (name, types) in OPERATORS.iter().flat_map(|name| pairs.map(|types| (*name, types))) {
+        engine.register_raw_fn(name, types, move |context: NativeCallContext, args: &mut [&mut Dynamic]| {
+            called(&context, name, args)
+        });
+    }
+}
+
+fn called(context: &NativeCallContext, name: &'static str, args: &mut [&mut Dynamic]) -> Raised<Dynamic> {
+    if args.iter().any(|value| is_tainted(value)) {
+        let name = name.trim_start_matches("get$");
+        return Err(throw(context, refusal(&format!("`{name}`"))));
+    }
+    let plain = (&*PLAIN, name, None, context.global_runtime_state(), context.call_position());
+    NativeCallContext::from(plain).call_native_fn_raw(name, true, args)
+}
+
+fn is_tainted(value: &Dynamic) -> bool {
+    value.read_lock::<ImmutableString>().is_some_and(|text| Secrets::is_tainted(&text))
+}
