@@ -280,7 +280,7 @@ impl Guard {
         if rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut [0_u8; 0]).is_ok() {
             let fault =
                 Error::usage(format!("an access list may let others write to `{shown}`, so nothing is run {of}"));
-            return Err(self.mended(fault.because(facts), path, meta, "setfacl --remove-all"));
+            return Err(self.mended(fault.because(facts), path, meta, "setfacl -b"));
         }
         Ok(())
     }
@@ -292,8 +292,10 @@ impl Guard {
         let own = if meta.is_dir() { path } else { path.parent().unwrap_or(path) };
         let folder = root.map_or(own, PathBuf::as_path);
         let (path, folder) = (quoted(path), quoted(folder));
+        // What is below was mostly made by the same hand.
+        let all = if meta.is_dir() { command.replacen(' ', " -R ", 1) } else { command.to_owned() };
         fault
-            .hint(format!("once you have seen what is there: `{command} {path}`"))
+            .hint(format!("once you have seen what is there: `{all} {path}`"))
             .hint(format!("or `mk trust {folder}` to obey all that is in it, `--trust-project` for this run"))
     }
 

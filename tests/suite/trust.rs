@@ -380,7 +380,7 @@ fn the_fault_says_whose_it_is_and_what_to_do() {
     error: anybody may write to `DIR/inv`, so nothing is run from it
       because: owner `root` (uid 0), group 0, mode 0777
      --> DIR/p/../inv/inventory.yml
-     hint: once you have seen what is there: `chmod go-w DIR/inv`
+     hint: once you have seen what is there: `chmod -R go-w DIR/inv`
      hint: or `mk trust DIR/inv` to obey all that is in it, `--trust-project` for this run
     ");
 }
