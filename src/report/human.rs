@@ -102,8 +102,9 @@ impl Human {
         }
         self.say(text);
         if let Some(diff) = outcome.diff.as_ref().filter(|_| self.diffs) {
-            let lines = diff::lines(diff, look).into_iter().map(|shown| Text::line("    ").and(&shown));
-            self.say(Text::joined(lines));
+            for shown in diff::lines(diff, look) {
+                self.say(Text::line("    ").and(&shown));
+            }
         }
     }
 
