@@ -135,6 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_same_name_in_another_folder_is_another_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let control = control(dir.path());
+        let of = |name: &str| {
+            let folder = dir.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("pw"), format!("hunter2-{name}")).unwrap();
+            let token = control.secret(&Base::File(folder.join("p.rhai")), "file:pw").unwrap();
+            control.secrets.revealed(&token).unwrap()
+        };
+        assert_eq!((of("one"), of("two")), ("hunter2-one".to_owned(), "hunter2-two".to_owned()));
+    }
+
+    #[test]
     fn an_age_file_is_opened_with_its_passphrase_or_refused_without_showing_anything() {
         let dir = tempfile::tempdir().unwrap();
         let identity = age::x25519::Identity::generate();

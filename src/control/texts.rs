@@ -18,7 +18,7 @@ use crate::state::State;
 use crate::wire::Mode;
 
 /// Where the state keeps what salts are made of.
-const SALTS: &str = "shared/password-salts.secret";
+const SALTS: &str = "shared/password.salts";
 
 /// The functions on texts that may hold secrets. Clones share what they know.
 #[derive(Clone)]

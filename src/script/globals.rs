@@ -206,18 +206,17 @@ fn talk(engine: &mut Engine, world: &Arc<World>) {
 
 /// `host.raw(…)`: a command on the bare connection, for hosts where no agent can run.
 pub(super) fn raw(host: &Host, call: &Call) -> Result<Outcome> {
-    let text = |name: &str| call.args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut args = call.args.clone();
+    host.world.control.secrets.reveal(&mut args);
+    let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let reads = call.args.get("reads").and_then(Value::as_bool).unwrap_or(false);
     if call.mode == Mode::Check && !reads {
         return Ok(Outcome::new(Status::WouldRun));
     }
     let limit: Span =
         call.args.get("timeout").cloned().and_then(|v| serde_json::from_value(v).ok()).unwrap_or(Span::secs(300));
-    let mut stdin = Value::from(text("stdin"));
-    host.world.control.secrets.reveal(&mut stdin);
     let (sent, events) = (Instant::now(), &host.world.events);
-    let raw =
-        host.world.fleet.raw(&host.name, &text("command"), stdin.as_str().unwrap_or_default().as_bytes(), limit.0);
+    let raw = host.world.fleet.raw(&host.name, &text("command"), text("stdin").as_bytes(), limit.0);
     let now = Instant::now();
     // Nobody there says what of it was the command.
     events.spent(Part::Network, Some(&host.name), None, (sent, now));

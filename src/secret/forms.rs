@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::SHORTEST;
 
 /// The longest secret that is looked for encoded twice, in bytes: what is longer than a key is mostly other text.
-const LONGEST_TWICE: usize = 8 * 1024;
+const LONGEST_TWICE: usize = 4 * 1024;
 
 /// All of them: as it is, and as programs quote and encode it.
 pub(super) fn forms(text: &str) -> Vec<Vec<u8>> {

@@ -1,6 +1,7 @@
 //! Secrets: they get where a playbook names, right, and nowhere else.
 
-use std::process::Stdio;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 
 use crate::support::{Place, Ran};
 
@@ -157,10 +158,10 @@ fn what_is_made_of_a_secret_is_right_on_the_host_and_the_second_run_changes_noth
     let json: serde_json::Value = serde_json::from_str(&read(&place, "json")).unwrap();
     assert_eq!(json, serde_json::json!({ "pw": CANARY, "n": 1 }));
     assert!(read(&place, "yaml").contains("canary'9c1e\\\"in<the>mine"), "{}", read(&place, "yaml"));
-    let shell = std::process::Command::new("sh").arg(place.path().join("sh")).output().unwrap();
+    let shell = Command::new("sh").arg(place.path().join("sh")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&shell.stdout), CANARY);
     let shell = "printf 'me:%s' \"$(cat \"$0/pw\")\" | base64 -w0";
-    let encoded = std::process::Command::new("sh").args(["-c", shell]).arg(place.path()).output().unwrap();
+    let encoded = Command::new("sh").args(["-c", shell]).arg(place.path()).output().unwrap();
     assert_eq!(read(&place, "b64"), String::from_utf8_lossy(&encoded.stdout));
     let hashes = read(&place, "hash");
     assert!(hashes.starts_with("$6$") && hashes.contains("\n$y$j9T$"), "{hashes}");
@@ -303,4 +304,50 @@ fn the_password_of_an_address_is_shown_nowhere() {
     let (codes, shown) = everything(&place, &[]);
     assert!(codes.iter().all(|code| *code != 0), "{codes:?}");
     quiet(&shown, "an address");
+}
+
+#[test]
+fn a_secret_on_standard_input_is_in_no_argument_and_no_environment_of_either_side() {
+    // Its own text: what other tests start meanwhile has theirs in its environment.
+    let canary = format!("only-here-{}", std::process::id());
+    let place = Place::new();
+    place.file("word", &canary);
+    script_of(
+        &place,
+        "let word = secret(\"file:word\");\n\
+         here.shell(\"cat > DIR/out; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\\\0' '\\\\n' > DIR/seen; true\", #{ stdin: word });\n",
+    );
+    place.file("pw", CANARY);
+    let ran = place.mk(&["run", "p.rhai"]);
+    assert_eq!((ran.code, read(&place, "out")), (0, canary.clone()), "{}", ran.stderr);
+    let seen = String::from_utf8_lossy(&std::fs::read(place.path().join("seen")).unwrap()).into_owned();
+    assert!(seen.contains("p.rhai") && !seen.contains(&canary), "{seen}");
+}
+
+#[test]
+fn a_password_that_was_asked_for_is_masked() {
+    let place = Place::new();
+    place.file("p.rhai", "log(\"it is typed-canary-9c1e\");\nlocal().run([\"echo\", \"typed-canary-9c1e\"]);\n");
+    let mut script = place.command(&[]);
+    let mk = script.get_program().to_string_lossy().into_owned();
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("{mk} run p.rhai -vv -K"), "/dev/null"]).current_dir(place.path()).env_clear();
+    for (name, value) in script.env("TERM", "dumb").get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|e| panic!("`script` of util-linux is needed: {e}"));
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut typed, mut piece) = (String::new(), false, [0; 4096]);
+    while let Ok(count @ 1..) = screen.read(&mut piece) {
+        shown += &String::from_utf8_lossy(&piece[..count]);
+        if !typed && shown.contains("password for sudo: ") {
+            keyboard.write_all(b"typed-canary-9c1e\n").unwrap();
+            typed = true;
+        }
+    }
+    child.wait().unwrap();
+    // The terminal may show what is typed when it is not yet told to leave that.
+    let (_, after) = shown.split_once("password for sudo: ").and_then(|(_, rest)| rest.split_once('\n')).unwrap();
+    assert!(after.contains("it is [secret]") && !after.contains("typed-canary"), "{shown}");
 }

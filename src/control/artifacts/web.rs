@@ -11,6 +11,7 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::secret::without_passwords;
 
 /// How long a server may take to be reached, and to begin its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,12 +72,13 @@ fn get(url: &str, from: u64) -> Result<Answer> {
     if from > 0 {
         request = request.header("Range", format!("bytes={from}-"));
     }
-    request.call().or_step(|| format!("cannot fetch `{url}`"))
+    request.call().or_step(|| format!("cannot fetch `{}`", without_passwords(url)))
 }
 
 fn refused(url: &str, answer: &Answer) -> Error {
     let status = answer.status();
-    let error = Error::step(format!("cannot fetch `{url}`")).because(format!("the server says {status}"));
+    let error =
+        Error::step(format!("cannot fetch `{}`", without_passwords(url))).because(format!("the server says {status}"));
     match status.as_u16() {
         404 | 410 => error.hint("the address may be wrong, or the file may have been withdrawn"),
         401 | 403 => error.hint("the file may not be public"),
@@ -93,7 +95,12 @@ pub(super) fn text(url: &str, limit: u64) -> Result<String> {
     if !answer.status().is_success() {
         return Err(refused(url, &answer));
     }
-    answer.body_mut().with_config().limit(limit).read_to_string().or_step(|| format!("cannot fetch `{url}`"))
+    answer
+        .body_mut()
+        .with_config()
+        .limit(limit)
+        .read_to_string()
+        .or_step(|| format!("cannot fetch `{}`", without_passwords(url)))
 }
 
 /// Fetches a file to `part`, going on where an earlier attempt broke off. Gives whether it did.
@@ -131,7 +138,7 @@ pub(super) fn download(url: &str, part: &Path) -> Result<bool> {
         match copy(&mut body, &mut file)? {
             None => return Ok(resumed),
             Some(e) if left == 0 => {
-                return Err(Error::step(format!("the download of `{url}` broke off")).because(e));
+                return Err(Error::step(format!("the download of `{}` broke off", without_passwords(url))).because(e));
             }
             Some(_) => std::thread::sleep(Duration::from_millis(200) * (ATTEMPTS - left)),
         }
