@@ -291,7 +291,10 @@ mod tests {
 
     /// Signs whatever it is asked to, and knows what it signed: a certificate is its own description.
     fn authority(wish: &Value) -> Answers {
-        let wish: Cert = serde_json::from_value(wish.clone()).unwrap();
+        let mut wish = wish.clone();
+        let attached = wish.as_object_mut().unwrap().remove("attached").unwrap();
+        let mut wish: Cert = serde_json::from_value(wish).unwrap();
+        wish.attach(serde_json::from_value(attached).unwrap()).unwrap();
         Box::new(move |question| {
             if let Some(public) = question.get("sign") {
                 let issued = serde_json::to_value(wish.desired(None)?).unwrap();
@@ -311,7 +314,8 @@ mod tests {
     fn issuing_and_issuing_again_hold_the_contract() {
         let mut host = Host::new();
         let wish = |more: Value| {
-            let mut wish = json!({ "path": host.path("server"), "ca": "demo", "cn": "demo", "@authority": "AA:BB" });
+            let mut wish = json!({ "path": host.path("server"), "ca": "demo", "cn": "demo" });
+            wish["attached"] = json!({ "authority": "AA:BB" });
             wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             wish
         };

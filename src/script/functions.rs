@@ -52,8 +52,8 @@ pub static FUNCTIONS: &[Function] = &[
     function("assert", &["assert(holds, message)"], "Ends the script with this message unless the condition holds."),
     pure(
         "at_once",
-        &["later(…).at_once(count)"],
-        "The same notified step, which runs on no more than so many hosts at a time: a rolling restart.",
+        &["step.at_once(count)"],
+        "A step made by `later`, which then runs on no more than so many hosts at a time: a rolling restart.",
     ),
     pure(
         "b64decode",
