@@ -18,12 +18,13 @@ pub struct Function {
 }
 
 impl Function {
-    /// How many values each way to call it takes, a method's own host included.
+    /// How many values each way to call it takes, what a method is called on included.
     pub fn arities(&self) -> impl Iterator<Item = usize> + '_ {
         self.calls.iter().map(|call| {
             let inside = call.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
             let given = inside.split(", ").filter(|parameter| !parameter.is_empty()).count();
-            given + usize::from(call.starts_with("host."))
+            let before = call.split('(').next().unwrap_or_default();
+            given + usize::from(before.contains('.'))
         })
     }
 }

@@ -225,7 +225,8 @@ fn an_agent_of_another_build_is_named_where_it_does_not_understand() {
     let output = place.command(&["run", "--check", "p.rhai"]).env("MK_AGENT_DIR", &agents).output().unwrap();
     let ran = place.shown(&output);
     let all = format!("{}{}", ran.stdout, ran.stderr).replace(&mk::wire::BUILD[2..], "X");
-    assert_eq!(ran.code, 2, "{all}");
+    // A host cannot say that the playbook is wrong: the step failed there.
+    assert_eq!(ran.code, 1, "{all}");
     assert!(
         all.contains("there is no operation `authorized_key`\n  because: the agent's build is 9.X, and mk's is 0.X"),
         "{all}"
