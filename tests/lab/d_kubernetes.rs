@@ -87,6 +87,23 @@ fn only_what_changed_is_restarted() {
 }
 
 #[test]
+fn a_cni_configuration_that_changes_or_comes_back_restarts_containerd_once() {
+    built();
+    let lab = "playbooks/09-bootstrapping-workers.rhai";
+    let restarted = |args: &[&str]| {
+        let calls = well(run_small(args)).changes().into_iter().map(|done| done.call);
+        calls.filter(|call| !call.starts_with("template ")).collect::<Vec<_>>()
+    };
+    assert_eq!(restarted(&["-e", "pod_mtu=1400", lab]), ["systemd containerd"; 2]);
+    assert_eq!(restarted(&[lab]), ["systemd containerd"; 2]);
+    assert_eq!(well(run_small(&[lab])).changes(), vec![]);
+    // The file that comes back is the input that it was.
+    well(script_small("on(\"workers\", |host| { host.run([\"rm\", \"/etc/cni/net.d/10-bridge.conflist\"]); });"));
+    assert_eq!(restarted(&[lab]), ["service containerd"; 2]);
+    assert_eq!(well(run_small(&[lab])).changes(), vec![]);
+}
+
+#[test]
 fn what_is_wrong_with_a_certificate_is_told() {
     built();
     let verify = "import \"pki\" as pki;\non(\"worker-1\", |host| { pki::verify(host); });\n";
