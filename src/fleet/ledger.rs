@@ -94,10 +94,10 @@ impl Fleet {
 impl Slot {
     async fn made(&self, fleet: &Fleet) -> Result<Vec<Entry>> {
         let mut state = self.state.lock().await;
-        let talk = self.talk(fleet, &mut state).await?;
+        let agent = self.agent(fleet, &mut state).await?;
         if fleet.mode() == Mode::Apply {
-            self.take_lock(fleet, talk).await?;
+            self.take_lock(fleet, agent).await?;
         }
-        fleet.ledger.made(&self.name, Some(&talk.hello.machine))
+        fleet.ledger.made(&self.name, Some(&agent.hello.machine))
     }
 }

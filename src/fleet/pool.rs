@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::agents::Agents;
 use super::due::Dues;
+use super::heartbeat::Canceller;
 use super::host::{Call, Slot};
-use super::meanwhile::Stopper;
 use super::steps::Told;
 use super::traffic::{Traffic, Trip};
 use crate::change::Outcome;
@@ -108,7 +108,7 @@ pub struct Fleet {
     pub(super) handshakes: Semaphore,
     pub(super) runtime: Handle,
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
-    stoppers: Mutex<Vec<Stopper>>,
+    cancellers: Mutex<Vec<Canceller>>,
     stopped: AtomicBool,
     ids: AtomicU64,
     pub(super) dues: Mutex<Dues>,
@@ -137,7 +137,7 @@ impl Fleet {
             handshakes,
             runtime,
             slots: Mutex::default(),
-            stoppers: Mutex::default(),
+            cancellers: Mutex::default(),
             stopped: AtomicBool::new(false),
             ids: AtomicU64::new(1),
             dues: Mutex::default(),
@@ -225,9 +225,9 @@ impl Fleet {
     /// Stops every running step, and refuses those that would follow.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        let stoppers = std::mem::take(&mut *lock(&self.stoppers));
-        for stopper in stoppers {
-            self.runtime.spawn(async move { stopper.stop().await });
+        let cancellers = std::mem::take(&mut *lock(&self.cancellers));
+        for canceller in cancellers {
+            self.runtime.spawn(async move { canceller.cancel().await });
         }
     }
 
@@ -256,8 +256,8 @@ impl Fleet {
         self.runtime.block_on(slot.traffic())
     }
 
-    pub(super) fn remember_stopper(&self, stopper: Stopper) {
-        lock(&self.stoppers).push(stopper);
+    pub(super) fn remember_canceller(&self, canceller: Canceller) {
+        lock(&self.cancellers).push(canceller);
     }
 
     /// Tells what the time since `from` was spent on for a host.
