@@ -13,7 +13,7 @@ use super::out;
 use super::setup::{self, Telling};
 use crate::change::Outcome;
 use crate::error::{Error, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::inventory::parse_extra;
 use crate::ops;
 use crate::script::{self, Settings};
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let world = Arc::clone(&ready.world);
     let names = hosts::named(&world, &args.pattern)?;
     let several = names.len() > 1;
-    world.events.tell(What::RunStarted {
+    world.events.tell(EventKind::RunStarted {
         playbook: format!("do {}", args.op),
         inventory: world.inventory.file().display().to_string(),
         mode: world.fleet.mode(),
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Ok(())
     });
     faults.extend(script::flush_earlier(&world).err());
-    world.events.tell(What::RunDone { error: None });
+    world.events.tell(EventKind::RunDone { error: None });
     let checked = args.connecting.check && args.connecting.exit_code;
     drop(world);
     let recap = ready.end();

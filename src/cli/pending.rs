@@ -12,7 +12,7 @@ use super::out::{self, say};
 use super::project::Project;
 use super::setup::{self, Telling};
 use crate::error::{Error, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::script::{self, Settings};
 use crate::state::State;
 
@@ -101,13 +101,13 @@ fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::World>, &str) ->
     let ready = setup::world(&folder, &of.common, &of.connecting, Settings::default(), None, Telling::default())?;
     let world = Arc::clone(&ready.world);
     let names = hosts::named(&world, &of.pattern)?;
-    world.events.tell(What::RunStarted {
+    world.events.tell(EventKind::RunStarted {
         playbook: name.to_owned(),
         inventory: world.inventory.file().display().to_string(),
         mode: world.fleet.mode(),
     });
     let faults = hosts::each(&world, names, |host| work(&world, host).inspect_err(|error| world.fail(host, error)));
-    world.events.tell(What::RunDone { error: None });
+    world.events.tell(EventKind::RunDone { error: None });
     drop(world);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {

@@ -13,7 +13,7 @@ use super::ledger::is_by;
 use super::out::{self, complain};
 use super::setup::{self, Telling};
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::script::{self, Settings};
 use crate::state::Entry;
 use crate::wire::Mode;
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    world.events.tell(What::RunStarted {
+    world.events.tell(EventKind::RunStarted {
         playbook: "prune".to_owned(),
         inventory: world.inventory.file().display().to_string(),
         mode: world.fleet.mode(),
@@ -76,9 +76,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     faults.extend(script::flush_earlier(&world).err());
     for (host, subject) in kept.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let text = format!("`{subject}` stays: something that mk did not make is in it");
-        world.events.tell(What::Said { host: Some(host), warning: true, text });
+        world.events.tell(EventKind::Said { host: Some(host), warning: true, text });
     }
-    world.events.tell(What::RunDone { error: None });
+    world.events.tell(EventKind::RunDone { error: None });
     drop(world);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {

@@ -10,7 +10,7 @@ use super::exit::of_run;
 use super::out;
 use super::setup::{self, Telling};
 use crate::error::{Error, Kind, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::script::{self, Settings};
 use crate::wire::Mode;
 
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Telling { aside: false, junit: args.junit.clone(), report: args.report.clone(), profile: args.profile.clone() };
     let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;
     let world = std::sync::Arc::clone(&ready.world);
-    world.events.tell(What::RunStarted {
+    world.events.tell(EventKind::RunStarted {
         playbook: args.playbook.display().to_string(),
         inventory: world.inventory.file().display().to_string(),
         mode: world.fleet.mode(),
@@ -69,19 +69,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         // A check that cannot know more has done what it can.
         Err(error) if error.kind() == Kind::Unknown && world.fleet.mode() == Mode::Check => {
             let (reason, place) = (error.to_string(), error.place().cloned());
-            world.events.tell(What::PredictionEnded { reason, place });
+            world.events.tell(EventKind::PredictionEnded { reason, place });
             Ok(())
         }
         result => result,
     };
     if args.resume && !world.played() {
         let text = format!("`--resume` skips what `play` calls, and `{}` calls nothing", args.playbook.display());
-        world.events.tell(What::Said { host: None, warning: true, text });
+        world.events.tell(EventKind::Said { host: None, warning: true, text });
     }
     let ended = result.as_ref().err().cloned();
     // A step that failed was shown when it did; what is wrong with the script is shown now.
     let told = ended.clone().map(|error| error.map_text(|text| world.control.secrets.mask(text)));
-    world.events.tell(What::RunDone { error: told.clone() });
+    world.events.tell(EventKind::RunDone { error: told.clone() });
     let mut faults: Vec<Error> = world.failures().into_values().collect();
     faults.extend(ended);
     let checked = args.connecting.check && args.connecting.exit_code;

@@ -12,7 +12,7 @@ use super::project::Project;
 use super::prompt::{Terminal, asked};
 use crate::control::Control;
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Events, Part, Receiver, What, channel};
+use crate::event::{Event, EventKind, Events, Receiver, TimeSpentOn, channel};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
 use crate::report::{Html, Human, JUnit, Json, Live, Profile, Recap, Reporter, Sink, feed, start_log};
@@ -75,7 +75,7 @@ impl Ready {
     pub(super) fn end(self) -> Recap {
         let begun = Instant::now();
         self.world.fleet.close();
-        self.world.events.spent(Part::Connect, None, None, (begun, Instant::now()));
+        self.world.events.spent(TimeSpentOn::Connect, None, None, (begun, Instant::now()));
         drop(self.world);
         // Every sender of events is gone with the world, so the reporter comes to its end.
         self.runtime.shutdown_timeout(Duration::from_secs(2));
@@ -278,9 +278,9 @@ async fn on_signal(world: &Weak<World>) {
 }
 
 /// What is said of the first Ctrl-C at once, also while no host says anything.
-fn stopping() -> What {
+fn stopping() -> EventKind {
     let text = "stopping: the steps that run are stopped on their hosts; Ctrl-C once more ends mk at once".to_owned();
-    What::Said { host: None, warning: true, text }
+    EventKind::Said { host: None, warning: true, text }
 }
 
 /// Who holds the locks, for whoever meets them.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::op::Span;
+use crate::op::HumanDuration;
 use crate::ops::{Cert, Usage};
 use crate::state::State;
 use crate::wire::Mode;
@@ -24,11 +24,11 @@ pub struct Wish {
     pub cn: String,
     /// How long it is valid. Ten years by default.
     #[serde(default = "ten_years")]
-    pub valid: Span,
+    pub valid: HumanDuration,
 }
 
-fn ten_years() -> Span {
-    Span::secs(3650 * 86_400)
+fn ten_years() -> HumanDuration {
+    HumanDuration::secs(3650 * 86_400)
 }
 
 /// One authority.
@@ -153,7 +153,7 @@ fn create(wish: &Wish) -> Result<Authority> {
     Ok(Authority { cert, key: key.serialize_pem(), fingerprint })
 }
 
-fn base(cn: &str, o: Option<&str>, valid: Span) -> Result<CertificateParams> {
+fn base(cn: &str, o: Option<&str>, valid: HumanDuration) -> Result<CertificateParams> {
     let mut params = CertificateParams::default();
     let mut name = DistinguishedName::new();
     if let Some(o) = o {

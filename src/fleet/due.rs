@@ -12,7 +12,7 @@ use super::pool::{Fleet, lock};
 use crate::change::{digest, hex};
 use crate::control::{Offers, Responder};
 use crate::error::{Error, Place, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::state::Kept;
 use crate::wire::Due;
 
@@ -165,7 +165,7 @@ impl Fleet {
                  run it from where it was notified, or see to it yourself and then `mk pending forget {host}`",
                 due.name
             );
-            self.tell(What::Said { host: Some(host.to_owned()), warning: true, text });
+            self.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
         }
         // Kept before the step that would have called for it was sent: its host has never heard of it.
         let gone: Vec<String> = of_host.kept.keys().filter(|id| !of_host.standing.contains(*id)).cloned().collect();

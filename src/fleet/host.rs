@@ -16,7 +16,7 @@ use super::traffic::Traffic;
 use crate::change::Outcome;
 use crate::control::Responder;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Part, Step, What};
+use crate::event::{EventKind, Step, TimeSpentOn};
 use crate::wire::{Hello, Mode};
 
 /// A step to be run on a host.
@@ -82,7 +82,7 @@ impl Slot {
             *state = match self.connect(fleet).await {
                 Ok(ready) => ready,
                 Err(error) => {
-                    fleet.tell(What::HostFailed { host: self.name.clone(), error: error.clone() });
+                    fleet.tell(EventKind::HostFailed { host: self.name.clone(), error: error.clone() });
                     Link::Lost(error)
                 }
             };
@@ -121,7 +121,7 @@ impl Slot {
         let (holder, wait) = (&fleet.options.holder, fleet.options.lock_wait);
         let taken = agent.lock(holder, fleet.ledger.id(), wait, None).await;
         let waited = taken.as_ref().map_or(true, |taken| taken.waited);
-        fleet.spent(if waited { Part::Waiting } else { Part::Network }, &self.name, asked);
+        fleet.spent(if waited { TimeSpentOn::Waiting } else { TimeSpentOn::Network }, &self.name, asked);
         let taken = taken?;
         fleet.note_left(&self.name, &agent.hello.machine, taken.left)?;
         if !self.caught_up.swap(true, Ordering::SeqCst) {
@@ -135,10 +135,10 @@ impl Slot {
         let asked = Instant::now();
         let permit = fleet.handshakes.acquire().await.map_err(|e| Error::internal("the fleet is closed").because(e))?;
         let started = Instant::now();
-        fleet.spent(Part::Waiting, &self.name, asked);
+        fleet.spent(TimeSpentOn::Waiting, &self.name, asked);
         let result = self.connect_now(fleet, started).await;
         drop(permit);
-        fleet.spent(Part::Connect, &self.name, started);
+        fleet.spent(TimeSpentOn::Connect, &self.name, started);
         result
     }
 
@@ -158,7 +158,7 @@ impl Slot {
         tracing::debug!(target: "mk::fleet", host = self.name, build = agent.hello.build, pushed, "the agent speaks");
         fleet.remember_canceller(agent.canceller());
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        fleet.tell(What::Connected { host: self.name.clone(), way: pipes.way(), pushed, took });
+        fleet.tell(EventKind::Connected { host: self.name.clone(), way: pipes.way(), pushed, took });
         Ok(Link::Ready { pipes, agent: Box::new(agent) })
     }
 
@@ -170,7 +170,7 @@ impl Slot {
             _ => {
                 let begun = Instant::now();
                 opened = fleet.connector.connect(&self.name).await?;
-                fleet.spent(Part::Connect, &self.name, begun);
+                fleet.spent(TimeSpentOn::Connect, &self.name, begun);
                 &opened
             }
         };

@@ -20,7 +20,7 @@ use super::traffic::{Traffic, Trip};
 use crate::change::Outcome;
 use crate::control::Control;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Events, Part, What};
+use crate::event::{EventKind, Events, TimeSpentOn};
 use crate::state::Ledger;
 use crate::wire::{Hello, Mode};
 
@@ -261,13 +261,13 @@ impl Fleet {
     }
 
     /// Tells what the time since `from` was spent on for a host.
-    pub(super) fn spent(&self, part: Part, host: &str, from: Instant) {
+    pub(super) fn spent(&self, part: TimeSpentOn, host: &str, from: Instant) {
         self.events.spent(part, Some(host), None, (from, Instant::now()));
     }
 
     /// Tells how long a step took as a whole.
     pub(super) fn spent_on(&self, step: u64, host: &str, begun: Instant) {
-        self.events.spent(Part::Control, Some(host), Some(step), (begun, Instant::now()));
+        self.events.spent(TimeSpentOn::Control, Some(host), Some(step), (begun, Instant::now()));
     }
 
     /// Tells what a round trip was spent on. When in it the agent and its programs had their turns is not known:
@@ -279,17 +279,17 @@ impl Fleet {
         let tell = |part, from, to| self.events.spent(part, Some(host), None, (from, to));
         let all = trip.ended.saturating_duration_since(trip.begun);
         let away = trip.away.min(all);
-        tell(Part::Network, trip.begun, trip.ended);
-        tell(Part::Control, trip.begun, trip.begun + all.saturating_sub(away));
+        tell(TimeSpentOn::Network, trip.begun, trip.ended);
+        tell(TimeSpentOn::Control, trip.begun, trip.begun + all.saturating_sub(away));
         let Some(worked) = trip.worked else { return };
         let (own, child) = (Duration::from_micros(worked.own), Duration::from_micros(worked.child));
         // While content is on its way both sides work at once; the time is this side's then.
         let there = (own + child).min(away);
-        tell(Part::Agent, trip.begun + all.saturating_sub(there), trip.ended);
-        tell(Part::Child, trip.begun + all.saturating_sub(child.min(there)), trip.ended);
+        tell(TimeSpentOn::Agent, trip.begun + all.saturating_sub(there), trip.ended);
+        tell(TimeSpentOn::Child, trip.begun + all.saturating_sub(child.min(there)), trip.ended);
     }
 
-    pub(super) fn tell(&self, what: What) {
+    pub(super) fn tell(&self, what: EventKind) {
         self.events.tell(what);
     }
 

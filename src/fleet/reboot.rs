@@ -9,7 +9,7 @@ use super::pool::Fleet;
 use super::reconnect::PAUSE;
 use crate::change::{Outcome, Status};
 use crate::error::{Detail, Error, Kind, Result};
-use crate::event::Part;
+use crate::event::TimeSpentOn;
 use crate::ops::Reboot;
 use crate::wire::Mode;
 
@@ -31,7 +31,7 @@ impl Slot {
         }
         let begun = Instant::now();
         let result = self.gone_and_back(fleet, state, call, (&wish, before, begun)).await;
-        fleet.spent(Part::Waiting, &self.name, begun);
+        fleet.spent(TimeSpentOn::Waiting, &self.name, begun);
         result
     }
 

@@ -10,7 +10,7 @@ use super::host::{Call, Link, Slot};
 use super::pool::Fleet;
 use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Part, What};
+use crate::event::{EventKind, TimeSpentOn};
 use crate::wire::{Mode, Record};
 
 /// For how long it is tried to connect again.
@@ -42,12 +42,12 @@ impl Slot {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(e) => {
-                    fleet.spent(Part::Connect, &self.name, lost_at);
+                    fleet.spent(TimeSpentOn::Connect, &self.name, lost_at);
                     return Err(e.because(format!("{lost}, in the middle of the step")).because(UNSURE));
                 }
             }
         };
-        fleet.spent(Part::Connect, &self.name, lost_at);
+        fleet.spent(TimeSpentOn::Connect, &self.name, lost_at);
         let Link::Ready { agent, .. } = state else { return Err(lost) };
         if call.reads || !had_lock {
             // Nothing that changes anything was sent.
@@ -98,7 +98,7 @@ impl Slot {
     }
 
     pub(super) fn say(&self, fleet: &Fleet, warning: bool, text: String) {
-        fleet.tell(What::Said { host: Some(self.name.clone()), warning, text });
+        fleet.tell(EventKind::Said { host: Some(self.name.clone()), warning, text });
     }
 }
 

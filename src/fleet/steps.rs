@@ -12,7 +12,7 @@ use super::host::{Call, Link, Slot};
 use super::pool::Fleet;
 use crate::change::{Outcome, Trace};
 use crate::error::{Error, Result};
-use crate::event::{Part, What};
+use crate::event::{EventKind, TimeSpentOn};
 use crate::op::Operation;
 use crate::ops::Reboot;
 use crate::secret::Masked;
@@ -26,7 +26,7 @@ impl Slot {
     pub(super) async fn call(&self, fleet: &Fleet, calls: &[Call], told: &mut Told<'_>) {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
-        fleet.spent(Part::Waiting, &self.name, asked);
+        fleet.spent(TimeSpentOn::Waiting, &self.name, asked);
         let mut done = 0;
         let several = if calls.len() > 1 { calls } else { &[] };
         let requests = match self.requests(fleet, &mut state, several).await {
@@ -139,7 +139,7 @@ impl Slot {
     /// Gives up a host whose connection is the fault.
     fn may_be_lost(&self, fleet: &Fleet, state: &mut Link, error: &Error) {
         if error.kind().is_connection() && !fleet.is_stopped() {
-            fleet.tell(What::HostFailed { host: self.name.clone(), error: error.clone() });
+            fleet.tell(EventKind::HostFailed { host: self.name.clone(), error: error.clone() });
             *state = Link::Lost(error.clone());
         }
     }
@@ -252,7 +252,7 @@ struct Shown<'a> {
 impl Shown<'_> {
     fn tell(&self, stderr: bool, text: String) {
         if !text.is_empty() {
-            self.fleet.tell(What::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
+            self.fleet.tell(EventKind::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
         }
     }
 
@@ -261,7 +261,7 @@ impl Shown<'_> {
         let shown = [(false, out.finish()), (true, err.finish())];
         for (stderr, text) in shown {
             if !text.is_empty() {
-                self.fleet.tell(What::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
+                self.fleet.tell(EventKind::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
             }
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::change::Change;
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource, Span};
+use crate::op::{Danger, Effects, Example, FileMode, HumanDuration, Operation, Resource};
 use crate::sys::{Effect, Hands, Kind, Owner, Placement, Planned, Probe, new_private_key, public_half};
 use crate::wire::Attachment;
 
@@ -39,10 +39,10 @@ pub struct Cert {
     pub usage: Vec<Usage>,
     /// How long it is valid. A year by default.
     #[serde(default = "year")]
-    pub valid: Span,
+    pub valid: HumanDuration,
     /// How long before its end it is issued again. 30 days by default.
     #[serde(default = "month")]
-    pub renew: Span,
+    pub renew: HumanDuration,
     /// The owner of both files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -76,12 +76,12 @@ fn both() -> Vec<Usage> {
     vec![Usage::Server, Usage::Client]
 }
 
-fn year() -> Span {
-    Span::secs(365 * 86_400)
+fn year() -> HumanDuration {
+    HumanDuration::secs(365 * 86_400)
 }
 
-fn month() -> Span {
-    Span::secs(30 * 86_400)
+fn month() -> HumanDuration {
+    HumanDuration::secs(30 * 86_400)
 }
 
 fn private() -> FileMode {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{Outcome, Status};
 use crate::error::Result;
-use crate::op::{Action, Argv, Danger, Example, Operation, Span};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
 use crate::sys::{Command, Errand, Hands, Probe};
 
 /// Reboots the host, and waits until it is back.
@@ -18,7 +18,7 @@ use crate::sys::{Command, Errand, Hands, Probe};
 pub struct Reboot {
     /// How long it may take until the host is back. Ten minutes by default.
     #[serde(default = "ten_minutes")]
-    pub timeout: Span,
+    pub timeout: HumanDuration,
     /// Wait until systemd has started everything. Otherwise the first answer of the host is enough.
     #[serde(default = "yes")]
     pub settled: bool,
@@ -30,8 +30,8 @@ pub struct Reboot {
     pub only_if: Option<Argv>,
 }
 
-fn ten_minutes() -> Span {
-    Span::secs(600)
+fn ten_minutes() -> HumanDuration {
+    HumanDuration::secs(600)
 }
 
 fn yes() -> bool {

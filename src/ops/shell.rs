@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Outcome;
 use crate::error::{Error, Result};
-use crate::op::{Action, Argv, Danger, Example, Operation, Span};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
 use crate::sys::{self, Command, Errand, Hands, Probe};
 
 /// Has the host's shell read a script: for pipes, redirections and loops. For one program, `run` is safer.
@@ -32,7 +32,7 @@ pub struct Shell {
     pub stdin: Option<String>,
     /// How long it may run before it is stopped, with its children. Without a limit by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
+    pub timeout: Option<HumanDuration>,
     /// The exit codes that mean success. `[0]` by default; an empty array accepts all.
     #[serde(default = "success")]
     pub ok: Vec<i32>,

@@ -9,7 +9,7 @@ use super::text::{Look, Text};
 use super::{Reporter, diff, fault};
 use crate::change::{Outcome, Status};
 use crate::error::{Place, Result};
-use crate::event::{Event, Step, What};
+use crate::event::{Event, EventKind, Step};
 use crate::wire::Mode;
 
 /// Shows a run as it goes.
@@ -137,53 +137,53 @@ impl Reporter for Human {
     fn event(&mut self, event: &Event) {
         self.recap.add(event);
         let look = self.look();
-        let failure = matches!(&event.what, What::StepFailed { .. } | What::Said { warning: true, .. });
+        let failure = matches!(&event.what, EventKind::StepFailed { .. } | EventKind::Said { warning: true, .. });
         if self.quiet && !failure {
             return;
         }
         // Whatever marks another part of the run comes after what was said in the part before.
         let border = matches!(
             &event.what,
-            What::PlayStarted { .. }
-                | What::PlaySkipped { .. }
-                | What::TaskStarted { .. }
-                | What::TaskDone { .. }
-                | What::StepFailed { .. }
-                | What::RunDone { .. }
-                | What::Said { host: None, .. }
+            EventKind::PlayStarted { .. }
+                | EventKind::PlaySkipped { .. }
+                | EventKind::TaskStarted { .. }
+                | EventKind::TaskDone { .. }
+                | EventKind::StepFailed { .. }
+                | EventKind::RunDone { .. }
+                | EventKind::Said { host: None, .. }
         );
         if border {
             self.warned();
         }
         match &event.what {
-            What::RunStarted { mode, .. } => self.mode = *mode,
-            What::PlayStarted { playbook } => {
+            EventKind::RunStarted { mode, .. } => self.mode = *mode,
+            EventKind::PlayStarted { playbook } => {
                 self.say(Text::default().paint(look.bold(), format_args!("play {playbook}")));
             }
-            What::PlaySkipped { playbook, completed } => {
+            EventKind::PlaySkipped { playbook, completed } => {
                 let rest = format_args!("      play {playbook}, completed {completed} with the same inputs");
                 self.say(Text::default().paint(look.blue(), "skipped").then(rest));
             }
-            What::TaskStarted { task } => self.say(Text::default().paint(look.bold(), task)),
-            What::TaskDone { task, took } if self.verbose > 0 => {
+            EventKind::TaskStarted { task } => self.say(Text::default().paint(look.bold(), task)),
+            EventKind::TaskDone { task, took } if self.verbose > 0 => {
                 self.say(Text::line(format_args!("{task}: {}", seconds(*took))));
             }
-            What::Connected { host, way, pushed, took } if self.verbose > 0 => {
+            EventKind::Connected { host, way, pushed, took } if self.verbose > 0 => {
                 let agent = if *pushed { ", agent copied" } else { "" };
                 let took = seconds(*took);
                 self.say(Text::line(format_args!("connected    {host:<14} {way}{agent} [{took}]")));
             }
-            What::Output { host, text, .. } if self.verbose > 1 && !text.is_empty() => {
+            EventKind::Output { host, text, .. } if self.verbose > 1 && !text.is_empty() => {
                 let shown = |line| Text::line(format_args!("{:12} {host:<14} {line}", ""));
                 self.say(Text::joined(text.lines().map(shown)));
             }
-            What::StepDone { step, outcome, took } => self.step_done(step, outcome, *took),
-            What::StepFailed { step, error, .. } => {
+            EventKind::StepDone { step, outcome, took } => self.step_done(step, outcome, *took),
+            EventKind::StepFailed { step, error, .. } => {
                 let head = Text::default().paint(look.red(), "failed").then(format_args!("       {:<14} ", step.host));
                 self.say(head.and(&call(step)));
                 self.say(fault::render(error, look));
             }
-            What::Retry { step, error, left } => {
+            EventKind::Retry { step, error, left } => {
                 // What takes long is told once; how it goes on, only to those who want to see every step.
                 let known = (step.host.clone(), step.op.clone(), step.place.clone());
                 if !self.retried.insert(known) && self.verbose == 0 {
@@ -194,9 +194,9 @@ impl Reporter for Human {
                 let head = Text::line(format_args!("retry        {:<14} ", step.host)).and(&call(step));
                 self.say(head.then(format_args!(": {error} (will try {left}{times} more)")));
             }
-            What::Said { host: Some(host), warning: true, text } => self.warnings.hold(host, text),
-            What::Said { host, warning, text } => self.said(host.as_deref(), *warning, text),
-            What::PredictionEnded { reason, place } => {
+            EventKind::Said { host: Some(host), warning: true, text } => self.warnings.hold(host, text),
+            EventKind::Said { host, warning, text } => self.said(host.as_deref(), *warning, text),
+            EventKind::PredictionEnded { reason, place } => {
                 let text = super::recap::unknown_from(place.as_ref(), reason);
                 let head = Text::default().paint(look.blue(), "unpredicted");
                 self.say(head.then(format_args!("  the rest is {text}")));

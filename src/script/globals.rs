@@ -19,9 +19,9 @@ use super::world::World;
 use crate::change::{Outcome, Status};
 use crate::control::Base;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Part, What};
+use crate::event::{EventKind, TimeSpentOn};
 use crate::fleet::Call;
-use crate::op::Span;
+use crate::op::HumanDuration;
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -143,13 +143,13 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
         if !wanted(&shared, name) {
             return Ok(Dynamic::UNIT);
         }
-        shared.events.tell(What::TaskStarted { task: name.to_owned() });
+        shared.events.tell(EventKind::TaskStarted { task: name.to_owned() });
         let begun = Instant::now();
         let place = Here { task: Some(name.to_owned()), ..here() };
         let result = at(place, || waiting::settled(&context, closure.call_within_context(&context, ())));
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         shared.events.named(name, here().host.as_deref(), begun);
-        shared.events.tell(What::TaskDone { task: name.to_owned(), took });
+        shared.events.tell(EventKind::TaskDone { task: name.to_owned(), took });
         result
     });
     engine.register_fn("always", |context: NativeCallContext, body: FnPtr, finally: FnPtr| -> Raised<Dynamic> {
@@ -171,7 +171,7 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
     let shared = Arc::clone(world);
     engine.register_fn("sleep", move |context: NativeCallContext, length: Dynamic| -> Raised<()> {
         let span = super::value::to_json(&length).and_then(|value| {
-            serde_json::from_value::<Span>(value).map_err(|e| Error::playbook(format!("sleep: {e}")))
+            serde_json::from_value::<HumanDuration>(value).map_err(|e| Error::playbook(format!("sleep: {e}")))
         });
         let length = span.map_err(|e| throw(&context, e))?.0;
         pause(&shared, length).map_err(|e| throw(&context, e))
@@ -189,18 +189,18 @@ fn talk(engine: &mut Engine, world: &Arc<World>) {
         let shared = Arc::clone(world);
         engine.register_fn(name, move |context: NativeCallContext, text: Dynamic| -> Raised<()> {
             waiting::first(&context)?;
-            shared.events.tell(What::Said { host: here().host, warning, text: said(&text) });
+            shared.events.tell(EventKind::Said { host: here().host, warning, text: said(&text) });
             Ok(())
         });
     }
     let shared = Arc::clone(world);
     engine.on_print(move |text| {
-        shared.events.tell(What::Said { host: here().host, warning: false, text: text.to_owned() });
+        shared.events.tell(EventKind::Said { host: here().host, warning: false, text: text.to_owned() });
     });
     let shared = Arc::clone(world);
     engine.on_debug(move |text, source, position| {
         let place = super::fault::place(source, position);
-        shared.events.tell(What::Said { host: here().host, warning: false, text: format!("{place}: {text}") });
+        shared.events.tell(EventKind::Said { host: here().host, warning: false, text: format!("{place}: {text}") });
     });
 }
 
@@ -213,14 +213,18 @@ pub(super) fn raw(host: &Host, call: &Call) -> Result<Outcome> {
     if call.mode == Mode::Check && !reads {
         return Ok(Outcome::new(Status::WouldRun));
     }
-    let limit: Span =
-        call.args.get("timeout").cloned().and_then(|v| serde_json::from_value(v).ok()).unwrap_or(Span::secs(300));
+    let limit: HumanDuration = call
+        .args
+        .get("timeout")
+        .cloned()
+        .and_then(|v| serde_json::from_value(v).ok())
+        .unwrap_or(HumanDuration::secs(300));
     let (sent, events) = (Instant::now(), &host.world.events);
     let raw = host.world.fleet.raw(&host.name, &text("command"), text("stdin").as_bytes(), limit.0);
     let now = Instant::now();
     // Nobody there says what of it was the command.
-    events.spent(Part::Network, Some(&host.name), None, (sent, now));
-    events.spent(Part::Control, Some(&host.name), Some(call.step.id), (call.begun, now));
+    events.spent(TimeSpentOn::Network, Some(&host.name), None, (sent, now));
+    events.spent(TimeSpentOn::Control, Some(&host.name), Some(call.step.id), (call.begun, now));
     let raw = raw?;
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let status = if reads { Status::Read } else { Status::Changed };

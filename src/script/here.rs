@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::world::World;
 use crate::error::{Error, Kind, Result};
-use crate::event::Part;
+use crate::event::TimeSpentOn;
 
 /// The thread's place in the run.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +56,6 @@ pub(super) fn pause(world: &World, length: Duration) -> Result {
         }
         std::thread::sleep(left.min(Duration::from_millis(20)));
     };
-    world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+    world.events.spent(TimeSpentOn::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
     result
 }

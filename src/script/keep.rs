@@ -11,7 +11,7 @@ use super::value::{from_json, to_json};
 use super::world::World;
 use crate::control::{Base, Form, Made, Wish};
 use crate::error::{Error, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::ops::Cert;
 use crate::secret::Secrets;
 
@@ -115,7 +115,7 @@ fn tell(world: &Arc<World>, what: &str, made: Made) {
         Made::Renewed => "renewed",
     };
     let tense = if world.fleet.mode() == crate::wire::Mode::Check { "would be" } else { "was" };
-    world.events.tell(What::Said { host: None, warning: false, text: format!("{what} {tense} {verb}") });
+    world.events.tell(EventKind::Said { host: None, warning: false, text: format!("{what} {tense} {verb}") });
 }
 
 fn shown(name: &str, cert: &str, fingerprint: &str) -> Dynamic {

@@ -10,7 +10,7 @@ use super::host::Host;
 use super::world::World;
 use crate::control::has_secret_output;
 use crate::error::Result;
-use crate::event::{Step, What};
+use crate::event::{EventKind, Step};
 use crate::fleet::{Call, Notified};
 
 /// Runs the steps that were notified on a host, each once.
@@ -74,18 +74,18 @@ fn run(world: &World, host: &str, notified: &Notified, id: Option<String>, task:
         begun,
     };
     let _turn = notified.at_once.map(|most| world.gate(&format!("{} {}", notified.op, notified.subject)).enter(most));
-    world.events.tell(What::StepStarted { step: step.clone() });
+    world.events.tell(EventKind::StepStarted { step: step.clone() });
     let result = world.fleet.call(&call);
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
         Ok(mut outcome) => {
             world.control.kept(&call.args, &mut outcome)?;
-            world.events.tell(What::StepDone { step, outcome, took });
+            world.events.tell(EventKind::StepDone { step, outcome, took });
             Ok(())
         }
         Err(error) => {
             let error = world.control.hushed(&call.args, error).in_step(&notified.op).at(notified.place.clone());
-            world.events.tell(What::StepFailed { step, error: error.clone(), took });
+            world.events.tell(EventKind::StepFailed { step, error: error.clone(), took });
             Err(error)
         }
     }

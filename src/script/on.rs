@@ -20,8 +20,8 @@ use super::value::to_json;
 use super::waiting;
 use super::world::World;
 use crate::error::{Error, Kind, Result};
-use crate::event::Part;
-use crate::op::Span;
+use crate::event::TimeSpentOn;
+use crate::op::HumanDuration;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -42,7 +42,7 @@ struct Plan {
     /// `"inventory"` (the default), `"reverse"` or `"sorted"`.
     order: Option<String>,
     /// How long to wait between batches.
-    pause: Option<Span>,
+    pause: Option<HumanDuration>,
 }
 
 /// What is wrong with one option of `on`, by its name and, where that is known before the run, its value.
@@ -159,7 +159,7 @@ fn on(
         let begun = Instant::now();
         let all = together(context, world, batch, closure, &plan);
         // Whoever called waits for these hosts; theirs is what they do meanwhile.
-        world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+        world.events.spent(TimeSpentOn::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
         for (host, came) in batch.iter().zip(all) {
             match came {
                 Came::Value(value) => drop(results.values.insert(host.name.clone(), value)),
@@ -295,7 +295,7 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
             (Ok(value), Ok(())) => Came::Value(super::closure::detach(&value)),
         }
     });
-    world.events.spent(Part::Control, Some(&host.name), None, (begun, Instant::now()));
+    world.events.spent(TimeSpentOn::Control, Some(&host.name), None, (begun, Instant::now()));
     came
 }
 

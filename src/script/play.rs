@@ -16,7 +16,7 @@ use super::world::World;
 use crate::change::digest;
 use crate::control::{Base, CompletedPlay, Found, Inputs, Read};
 use crate::error::Result;
-use crate::event::What;
+use crate::event::EventKind;
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -52,10 +52,10 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
     {
         // What the skipped one would read is read by whoever plays it.
         world.control.sources.readings.note_all(&done.inputs.read);
-        world.events.tell(What::PlaySkipped { playbook: shown(&found.name()), completed: done.at });
+        world.events.tell(EventKind::PlaySkipped { playbook: shown(&found.name()), completed: done.at });
         return Ok(Dynamic::UNIT);
     }
-    world.events.tell(What::PlayStarted { playbook: shown(&found.name()) });
+    world.events.tell(EventKind::PlayStarted { playbook: shown(&found.name()) });
     let begun = Instant::now();
     let value = super::run::script(context.engine(), world, &found);
     world.events.named(&shown(&found.name()), here().host.as_deref(), begun);
@@ -75,7 +75,7 @@ fn still_holds(world: &Arc<World>, found: &Found) -> Result<Option<CompletedPlay
         return Ok(Some(done));
     };
     let text = format!("{} completed {}, but not with what is now {changed}", shown(&found.name()), done.at);
-    world.events.tell(What::Said { host: None, warning: false, text });
+    world.events.tell(EventKind::Said { host: None, warning: false, text });
     Ok(None)
 }
 

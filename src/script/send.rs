@@ -12,7 +12,7 @@ use super::outcome::{Held, Outcome};
 use super::step::Wanted;
 use crate::control::has_secret_output;
 use crate::error::{Error, Kind, Place, Result};
-use crate::event::{Part, Step, What};
+use crate::event::{EventKind, Step, TimeSpentOn};
 use crate::fleet::{Call, Notified};
 use crate::op::{Danger, Operation, Spec};
 
@@ -74,7 +74,7 @@ impl Ready {
     pub(super) fn send(&self, left: u32) -> Result<Sent> {
         let (host, world) = (&self.host, &self.host.world);
         let call = self.call();
-        world.events.tell(What::StepStarted { step: call.step.clone() });
+        world.events.tell(EventKind::StepStarted { step: call.step.clone() });
         let sent = Instant::now();
         let result = if self.spec.name == "raw" { super::globals::raw(host, &call) } else { world.fleet.call(&call) };
         self.waited(self.begun);
@@ -87,7 +87,7 @@ impl Ready {
     /// Whoever called waits for a host that is not its own.
     fn waited(&self, begun: Instant) {
         if here().host.as_ref() != Some(&self.host.name) {
-            self.host.world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+            self.host.world.events.spent(TimeSpentOn::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
         }
     }
 
@@ -109,8 +109,8 @@ impl Ready {
                 }
                 let told = error.clone();
                 world.events.tell(match left {
-                    left if left > 0 && error.kind() == Kind::Step => What::Retry { step, error: told, left },
-                    _ => What::StepFailed { step, error: told, took },
+                    left if left > 0 && error.kind() == Kind::Step => EventKind::Retry { step, error: told, left },
+                    _ => EventKind::StepFailed { step, error: told, took },
                 });
                 Err(error)
             }
@@ -143,7 +143,7 @@ pub(super) fn send_all(steps: &[&Ready]) -> Result<Sent> {
     }
     let world = &first.host.world;
     let calls: Vec<Call> = steps.iter().map(|step| step.call()).collect();
-    let start = |index: usize| world.events.tell(What::StepStarted { step: calls[index].step.clone() });
+    let start = |index: usize| world.events.tell(EventKind::StepStarted { step: calls[index].step.clone() });
     let began = Instant::now();
     let mut begun = began;
     let mut last = Err(Error::internal("a step without an outcome"));
@@ -174,15 +174,15 @@ pub(super) struct Sent {
 impl Sent {
     pub(super) fn tell_done(&self, host: &Host, outcome: &crate::change::Outcome) {
         let (step, outcome) = (self.step.clone(), outcome.clone());
-        host.world.events.tell(What::StepDone { step, outcome, took: self.took });
+        host.world.events.tell(EventKind::StepDone { step, outcome, took: self.took });
     }
 
     pub(super) fn tell_failed(&self, host: &Host, error: &EvalAltResult, left: u32) {
         let super::fault::Payload(Some(error)) = super::fault::payload(error) else { return };
         let step = self.step.clone();
         host.world.events.tell(match left {
-            0 => What::StepFailed { step, error, took: self.took },
-            left => What::Retry { step, error, left },
+            0 => EventKind::StepFailed { step, error, took: self.took },
+            left => EventKind::Retry { step, error, left },
         });
     }
 }

@@ -18,7 +18,7 @@ use crate::change::Status;
 use crate::control::{Base, ResolveContext, Responder};
 use crate::error::{Detail, Error, Kind, Place, Result};
 use crate::fleet::Notified;
-use crate::op::{Operation, Span, Spec};
+use crate::op::{HumanDuration, Operation, Spec};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -124,7 +124,7 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
         let retry = to_json(&retry)?;
         let number = |name: &str| retry.get(name).and_then(Value::as_u64);
         common.attempts = u32::try_from(number("attempts").unwrap_or(3)).unwrap_or(u32::MAX);
-        let delay: Span = serde_json::from_value(retry.get("delay").cloned().unwrap_or(json!(1)))
+        let delay: HumanDuration = serde_json::from_value(retry.get("delay").cloned().unwrap_or(json!(1)))
             .map_err(|e| Error::playbook(format!("{}: `retry.delay`: {e}", spec.name)))?;
         common.delay = delay.0;
     }

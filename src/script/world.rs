@@ -10,7 +10,7 @@ use super::ahead::Ahead;
 use super::gate::Gate;
 use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
-use crate::event::{Events, What};
+use crate::event::{EventKind, Events};
 use crate::fleet::{Fleet, Notified};
 use crate::inventory::{COMMAND_LINE, Inventory, LEARNED, Way};
 use crate::state::Learned;
@@ -103,7 +103,7 @@ impl World {
     /// Takes a host out of the rest of the run.
     pub fn fail(&self, host: &str, error: &Error) {
         if lock(&self.failed).insert(host.to_owned(), error.clone()).is_none() {
-            self.events.tell(What::HostFailed { host: host.to_owned(), error: error.clone() });
+            self.events.tell(EventKind::HostFailed { host: host.to_owned(), error: error.clone() });
         }
     }
 
@@ -111,7 +111,7 @@ impl World {
     pub fn unpredict(&self, host: &str, error: &Error) {
         if lock(&self.unpredicted).insert(host.to_owned(), error.clone()).is_none() {
             let (reason, place) = (error.to_string(), error.place().cloned());
-            self.events.tell(What::Unpredicted { host: host.to_owned(), reason, place });
+            self.events.tell(EventKind::Unpredicted { host: host.to_owned(), reason, place });
         }
     }
 

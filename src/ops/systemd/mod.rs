@@ -15,7 +15,7 @@ use self::record::{Digests, Input, Record};
 use self::unit::Shown;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Example, Operation, Resource, Span};
+use crate::op::{Danger, Example, HumanDuration, Operation, Resource};
 use crate::sys::{Command, Hands, Probe};
 
 /// How long is waited for systemd to begin a start that it has queued.
@@ -52,7 +52,7 @@ pub struct Systemd {
     pub reload_on: Vec<Input>,
     /// How long starting, stopping or reloading may take. Five minutes by default.
     #[serde(default = "patience")]
-    pub timeout: Span,
+    pub timeout: HumanDuration,
 }
 
 /// Whether a unit is to run.
@@ -67,8 +67,8 @@ pub enum UnitWish {
 }
 
 /// How long is waited when nothing is said.
-fn patience() -> Span {
-    Span::secs(300)
+fn patience() -> HumanDuration {
+    HumanDuration::secs(300)
 }
 
 /// A unit as it is or should be.
