@@ -7,7 +7,7 @@ use super::human::{call, seconds};
 use super::junit::escaped;
 use super::sink::Sink;
 use super::text::Text;
-use super::{Look, Recap, Reporter, diff, fault};
+use super::{Recap, Reporter, Style, diff, fault};
 use crate::change::Status;
 use crate::error::Result;
 use crate::event::{Event, EventKind, Step};
@@ -202,14 +202,14 @@ impl Reporter for Html {
             }
             EventKind::StepDone { step, outcome, took } => {
                 let reason = outcome.reason.iter().map(Text::line);
-                let more = reason.chain(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Look::plain())));
+                let more = reason.chain(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Style::plain())));
                 self.step(step, ms, *took, ending(outcome.status), &Text::joined(more));
             }
             EventKind::StepFailed { step, error, took } => {
-                self.step(step, ms, *took, ("failed", "failed"), &fault::render(error, Look::plain()));
+                self.step(step, ms, *took, ("failed", "failed"), &fault::render(error, Style::plain()));
             }
             EventKind::Retry { step, error, .. } => {
-                self.step(step, ms, 0, ("retry", "other"), &fault::render(error, Look::plain()));
+                self.step(step, ms, 0, ("retry", "other"), &fault::render(error, Style::plain()));
             }
             EventKind::Said { host, warning: true, text } => self.note(ms, host.as_ref(), "warning", "changed", text),
             EventKind::Said { host, warning: false, text } => self.note(ms, host.as_ref(), "", "other", text),
@@ -220,7 +220,7 @@ impl Reporter for Html {
                 self.note(ms, None, "unpredicted", "other", &super::recap::unknown_from(place.as_ref(), reason));
             }
             EventKind::RunDone { error: Some(error) } => {
-                self.ended = Some(fault::render(error, Look::plain()).as_str().to_owned());
+                self.ended = Some(fault::render(error, Style::plain()).as_str().to_owned());
             }
             _ => {}
         }

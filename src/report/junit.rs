@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::sink::Sink;
 use super::text::Text;
-use super::{Look, Recap, Reporter, diff, fault};
+use super::{Recap, Reporter, Style, diff, fault};
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Result};
 use crate::event::{Event, EventKind, Step};
@@ -90,7 +90,7 @@ impl Reporter for JUnit {
 
 /// What a check found to differ.
 fn differs(outcome: &Outcome) -> Text {
-    Text::joined(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Look::plain())))
+    Text::joined(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Style::plain())))
 }
 
 impl JUnit {
@@ -165,7 +165,7 @@ impl JUnit {
                 format!("<failure type=\"drift\" message=\"{what}\">{}</failure>", escaped(differs.as_str()))
             }
             End::Failed(error) => {
-                let shown = escaped(fault::render(error, Look::plain()).as_str());
+                let shown = escaped(fault::render(error, Style::plain()).as_str());
                 match self.is_caught(case) {
                     true => format!("<system-out>caught by the script: {shown}</system-out>"),
                     false => {

@@ -88,7 +88,7 @@ impl Reporter for Log {
                 let (status, reason) = (outcome.status, outcome.reason.as_deref());
                 tracing::info!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), ?status, reason, ms = took, "step done");
                 if let Some(diff) = &outcome.diff {
-                    let lines = Text::joined(super::diff::lines(diff, super::Look::plain()));
+                    let lines = Text::joined(super::diff::lines(diff, super::Style::plain()));
                     tracing::debug!(target: "mk", id = step.id, host = step.host, diff = lines.as_str(), "differs");
                 }
             }
