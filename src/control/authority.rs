@@ -19,7 +19,7 @@ use crate::wire::Mode;
 /// How a new authority is wished for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wish {
+pub struct AuthoritySpec {
     /// The common name of its subject.
     pub cn: String,
     /// How long it is valid. Ten years by default.
@@ -57,7 +57,7 @@ impl Authorities {
     ///
     /// # Errors
     /// When its kept parts do not fit together, or were made for another name.
-    pub fn ensure(&self, name: &str, wish: &Wish, mode: Mode) -> Result<(Authority, bool)> {
+    pub fn ensure(&self, name: &str, wish: &AuthoritySpec, mode: Mode) -> Result<(Authority, bool)> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(authority) = known.get(name) {
             return Ok((authority.clone(), false));
@@ -142,7 +142,7 @@ fn cert_file(name: &str) -> String {
     format!("ca/{name}.crt")
 }
 
-fn create(wish: &Wish) -> Result<Authority> {
+fn create(wish: &AuthoritySpec) -> Result<Authority> {
     let failed = || "cannot make a certificate authority".to_owned();
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).or_kind(Kind::Internal, failed)?;
     let mut params = base(&wish.cn, None, wish.valid)?;

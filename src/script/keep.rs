@@ -9,7 +9,7 @@ use super::fault::throw;
 use super::secret::Secret;
 use super::value::{from_json, to_json};
 use super::world::World;
-use crate::control::{Base, Form, Made, Wish};
+use crate::control::{AuthoritySpec, Base, Form, Made};
 use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::ops::Cert;
@@ -58,14 +58,15 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
 /// What is wrong with one field of a wish for an authority.
 pub(super) fn wish(name: &str, value: Value) -> Option<Error> {
     let known = !value.is_null();
-    let wish = serde_json::from_value::<Wish>(Value::Object([(name.to_owned(), value)].into_iter().collect()));
+    let wish = serde_json::from_value::<AuthoritySpec>(Value::Object([(name.to_owned(), value)].into_iter().collect()));
     let message = wish.err()?.to_string();
     let wrong = message.contains("unknown field") || known && !message.contains("missing field");
     wrong.then(|| Error::playbook(format!("ca: {message}")))
 }
 
 fn ca(world: &Arc<World>, name: &str, wish: Map) -> Result<Dynamic> {
-    let wish: Wish = serde_json::from_value(plain("ca", wish)?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
+    let wish: AuthoritySpec =
+        serde_json::from_value(plain("ca", wish)?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
     let (authority, new) = world.control.authorities.ensure(name, &wish, world.fleet.mode())?;
     tell(world, &format!("authority `{name}`"), if new { Made::New } else { Made::Kept });
     Ok(shown(name, &authority.cert, &authority.fingerprint))

@@ -8,7 +8,7 @@ use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Share
 use super::ahead::Ahead;
 use super::fault::raise;
 use super::secret::hide_variables;
-use crate::control::{Base, Found, Read, Sources};
+use crate::control::{Base, Found, InputDigests, Sources};
 
 /// Finds modules where [`Sources`] looks.
 pub(super) struct Modules {
@@ -21,7 +21,7 @@ pub(super) struct Modules {
 #[derive(Clone)]
 struct Known {
     module: Shared<Module>,
-    read: Read,
+    read: InputDigests,
 }
 
 impl Modules {
@@ -49,7 +49,7 @@ impl ModuleResolver for Modules {
         };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         if let Some(known) = known {
-            self.sources.readings.note_all(&known.read);
+            self.sources.inputs.note_all(&known.read);
             return Ok(known.module);
         }
         let text =
@@ -64,9 +64,9 @@ impl ModuleResolver for Modules {
         self.ahead.read(&ast, false);
         hide_variables(&ast);
         // What goes wrong while it begins is in its own file.
-        let reading = self.sources.readings.begin();
+        let tracking = self.sources.inputs.begin();
         let begun = Module::eval_ast_as_new(Scope::new(), &ast, engine);
-        let read = self.sources.readings.end(reading);
+        let read = self.sources.inputs.end(tracking);
         let module: Shared<Module> = begun.map_err(|e| EvalAltResult::ErrorInModule(name.clone(), e, position))?.into();
         self.known
             .lock()

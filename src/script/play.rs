@@ -14,7 +14,7 @@ use super::here::here;
 use super::waiting;
 use super::world::World;
 use crate::change::digest;
-use crate::control::{Base, CompletedPlay, Found, Inputs, Read};
+use crate::control::{Base, CompletedPlay, Found, InputDigests, Inputs};
 use crate::error::Result;
 use crate::event::EventKind;
 use crate::wire::Mode;
@@ -25,9 +25,9 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     let shared = Arc::clone(world);
     engine.register_fn("play", move |context: NativeCallContext, path: &str| -> Raised<Dynamic> {
         waiting::first(&context)?;
-        let reading = shared.control.sources.readings.begin();
-        let result = play(&context, &shared, path, reading);
-        drop(shared.control.sources.readings.end(reading));
+        let tracking = shared.control.sources.inputs.begin();
+        let result = play(&context, &shared, path, tracking);
+        drop(shared.control.sources.inputs.end(tracking));
         result
     });
     let shared = Arc::clone(world);
@@ -39,7 +39,7 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     });
 }
 
-fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u64) -> Raised<Dynamic> {
+fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, tracking: u64) -> Raised<Dynamic> {
     let fail = |e| throw(context, e);
     let base = Base::of(context.call_source().unwrap_or_default());
     let found = world.control.sources.find(&base, Path::new(path)).map_err(fail)?;
@@ -51,7 +51,7 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
         && let Some(done) = still_holds(world, &found).map_err(fail)?
     {
         // What the skipped one would read is read by whoever plays it.
-        world.control.sources.readings.note_all(&done.inputs.read);
+        world.control.sources.inputs.note_all(&done.inputs.read);
         world.events.tell(EventKind::PlaySkipped { playbook: shown(&found.name()), completed: done.at });
         return Ok(Dynamic::UNIT);
     }
@@ -61,7 +61,7 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
     world.events.named(&shown(&found.name()), here().host.as_deref(), begun);
     let value = value.map_err(|error| raise(error, context.call_position()))?;
     if whole {
-        let read = world.control.sources.readings.end(reading);
+        let read = world.control.sources.inputs.end(tracking);
         completed(world, &found, read).map_err(fail)?;
     }
     Ok(value)
@@ -70,7 +70,7 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, reading: u6
 /// The note of a playbook that completed with the same inputs as now, on the same machines.
 fn still_holds(world: &Arc<World>, found: &Found) -> Result<Option<CompletedPlay>> {
     let Some(done) = world.control.completed(&found.name(), &scope(world))? else { return Ok(None) };
-    let changed = done.inputs.changed(&given(world), |reading| world.control.sources.taken_now(reading));
+    let changed = done.inputs.changed(&given(world), |input| world.control.sources.taken_now(input));
     let Some(changed) = changed.or_else(|| other_machine(world, &done.inputs.machines)) else {
         return Ok(Some(done));
     };
@@ -95,7 +95,7 @@ fn other_machine(world: &World, machines: &BTreeMap<String, String>) -> Option<S
 }
 
 /// Notes that a playbook completed: not in a check, and not while any host is out of the run.
-fn completed(world: &Arc<World>, found: &Found, read: Read) -> Result {
+fn completed(world: &Arc<World>, found: &Found, read: InputDigests) -> Result {
     if world.fleet.mode() == Mode::Check || !world.failures().is_empty() {
         return Ok(());
     }
