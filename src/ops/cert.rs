@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, HumanDuration, Operation, Resource};
-use crate::sys::{Effect, Hands, Kind, Owner, Placement, Planned, Probe, new_private_key, public_half};
+use crate::sys::{Attrs, Effect, Hands, Kind, Placement, Planned, Probe, new_private_key, public_half};
 use crate::wire::Attachment;
 
 /// A certificate with its private key, issued by one of mk's own authorities.
@@ -134,12 +134,12 @@ impl Cert {
         ending(&self.path, "key")
     }
 
-    fn owner(&self, mode: u32) -> Owner {
-        Owner { mode: Some(mode), owner: self.owner.clone(), group: self.group.clone() }
+    fn attrs(&self, mode: u32) -> Attrs {
+        Attrs { mode: Some(mode), owner: self.owner.clone(), group: self.group.clone() }
     }
 
     fn placed(&self, probe: &Probe, mode: u32) -> Result<Placement> {
-        self.owner(mode).placement(probe)
+        self.attrs(mode).placement(probe)
     }
 }
 
@@ -210,7 +210,7 @@ impl Resource for Cert {
         let mut issued: Issued = serde_json::from_value(found)
             .map_err(|e| Error::internal("an answer about a certificate that cannot be read").because(e))?;
         if let Some(look) = probe.look(&self.key())? {
-            let words = self.owner(self.key_mode.0).in_words(&look);
+            let words = self.attrs(self.key_mode.0).in_words(&look);
             (issued.owner, issued.group, issued.key_mode) = (words.owner, words.group, words.mode.map(FileMode));
         }
         Ok(Some(issued))

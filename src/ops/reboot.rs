@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Outcome, Status};
 use crate::error::Result;
 use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
-use crate::sys::{Command, Errand, Hands, Probe};
+use crate::sys::{Command, GuardedCommand, Hands, Probe};
 
 /// Reboots the host, and waits until it is back.
 ///
@@ -54,7 +54,8 @@ impl Operation for Reboot {
 impl Action for Reboot {
     fn guard(&self, probe: &Probe) -> Result<Option<String>> {
         let words = |argv: &Option<Argv>| argv.clone().map(|words| words.0);
-        Errand { unless: words(&self.unless), only_if: words(&self.only_if), ..Errand::default() }.guard(probe)
+        GuardedCommand { unless: words(&self.unless), only_if: words(&self.only_if), ..GuardedCommand::default() }
+            .guard(probe)
     }
 
     /// Sets it off; the control side waits for the rest.
