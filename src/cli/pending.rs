@@ -14,7 +14,7 @@ use super::setup::{self, Telling};
 use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::script::{self, Settings};
-use crate::state::State;
+use crate::state::StateDir;
 
 /// The steps that playbooks notified and that have not run yet: list, run or forget them.
 #[derive(Debug, ClapArgs)]
@@ -77,7 +77,7 @@ fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
     let folder = std::env::current_dir().unwrap_or_default();
     let project = Project::of(&folder, setup::guard(common)?)?;
     let inventory = setup::inventory(common, &project)?;
-    let pending = State::of(&project.folder, inventory.file()).pending();
+    let pending = StateDir::of(&project.folder, inventory.file()).pending();
     let names = match pattern {
         Some(pattern) => inventory.select(pattern)?.into_iter().map(|host| host.name.clone()).collect(),
         None => pending.hosts()?,

@@ -18,7 +18,7 @@ use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
 use crate::report::{Html, Human, JUnit, Json, Live, Profile, Recap, Reporter, Sink, feed, start_log};
 use crate::script::{Settings, World};
 use crate::secret::Secrets;
-use crate::state::{Learned, State};
+use crate::state::{Learned, StateDir};
 use crate::transport::{Dialer, HostKeyPolicy, Options as Dialing};
 use crate::trust::Guard;
 use crate::wire::Mode;
@@ -41,7 +41,7 @@ pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory>
         common.inventory.clone().or_else(|| project.settings.inventory.as_ref().map(|path| project.folder.join(path)));
     match named {
         Some(path) => {
-            for (host, learned) in State::of(&project.folder, &path).learned()? {
+            for (host, learned) in StateDir::of(&project.folder, &path).learned()? {
                 let variable = |(key, known): (String, Learned)| {
                     Variable::new(key, known.value, format!("{LEARNED} {}", known.by))
                 };
@@ -130,7 +130,7 @@ pub(super) fn world(
     }
     let (sender, receiver) = channel();
     let events = Events::new(sender, secrets.clone(), started).profiled(profiled);
-    let state = State::of(&project.folder, inventory.file());
+    let state = StateDir::of(&project.folder, inventory.file());
     let control = Arc::new(Control::new(project.folder.clone(), state, secrets.clone()).guarded_by(&project.guard));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

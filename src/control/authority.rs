@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use crate::error::{Context, Error, Kind, Result};
 use crate::op::HumanDuration;
 use crate::ops::{Cert, Usage};
-use crate::state::State;
+use crate::state::StateDir;
 use crate::wire::Mode;
 
 /// How a new authority is wished for.
@@ -43,13 +43,13 @@ pub struct Authority {
 
 /// The authorities of a run.
 pub struct Authorities {
-    state: State,
+    state: StateDir,
     known: Mutex<BTreeMap<String, Authority>>,
 }
 
 impl Authorities {
     /// Those kept in a state.
-    pub fn new(state: State) -> Self {
+    pub fn new(state: StateDir) -> Self {
         Self { state, known: Mutex::default() }
     }
 

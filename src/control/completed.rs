@@ -101,12 +101,12 @@ mod pairs {
 mod tests {
     use super::*;
     use crate::secret::Secrets;
-    use crate::state::State;
+    use crate::state::StateDir;
 
     #[test]
     fn what_completed_is_known_until_it_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let control = Control::new(dir.path().to_owned(), State::at(dir.path().join("s")), Secrets::default());
+        let control = Control::new(dir.path().to_owned(), StateDir::at(dir.path().join("s")), Secrets::default());
         control.forget_completed().unwrap();
         let input = Input::Environment("A".to_owned());
         let inputs = Inputs { read: InputDigests::from([(input, "1".to_owned())]), ..Inputs::default() };

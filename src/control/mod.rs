@@ -42,7 +42,7 @@ pub use template::Templates;
 pub use texts::{Hashing, Texts};
 
 use crate::secret::Secrets;
-use crate::state::State;
+use crate::state::StateDir;
 use crate::trust::Guard;
 
 /// This side's part in the operations of a run.
@@ -58,7 +58,7 @@ pub struct Control {
     /// Renders templates.
     pub templates: Templates,
     /// What is kept between runs.
-    pub state: State,
+    pub state: StateDir,
     /// The certificate authorities.
     pub authorities: Authorities,
     /// The artifacts of the project.
@@ -72,7 +72,7 @@ pub struct Control {
 
 impl Control {
     /// A control side for the project in a folder.
-    pub fn new(project: PathBuf, state: State, secrets: Secrets) -> Self {
+    pub fn new(project: PathBuf, state: StateDir, secrets: Secrets) -> Self {
         let cache = Cache::of_user();
         let sources = Sources::new(project.clone());
         let texts = Texts::new(secrets.clone(), state.clone());

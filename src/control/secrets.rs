@@ -115,10 +115,10 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::state::State;
+    use crate::state::StateDir;
 
     fn control(dir: &Path) -> Control {
-        Control::new(dir.to_owned(), State::at(dir.join("state")), Secrets::default())
+        Control::new(dir.to_owned(), StateDir::at(dir.join("state")), Secrets::default())
     }
 
     #[test]

@@ -188,10 +188,10 @@ mod tests {
     use super::*;
     use crate::control::AuthoritySpec;
     use crate::secret::Secrets;
-    use crate::state::State;
+    use crate::state::StateDir;
 
     fn control(dir: &std::path::Path) -> Control {
-        let control = Control::new(dir.to_owned(), State::at(dir.join("state")), Secrets::default());
+        let control = Control::new(dir.to_owned(), StateDir::at(dir.join("state")), Secrets::default());
         let wish: AuthoritySpec = serde_json::from_value(json!({ "cn": "demo-ca" })).unwrap();
         control.authorities.ensure("demo", &wish, Mode::Apply).unwrap();
         control

@@ -32,7 +32,7 @@ const LEAST: usize = 256;
 
 /// A queue of events: its two ends.
 pub fn channel() -> (Sender, Receiver) {
-    let state = State {
+    let state = Queue {
         events: VecDeque::new(),
         of_host: HashMap::new(),
         all: 0,
@@ -52,14 +52,15 @@ pub struct Sender(Arc<Shared>);
 pub struct Receiver(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Queue>,
     /// A host has room again.
     room: Condvar,
     /// There is something to take, or there never will be.
     more: Condvar,
 }
 
-struct State {
+/// What waits to be taken.
+struct Queue {
     events: VecDeque<Event>,
     /// How much waits, by host.
     of_host: HashMap<Option<String>, usize>,
@@ -73,12 +74,12 @@ struct State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Queue {
     fn push(&mut self, event: Event) {
         if self.events.is_empty() {
             self.moved = Instant::now();

@@ -11,7 +11,7 @@ use crate::event::{Events, channel};
 use crate::fleet::{Agents, Boxed, Connector, Fleet, Options, Pipes, Prompts};
 use crate::inventory::{Extras, Inventory};
 use crate::secret::Secrets;
-use crate::state::State;
+use crate::state::StateDir;
 use crate::wire::Mode;
 
 /// Connects to nothing.
@@ -38,7 +38,7 @@ pub(super) fn world(folder: &std::path::Path, runtime: &tokio::runtime::Runtime)
     let secrets = Secrets::default();
     let events = Events::new(channel().0, secrets.clone(), std::time::Instant::now());
     let inventory = Arc::new(Inventory::none(&Extras::default()));
-    let state = State::of(folder, inventory.file());
+    let state = StateDir::of(folder, inventory.file());
     let control = Arc::new(Control::new(folder.to_owned(), state, secrets));
     let options = Options {
         forks: 1,
