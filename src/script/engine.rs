@@ -6,7 +6,9 @@ use rhai::{Engine, OptimizationLevel, ParseError, ParseErrorType};
 
 use super::modules::Modules;
 use super::world::World;
-use super::{fault, globals, guarded, host, keep, made, names, on, outcome, play, results, secret, text};
+use super::{
+    credentials, fault, globals, guarded, host, on, outcome, play, results, secret, suggestions, text, unmake,
+};
 use crate::error::{Error, Place};
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
@@ -20,7 +22,7 @@ pub(super) const STACK: usize = 32 * 1024 * 1024;
 pub fn engine(world: &Arc<World>) -> Engine {
     let mut engine = Engine::new();
     limits(&mut engine);
-    engine.set_module_resolver(Modules::new(world.control.sources.clone(), Arc::clone(&world.ahead)));
+    engine.set_module_resolver(Modules::new(world.control.sources.clone(), Arc::clone(&world.lookahead)));
     let stop = Arc::clone(world);
     engine.on_progress(move |count| {
         (count & 0xfff == 0 && stop.fleet.is_stopped())
@@ -29,11 +31,11 @@ pub fn engine(world: &Arc<World>) -> Engine {
     });
     fault::register(&mut engine);
     host::register(&mut engine);
-    made::register(&mut engine);
+    unmake::register(&mut engine);
     outcome::register(&mut engine);
     results::register(&mut engine);
     globals::register(&mut engine, world);
-    keep::register(&mut engine, world);
+    credentials::register(&mut engine, world);
     play::register(&mut engine, world);
     on::register(&mut engine, world);
     text::register(&mut engine);
@@ -60,7 +62,7 @@ pub(super) fn syntax(error: &ParseError, source: &str, text: &str) -> Error {
     let place = Place { length: 0, ..place };
     let fault = fault::from_rhai(&inner, source).at(place);
     match &*error.0 {
-        ParseErrorType::VariableUndefined(name) => names::near_variable(fault, name, text),
+        ParseErrorType::VariableUndefined(name) => suggestions::near_variable(fault, name, text),
         _ => fault,
     }
 }

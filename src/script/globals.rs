@@ -8,13 +8,13 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext}
 use serde_json::Value;
 
 use super::fault::throw;
-use super::here::{Here, at, here, pause};
 use super::host::Host;
 use super::on::hosts_of;
+use super::pipelining;
+use super::scope::{ScriptScope, at, current_scope, pause};
 use super::secret::said;
 use super::step::{Later, step};
 use super::value::{from_json, from_map};
-use super::waiting;
 use super::world::World;
 use crate::change::{Outcome, Status};
 use crate::control::Base;
@@ -139,30 +139,30 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
 fn flow(engine: &mut Engine, world: &Arc<World>) {
     let shared = Arc::clone(world);
     engine.register_fn("task", move |context: NativeCallContext, name: &str, closure: FnPtr| -> Raised<Dynamic> {
-        waiting::first(&context)?;
+        pipelining::first(&context)?;
         if !wanted(&shared, name) {
             return Ok(Dynamic::UNIT);
         }
         shared.events.tell(EventKind::TaskStarted { task: name.to_owned() });
         let begun = Instant::now();
-        let place = Here { task: Some(name.to_owned()), ..here() };
-        let result = at(place, || waiting::settled(&context, closure.call_within_context(&context, ())));
+        let place = ScriptScope { task: Some(name.to_owned()), ..current_scope() };
+        let result = at(place, || pipelining::settled(&context, closure.call_within_context(&context, ())));
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        shared.events.named(name, here().host.as_deref(), begun);
+        shared.events.named(name, current_scope().host.as_deref(), begun);
         shared.events.tell(EventKind::TaskDone { task: name.to_owned(), took });
         result
     });
     engine.register_fn("always", |context: NativeCallContext, body: FnPtr, finally: FnPtr| -> Raised<Dynamic> {
-        waiting::first(&context)?;
-        let result: Raised<Dynamic> = waiting::settled(&context, body.call_within_context(&context, ()));
-        let cleaned: Raised<Dynamic> = waiting::settled(&context, finally.call_within_context(&context, ()));
+        pipelining::first(&context)?;
+        let result: Raised<Dynamic> = pipelining::settled(&context, body.call_within_context(&context, ()));
+        let cleaned: Raised<Dynamic> = pipelining::settled(&context, finally.call_within_context(&context, ()));
         // The first fault is the one to be told; the second is often only its consequence.
         let value = result?;
         drop(cleaned?);
         Ok(value)
     });
     engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: &str| -> Raised<()> {
-        waiting::first(&context)?;
+        pipelining::first(&context)?;
         if holds { Ok(()) } else { Err(throw(&context, Error::new(Kind::Assertion, message))) }
     });
     engine.register_fn("fail", |context: NativeCallContext, message: &str| -> Raised<()> {
@@ -181,26 +181,30 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
 /// Whether `--tags` wants a task: by its name, or because it is inside one that is wanted.
 fn wanted(world: &World, name: &str) -> bool {
     let tags = &world.settings.tags;
-    tags.is_empty() || tags.iter().any(|tag| tag == name) || here().task.is_some()
+    tags.is_empty() || tags.iter().any(|tag| tag == name) || current_scope().task.is_some()
 }
 
 fn talk(engine: &mut Engine, world: &Arc<World>) {
     for (name, warning) in [("log", false), ("warn", true)] {
         let shared = Arc::clone(world);
         engine.register_fn(name, move |context: NativeCallContext, text: Dynamic| -> Raised<()> {
-            waiting::first(&context)?;
-            shared.events.tell(EventKind::Said { host: here().host, warning, text: said(&text) });
+            pipelining::first(&context)?;
+            shared.events.tell(EventKind::Said { host: current_scope().host, warning, text: said(&text) });
             Ok(())
         });
     }
     let shared = Arc::clone(world);
     engine.on_print(move |text| {
-        shared.events.tell(EventKind::Said { host: here().host, warning: false, text: text.to_owned() });
+        shared.events.tell(EventKind::Said { host: current_scope().host, warning: false, text: text.to_owned() });
     });
     let shared = Arc::clone(world);
     engine.on_debug(move |text, source, position| {
         let place = super::fault::place(source, position);
-        shared.events.tell(EventKind::Said { host: here().host, warning: false, text: format!("{place}: {text}") });
+        shared.events.tell(EventKind::Said {
+            host: current_scope().host,
+            warning: false,
+            text: format!("{place}: {text}"),
+        });
     });
 }
 

@@ -97,7 +97,7 @@ pub(super) fn register(engine: &mut Engine) {
     });
     engine.register_fn("in_group", |host: &mut Host, group: &str| host.groups().iter().any(|name| name == group));
     engine.register_fn("flush_notified", |context: NativeCallContext, host: &mut Host| -> Raised<()> {
-        super::waiting::first(&context)?;
+        super::pipelining::first(&context)?;
         super::notified::flush(host).map_err(|e| throw(&context, e))
     });
     engine.register_fn("to_string", |host: &mut Host| host.name.clone());

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
-use super::ahead::Ahead;
 use super::fault::raise;
+use super::pipelining::Lookahead;
 use super::secret::hide_variables;
 use crate::control::{Base, Found, InputDigests, Sources};
 
 /// Finds modules where [`Sources`] looks.
 pub(super) struct Modules {
     sources: Sources,
-    ahead: Arc<Ahead>,
+    lookahead: Arc<Lookahead>,
     known: Mutex<HashMap<String, Known>>,
 }
 
@@ -25,8 +25,8 @@ struct Known {
 }
 
 impl Modules {
-    pub(super) fn new(sources: Sources, ahead: Arc<Ahead>) -> Self {
-        Self { sources, ahead, known: Mutex::default() }
+    pub(super) fn new(sources: Sources, lookahead: Arc<Lookahead>) -> Self {
+        Self { sources, lookahead, known: Mutex::default() }
     }
 }
 
@@ -61,7 +61,7 @@ impl ModuleResolver for Modules {
         let mut ast = compiled?;
         // Errors name the file by this, and files beside the module are found from it.
         ast.set_source(name.as_str());
-        self.ahead.read(&ast, false);
+        self.lookahead.read(&ast, false);
         hide_variables(&ast);
         // What goes wrong while it begins is in its own file.
         let tracking = self.sources.inputs.begin();

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::here::here;
 use super::host::Host;
+use super::scope::current_scope;
 use super::world::World;
 use crate::control::has_secret_output;
 use crate::error::Result;
@@ -18,7 +18,7 @@ pub(super) fn flush(host: &Host) -> Result {
     let world = &host.world;
     for notified in world.take_notified(&host.name) {
         let id = world.fleet.id_of(&host.name, &notified);
-        run(world, &host.name, &notified, id, here().task)?;
+        run(world, &host.name, &notified, id, current_scope().task)?;
     }
     Ok(())
 }
@@ -73,7 +73,8 @@ fn run(world: &World, host: &str, notified: &Notified, id: Option<String>, task:
         stream: world.settings.stream && !has_secret_output(&Value::Object(notified.args.clone())),
         begun,
     };
-    let _turn = notified.at_once.map(|most| world.gate(&format!("{} {}", notified.op, notified.subject)).enter(most));
+    let _turn =
+        notified.at_once.map(|most| world.throttle(&format!("{} {}", notified.op, notified.subject)).enter(most));
     world.events.tell(EventKind::StepStarted { step: step.clone() });
     let result = world.fleet.call(&call);
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -11,13 +11,13 @@ use serde::Deserialize;
 use super::closure::{fingerprint, private, wrote_outside};
 use super::engine::STACK;
 use super::fault::{from_rhai, throw};
-use super::here::{Here, at, here, pause};
 use super::host::Host;
-use super::names::near_host_variable;
+use super::pipelining;
 use super::results::Results;
-use super::turns::Turns;
+use super::scope::{ScriptScope, at, current_scope, pause};
+use super::suggestions::near_host_variable;
+use super::throttle::HostThrottle;
 use super::value::to_json;
-use super::waiting;
 use super::world::World;
 use crate::error::{Error, Kind, Result};
 use crate::event::TimeSpentOn;
@@ -80,7 +80,7 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     engine.register_fn(
         "run_once",
         move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
-            waiting::first(&context)?;
+            pipelining::first(&context)?;
             let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
             let taking = |host: &Host| shared.within_limit(&host.name) && shared.failure(&host.name).is_none();
             let Some(first) = all.into_iter().find(taking) else {
@@ -126,7 +126,7 @@ fn on(
     closure: &FnPtr,
 ) -> Raised<Results> {
     let fail = |e: Error| throw(context, e);
-    waiting::first(context)?;
+    pipelining::first(context)?;
     let health = options
         .remove("health")
         .map(|value| value.try_cast::<FnPtr>().ok_or_else(|| Error::playbook("on: `health` must be a closure")));
@@ -159,7 +159,7 @@ fn on(
         let begun = Instant::now();
         let all = together(context, world, batch, closure, &plan);
         // Whoever called waits for these hosts; theirs is what they do meanwhile.
-        world.events.spent(TimeSpentOn::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+        world.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
         for (host, came) in batch.iter().zip(all) {
             match came {
                 Came::Value(value) => drop(results.values.insert(host.name.clone(), value)),
@@ -226,7 +226,7 @@ fn together(
     plan: &Plan,
 ) -> Vec<Came> {
     // An `on` inside an `on` runs in its caller's place: the number of threads stays what the user asked for.
-    if hosts.len() == 1 || here().host.is_some() {
+    if hosts.len() == 1 || current_scope().host.is_some() {
         return hosts.iter().map(|host| one(context, world, host, closure)).collect();
     }
     let group = |host: &Host| {
@@ -234,16 +234,16 @@ fn together(
         value.map(|value| value.to_string()).unwrap_or_default()
     };
     let most = plan.at_once.map_or(hosts.len(), std::num::NonZeroUsize::get);
-    let turns = Turns::new(hosts.iter().map(group).collect(), most);
+    let throttle = HostThrottle::new(hosts.iter().map(group).collect(), most);
     let came: Mutex<BTreeMap<usize, Came>> = Mutex::default();
-    let outer = here();
+    let outer = current_scope();
     std::thread::scope(|scope| {
         let workers = world.fleet.forks().min(hosts.len());
         let threads: Vec<_> = (0..workers)
             .map(|_| {
                 let work = || {
                     at(outer.clone(), || {
-                        while let Some(turn) = turns.next() {
+                        while let Some(turn) = throttle.next() {
                             let index = turn.index;
                             let result = one(context, world, &hosts[index], closure);
                             came.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
@@ -266,7 +266,7 @@ fn together(
 /// Runs the closure for one host, and then the steps that were notified meanwhile.
 fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &FnPtr) -> Came {
     let begun = Instant::now();
-    let place = Here { host: Some(host.name.clone()), ..here() };
+    let place = ScriptScope { host: Some(host.name.clone()), ..current_scope() };
     let came = at(place, || {
         let own = private(closure);
         let before = fingerprint(&own);
@@ -279,7 +279,7 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
             Err(panic) => Err(panicked(&panic)),
         };
         // A step that waited was written before whatever ended the closure.
-        let result = waiting::flush().and(result);
+        let result = pipelining::flush().and(result);
         let result = match wrote_outside(context, &own, &before) {
             Some(error) if result.is_ok() => {
                 Err(error.at(super::fault::place(context.call_source(), context.call_position())))

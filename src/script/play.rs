@@ -10,8 +10,8 @@ use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::{raise, shown, throw};
-use super::here::here;
-use super::waiting;
+use super::pipelining;
+use super::scope::current_scope;
 use super::world::World;
 use crate::change::digest;
 use crate::control::{Base, CompletedPlay, Found, InputDigests, Inputs};
@@ -24,7 +24,7 @@ type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
     let shared = Arc::clone(world);
     engine.register_fn("play", move |context: NativeCallContext, path: &str| -> Raised<Dynamic> {
-        waiting::first(&context)?;
+        pipelining::first(&context)?;
         let tracking = shared.control.sources.inputs.begin();
         let result = play(&context, &shared, path, tracking);
         drop(shared.control.sources.inputs.end(tracking));
@@ -45,7 +45,7 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, tracking: u
     let found = world.control.sources.find(&base, Path::new(path)).map_err(fail)?;
     world.has_played();
     // What runs once a host is neither noted nor skipped: one host's good end says nothing of the others'.
-    let whole = here().host.is_none();
+    let whole = current_scope().host.is_none();
     if whole
         && world.settings.resume
         && let Some(done) = still_holds(world, &found).map_err(fail)?
@@ -58,7 +58,7 @@ fn play(context: &NativeCallContext, world: &Arc<World>, path: &str, tracking: u
     world.events.tell(EventKind::PlayStarted { playbook: shown(&found.name()) });
     let begun = Instant::now();
     let value = super::run::script(context.engine(), world, &found);
-    world.events.named(&shown(&found.name()), here().host.as_deref(), begun);
+    world.events.named(&shown(&found.name()), current_scope().host.as_deref(), begun);
     let value = value.map_err(|error| raise(error, context.call_position()))?;
     if whole {
         let read = world.control.sources.inputs.end(tracking);

@@ -9,8 +9,8 @@ use rhai::{Dynamic, Engine, Scope};
 use super::engine::{STACK, engine, syntax};
 use super::fault::from_rhai;
 use super::host::Host;
+use super::pipelining;
 use super::secret::hide_variables;
-use super::waiting;
 use super::world::World;
 use crate::control::Found;
 use crate::error::{Context, Error, Kind, Result};
@@ -27,7 +27,7 @@ pub fn run(world: &Arc<World>, path: &Path) -> Result {
         let engine = engine(&world);
         let result = catch_unwind(AssertUnwindSafe(|| script(&engine, &world, &found)));
         let result = result.unwrap_or_else(|_| Err(Error::internal("the script engine panicked"))).map(drop);
-        let result = result.map_err(|e| super::names::near_host_variable(e, &world, None));
+        let result = result.map_err(|e| super::suggestions::near_host_variable(e, &world, None));
         // Steps outside of any `on` notify too.
         let flushed =
             world.hosts_notified().iter().try_for_each(|name| super::notified::flush(&Host::new(&world, name)));
@@ -48,9 +48,9 @@ pub(super) fn script(engine: &Engine, world: &World, found: &Found) -> Result<Dy
     let text = world.control.sources.code(found)?;
     let mut ast = engine.compile(&text).map_err(|e| syntax(&e, &name, &text))?;
     ast.set_source(name.as_str());
-    world.ahead.read(&ast, true);
+    world.lookahead.read(&ast, true);
     hide_variables(&ast);
     let result = engine.eval_ast_with_scope::<Dynamic>(&mut Scope::new(), &ast).map_err(|e| from_rhai(&e, &name));
     // What waited was written before whatever ended the script.
-    waiting::flush().and(result)
+    pipelining::flush().and(result)
 }

@@ -63,7 +63,7 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
         Err(throw(&context, Error::new(crate::error::Kind::Assertion, message.0)))
     });
     engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: Secret| -> Raised<()> {
-        super::waiting::first(&context)?;
+        super::pipelining::first(&context)?;
         if holds { Ok(()) } else { Err(throw(&context, Error::new(crate::error::Kind::Assertion, message.0))) }
     });
 }

@@ -7,13 +7,13 @@ use rhai::{Dynamic, EvalAltResult, FnPtr, Map as RhaiMap, NativeCallContext};
 use serde_json::{Map, Value, json};
 
 use super::admit::admit;
+use super::dispatch::{Ready, subject_of};
 use super::fault::{place, throw};
 use super::host::Host;
 use super::outcome::{Held, Outcome};
 use super::parameters::{self, CHANGED, FAILED, NOTIFY, RETRY};
-use super::send::{Ready, subject_of};
+use super::pipelining;
 use super::value::to_json;
-use super::waiting;
 use crate::change::Status;
 use crate::control::{Base, ResolveContext, Responder};
 use crate::error::{Detail, Error, Kind, Place, Result};
@@ -57,13 +57,13 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let prepared = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))));
     let (mut common, wanted) = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => return waiting::settled(context, Err(error)),
+        Err(error) => return pipelining::settled(context, Err(error)),
     };
     let mut ready = Ready::new(host, spec, wanted, at, begun);
     (ready.notify, ready.depth) = (std::mem::take(&mut common.notify), context.call_level());
     if common.leave_it_alone() && may_wait(context, &ready) {
         let held = ready.held.clone();
-        waiting::wait(ready).map_err(|e| throw(context, e))?;
+        pipelining::wait(ready).map_err(|e| throw(context, e))?;
         return Ok(Dynamic::from(held));
     }
     // What a check cannot see now, it will not see a moment later.
@@ -71,14 +71,14 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let alone = left > 1 || goes_alone(spec);
     if alone {
         // What is tried again is this step alone.
-        waiting::first(context)?;
+        pipelining::first(context)?;
     }
     loop {
         left -= 1;
         match attempt(context, &ready, &common, (left, alone)) {
             Ok(()) => return Ok(Dynamic::from(ready.held)),
             Err(error) if left > 0 && may_retry(&error) => {
-                super::here::pause(&host.world, common.delay).map_err(|e| throw(context, e))?;
+                super::scope::pause(&host.world, common.delay).map_err(|e| throw(context, e))?;
             }
             Err(error) => return Err(error),
         }
@@ -87,7 +87,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
 }
 
 fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, alone): (u32, bool)) -> Raised<()> {
-    let sent = if alone { ready.send(left) } else { waiting::send(ready) };
+    let sent = if alone { ready.send(left) } else { pipelining::send(ready) };
     let sent = sent.map_err(|e| throw(context, e))?;
     let judged = judge(context, sent.outcome.clone(), ready.spec, &ready.at, common);
     match &judged {
@@ -109,7 +109,7 @@ fn may_wait(context: &NativeCallContext, ready: &Ready) -> bool {
         && !ready.reads()
         && !world.settings.one_by_one
         && !world.is_here(&ready.host.name)
-        && world.ahead.may_wait(context.call_source(), context.call_position())
+        && world.lookahead.may_wait(context.call_source(), context.call_position())
 }
 
 fn may_retry(error: &EvalAltResult) -> bool {
@@ -267,7 +267,7 @@ pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<Stri
         let spec = crate::ops::find("facts")?;
         let mut ready = Ready::new(host, spec, Wanted::default(), at, Instant::now());
         ready.depth = context.call_level();
-        let sent = waiting::send(&ready)?;
+        let sent = pipelining::send(&ready)?;
         ready.done(&sent, &sent.outcome)?;
         Ok(sent.outcome.of.values)
     })

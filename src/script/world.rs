@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::ahead::Ahead;
-use super::gate::Gate;
+use super::pipelining::Lookahead;
+use super::throttle::StepThrottle;
 use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{EventKind, Events};
@@ -47,12 +47,12 @@ pub struct World {
     unpredicted: Mutex<BTreeMap<String, Error>>,
     notified: Mutex<BTreeMap<String, Vec<Arc<Notified>>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
-    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
+    throttles: Mutex<BTreeMap<String, Arc<StepThrottle>>>,
     /// What this run learned, and, as `None`, variables that only an earlier one had learned and this one forgot.
     learned: Mutex<BTreeMap<String, BTreeMap<String, Option<Value>>>>,
     played: AtomicBool,
     completed: Mutex<Vec<CompletedPlay>>,
-    pub(super) ahead: Arc<Ahead>,
+    pub(super) lookahead: Arc<Lookahead>,
 }
 
 impl World {
@@ -75,11 +75,11 @@ impl World {
             unpredicted: Mutex::default(),
             notified: Mutex::default(),
             facts: Mutex::default(),
-            gates: Mutex::default(),
+            throttles: Mutex::default(),
             learned: Mutex::default(),
             played: AtomicBool::default(),
             completed: Mutex::default(),
-            ahead: Arc::default(),
+            lookahead: Arc::default(),
         }
     }
 
@@ -140,8 +140,8 @@ impl World {
     }
 
     /// The throttle of a notified step.
-    pub(super) fn gate(&self, name: &str) -> Arc<Gate> {
-        Arc::clone(lock(&self.gates).entry(name.to_owned()).or_default())
+    pub(super) fn throttle(&self, name: &str) -> Arc<StepThrottle> {
+        Arc::clone(lock(&self.throttles).entry(name.to_owned()).or_default())
     }
 
     /// Takes the steps that were notified for a host.

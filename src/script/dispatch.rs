@@ -1,4 +1,4 @@
-//! Steps on their way: sent, told to those who watch, and brought back.
+//! The dispatch of steps: sent, told to those who watch, and brought back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use rhai::EvalAltResult;
 use serde_json::{Map, Value};
 
-use super::here::here;
 use super::host::Host;
 use super::outcome::{Held, Outcome};
+use super::scope::current_scope;
 use super::step::Wanted;
 use crate::control::has_secret_output;
 use crate::error::{Error, Kind, Place, Result};
@@ -49,7 +49,7 @@ impl Ready {
             subject: subject_of(self.spec, &self.wanted.args),
             user: self.host.user.clone(),
             place: Some(self.at.clone()),
-            task: here().task,
+            task: current_scope().task,
         };
         Call {
             host: self.host.name.clone(),
@@ -86,8 +86,13 @@ impl Ready {
 
     /// Whoever called waits for a host that is not its own.
     fn waited(&self, begun: Instant) {
-        if here().host.as_ref() != Some(&self.host.name) {
-            self.host.world.events.spent(TimeSpentOn::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+        if current_scope().host.as_ref() != Some(&self.host.name) {
+            self.host.world.events.spent(
+                TimeSpentOn::Waiting,
+                current_scope().host.as_deref(),
+                None,
+                (begun, Instant::now()),
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! Authorities and secrets: what a script may use and never holds.
+//! Credentials: authorities and secrets, what a script may use and never holds.
 
 use std::sync::Arc;
 

@@ -1,13 +1,13 @@
-//! What was made on a host: asked for, and taken away again.
+//! `unmake`: what was made on a host, asked for and taken away again (rolled back).
 
 use std::time::Instant;
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
+use super::dispatch::Ready;
 use super::fault::{place, throw};
 use super::host::Host;
-use super::send::Ready;
 use super::step::Wanted;
 use super::value::{from_json, to_json};
 use super::world::World;
@@ -64,7 +64,7 @@ fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
         (spec.check)(Value::Object(args.clone()))?;
         let wanted = Wanted { args, responder: None };
         let ready = Ready::new(&acting, spec, wanted, at.clone(), Instant::now());
-        let sent = super::waiting::send(&ready)?;
+        let sent = super::pipelining::send(&ready)?;
         ready.done(&sent, &sent.outcome)?;
         let subjects = together.iter().map(|entry| format!("{} {}", entry.op, entry.subject));
         if sent.outcome.of.values.get("kept") == Some(&Value::Bool(true)) {

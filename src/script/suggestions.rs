@@ -1,4 +1,4 @@
-//! Where a name stands in a script's text, and which name may have been meant.
+//! Suggestions: where a name stands in a script's text, and which name may have been meant.
 
 use std::collections::BTreeSet;
 

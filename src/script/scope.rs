@@ -1,4 +1,4 @@
-//! Where in the run the current thread is: the task, and the host whose closure it runs.
+//! The scope of a thread in the run: the task, and the host whose closure it runs.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::event::TimeSpentOn;
 
 /// The thread's place in the run.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Here {
+pub(super) struct ScriptScope {
     /// The innermost task.
     pub(super) task: Option<String>,
     /// The host whose closure runs.
@@ -17,25 +17,25 @@ pub(super) struct Here {
 }
 
 thread_local! {
-    static HERE: RefCell<Here> = RefCell::default();
+    static SCOPE: RefCell<ScriptScope> = RefCell::default();
 }
 
 /// The current thread's place.
-pub(super) fn here() -> Here {
-    HERE.with_borrow(Clone::clone)
+pub(super) fn current_scope() -> ScriptScope {
+    SCOPE.with_borrow(Clone::clone)
 }
 
 /// Runs `work` at another place, and comes back whatever happens.
-pub(super) fn at<T>(place: Here, work: impl FnOnce() -> T) -> T {
-    struct Back(Option<Here>);
+pub(super) fn at<T>(place: ScriptScope, work: impl FnOnce() -> T) -> T {
+    struct Back(Option<ScriptScope>);
     impl Drop for Back {
         fn drop(&mut self) {
             if let Some(place) = self.0.take() {
-                HERE.set(place);
+                SCOPE.set(place);
             }
         }
     }
-    let _back = Back(Some(HERE.replace(place)));
+    let _back = Back(Some(SCOPE.replace(place)));
     work()
 }
 
@@ -56,6 +56,6 @@ pub(super) fn pause(world: &World, length: Duration) -> Result {
         }
         std::thread::sleep(left.min(Duration::from_millis(20)));
     };
-    world.events.spent(TimeSpentOn::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+    world.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
     result
 }
