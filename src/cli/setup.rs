@@ -16,7 +16,7 @@ use crate::event::{Event, EventKind, Events, Receiver, TimeSpentOn, channel};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
 use crate::report::{Html, Human, JUnit, Json, Live, Profile, Recap, Reporter, Sink, feed, start_log};
-use crate::script::{Settings, World};
+use crate::script::{Run, Settings};
 use crate::secret::Secrets;
 use crate::state::{Learned, StateDir};
 use crate::transport::{Dialer, HostKeyPolicy, Options as Dialing};
@@ -53,9 +53,9 @@ pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory>
     }
 }
 
-/// A run ready to begin: its world, and what shows it.
+/// A run ready to begin, and what shows it.
 pub(super) struct Ready {
-    pub(super) world: Arc<World>,
+    pub(super) run: Arc<Run>,
     runtime: Runtime,
     reporting: std::thread::JoinHandle<Vec<Error>>,
     recap: Arc<Mutex<Recap>>,
@@ -74,10 +74,10 @@ impl Ready {
     /// Ends connections and reports, tells what could not be written, and gives the counts.
     pub(super) fn end(self) -> Recap {
         let begun = Instant::now();
-        self.world.fleet.close();
-        self.world.events.spent(TimeSpentOn::Connect, None, None, (begun, Instant::now()));
-        drop(self.world);
-        // Every sender of events is gone with the world, so the reporter comes to its end.
+        self.run.fleet.close();
+        self.run.events.spent(TimeSpentOn::Connect, None, None, (begun, Instant::now()));
+        drop(self.run);
+        // Every sender of events is gone with the run, so the reporter comes to its end.
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         let unwritten = self.reporting.join().unwrap_or_default();
         unwritten.iter().for_each(super::out::fault);
@@ -101,7 +101,7 @@ pub(super) struct Telling {
 }
 
 /// Puts everything together.
-pub(super) fn world(
+pub(super) fn ready(
     base: &Path,
     common: &Common,
     connecting: &Connecting,
@@ -166,11 +166,11 @@ pub(super) fn world(
         Box::new(connector),
         Box::new(Terminal { passwords: reach.ask_pass, become_password, secrets }),
     );
-    let world = Arc::new(World::new(fleet, control, inventory, events, settings));
-    stop_on_signal(&world);
+    let run = Arc::new(Run::new(fleet, control, inventory, events, settings));
+    stop_on_signal(&run);
     let recap = Arc::new(Mutex::new(Recap::default()));
     let reporting = report(receiver, shown, Arc::clone(&recap));
-    Ok(Ready { world, runtime, reporting, recap })
+    Ok(Ready { run, runtime, reporting, recap })
 }
 
 /// What makes connections as the arguments say; `attempts` is what the project says where they do not.
@@ -240,17 +240,17 @@ fn report(
 
 /// The first Ctrl-C stops the steps, on the hosts too; the second ends mk at once. It is listened to until mk ends, in
 /// a thread of its own: also while what shows the run stands still.
-fn stop_on_signal(world: &Arc<World>) {
-    let world = Arc::downgrade(world);
+fn stop_on_signal(run: &Arc<Run>) {
+    let run = Arc::downgrade(run);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let Ok(runtime) = runtime {
-            runtime.block_on(on_signal(&world));
+            runtime.block_on(on_signal(&run));
         }
     });
 }
 
-async fn on_signal(world: &Weak<World>) {
+async fn on_signal(run: &Weak<Run>) {
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     let mut times = 0;
     loop {
@@ -265,11 +265,11 @@ async fn on_signal(world: &Weak<World>) {
             () = terminated => {}
         }
         times += 1;
-        match world.upgrade() {
-            Some(world) if times == 1 => {
-                world.fleet.stop();
+        match run.upgrade() {
+            Some(run) if times == 1 => {
+                run.fleet.stop();
                 // What shows it may stand still, and the second one must be heard.
-                let events = world.events.clone();
+                let events = run.events.clone();
                 std::thread::spawn(move || events.tell(stopping()));
             }
             _ => std::process::exit(130),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::{Engine, OptimizationLevel, ParseError, ParseErrorType};
 
 use super::modules::Modules;
-use super::world::World;
+use super::running::Run;
 use super::{
     credentials, fault, globals, guarded, host, on, outcome, play, results, secret, suggestions, text, unmake,
 };
@@ -19,11 +19,11 @@ pub(super) const STACK: usize = 32 * 1024 * 1024;
 /// Every setting has its reason: the optimizer can panic and bakes constants in; the interner makes threads
 /// wait for each other; the limits are the same in every build, so that a playbook that works in one works in
 /// all; values are never evaluated.
-pub fn engine(world: &Arc<World>) -> Engine {
+pub fn engine(run: &Arc<Run>) -> Engine {
     let mut engine = Engine::new();
     limits(&mut engine);
-    engine.set_module_resolver(Modules::new(world.control.sources.clone(), Arc::clone(&world.lookahead)));
-    let stop = Arc::clone(world);
+    engine.set_module_resolver(Modules::new(run.control.sources.clone(), Arc::clone(&run.lookahead)));
+    let stop = Arc::clone(run);
     engine.on_progress(move |count| {
         (count & 0xfff == 0 && stop.fleet.is_stopped())
             .then(|| Error::new(crate::error::Kind::Interrupted, "stopped"))
@@ -34,13 +34,13 @@ pub fn engine(world: &Arc<World>) -> Engine {
     unmake::register(&mut engine);
     outcome::register(&mut engine);
     results::register(&mut engine);
-    globals::register(&mut engine, world);
-    credentials::register(&mut engine, world);
-    play::register(&mut engine, world);
-    on::register(&mut engine, world);
+    globals::register(&mut engine, run);
+    credentials::register(&mut engine, run);
+    play::register(&mut engine, run);
+    on::register(&mut engine, run);
     text::register(&mut engine);
     guarded::register(&mut engine);
-    secret::register(&mut engine, world);
+    secret::register(&mut engine, run);
     engine
 }
 

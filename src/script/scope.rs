@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use super::world::World;
+use super::running::Run;
 use crate::error::{Error, Kind, Result};
 use crate::event::TimeSpentOn;
 
@@ -43,11 +43,11 @@ pub(super) fn at<T>(place: ScriptScope, work: impl FnOnce() -> T) -> T {
 ///
 /// # Errors
 /// When the run is stopped meanwhile.
-pub(super) fn pause(world: &World, length: Duration) -> Result {
+pub(super) fn pause(run: &Run, length: Duration) -> Result {
     let begun = Instant::now();
     let until = begun + length;
     let result = loop {
-        if world.fleet.is_stopped() {
+        if run.fleet.is_stopped() {
             break Err(Error::new(Kind::Interrupted, "stopped"));
         }
         let left = until.saturating_duration_since(Instant::now());
@@ -56,6 +56,6 @@ pub(super) fn pause(world: &World, length: Duration) -> Result {
         }
         std::thread::sleep(left.min(Duration::from_millis(20)));
     };
-    world.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
+    run.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
     result
 }

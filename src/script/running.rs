@@ -1,4 +1,4 @@
-//! What every part of a running playbook shares.
+//! A run in progress: what every part of a running playbook shares.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ pub struct Settings {
 }
 
 /// A run in progress.
-pub struct World {
+pub struct Run {
     /// The hosts and the way to them.
     pub fleet: Fleet,
     /// This side's half of the operations.
@@ -55,7 +55,7 @@ pub struct World {
     pub(super) lookahead: Arc<Lookahead>,
 }
 
-impl World {
+impl Run {
     /// A run that has not begun.
     pub fn new(
         fleet: Fleet,
