@@ -1,4 +1,4 @@
-//! Heartbeat and cancelling: what an agent is told while a step runs, that this side is still here or that it is to stop.
+//! Heartbeat and cancelling: what an agent is told while a step runs, that this side is here or that it is to stop.
 
 use std::sync::Arc;
 use std::time::Duration;

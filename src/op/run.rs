@@ -1,4 +1,4 @@
-//! The loop: read, compare, mend, read again.
+//! The loop that makes steps idempotent: read, compare, mend, read again; in a dry run (check), plan instead of mend.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! `unmake`: what was made on a host, asked for and taken away again (rolled back).
+//! `unmake` (rollback): what was made on a host, asked for and taken away again.
 
 use std::time::Instant;
 
