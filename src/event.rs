@@ -25,7 +25,7 @@ pub struct Event {
     pub ms: u64,
     /// What happened.
     #[serde(rename = "event")]
-    pub what: What,
+    pub what: EventKind,
 }
 
 /// A step: one operation on one host.
@@ -53,7 +53,7 @@ pub struct Step {
 /// What time is spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum TimeSpentOn {
     /// mk on this side: the script, its sources and templates, encoding.
     Control,
     /// Reaching the host, starting the agent, and ending both.
@@ -81,7 +81,7 @@ pub struct Span {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What it was spent on.
-    pub part: Part,
+    pub part: TimeSpentOn,
     /// When it began, in microseconds since the run did.
     pub at: u64,
     /// How long it was, in microseconds.
@@ -91,7 +91,7 @@ pub struct Span {
 /// The kinds of event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum EventKind {
     /// A run began.
     RunStarted {
         /// The playbook, or the operation of an ad hoc run.
@@ -248,18 +248,18 @@ impl Events {
     }
 
     /// Tells what the time from `from` to `to` was spent on, if that is wanted. Without a host, it is of all hosts.
-    pub fn spent(&self, part: Part, host: Option<&str>, step: Option<u64>, (from, to): (Instant, Instant)) {
+    pub fn spent(&self, part: TimeSpentOn, host: Option<&str>, step: Option<u64>, (from, to): (Instant, Instant)) {
         self.span(part, host, (step, None), (from, to));
     }
 
     /// Tells how long a playbook or a task took, if that is wanted.
     pub fn named(&self, name: &str, host: Option<&str>, from: Instant) {
-        self.span(Part::Control, host, (None, Some(name)), (from, Instant::now()));
+        self.span(TimeSpentOn::Control, host, (None, Some(name)), (from, Instant::now()));
     }
 
     fn span(
         &self,
-        part: Part,
+        part: TimeSpentOn,
         host: Option<&str>,
         (step, name): (Option<u64>, Option<&str>),
         (from, to): (Instant, Instant),
@@ -272,12 +272,12 @@ impl Events {
         let at = micros(from.saturating_duration_since(self.started));
         let took = micros(to.saturating_duration_since(self.started)).saturating_sub(at);
         let (host, name) = (host.map(str::to_owned), name.map(str::to_owned));
-        self.tell(What::Spent(Span { host, step, name, part, at, took }));
+        self.tell(EventKind::Spent(Span { host, step, name, part, at, took }));
     }
 
     /// Tells what happened. Secrets are taken out here, before any sink can see them. Waits where a host, or the
     /// script, has told more than is shown yet.
-    pub fn tell(&self, what: What) {
+    pub fn tell(&self, what: EventKind) {
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let event = self.without_secrets(Event { v: VERSION, ms, what });
         self.sender.send(event);
@@ -288,11 +288,12 @@ impl Events {
             return event;
         }
         let (v, ms) = (event.v, event.ms);
-        if let What::StepDone { outcome, .. } = &mut event.what {
+        if let EventKind::StepDone { outcome, .. } = &mut event.what {
             // Here the keys of maps are the host's; everywhere else they are ours.
             self.secrets.mask_outcome(outcome);
         }
-        let lost = || What::Said { host: None, warning: true, text: "an event that could not be shown".to_owned() };
+        let lost =
+            || EventKind::Said { host: None, warning: true, text: "an event that could not be shown".to_owned() };
         // Rather nothing is shown than a secret.
         let masked = serde_json::to_value(&event).and_then(|mut value| {
             self.secrets.mask_strings(&mut value);

@@ -191,7 +191,7 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
                 let mut failed = false;
                 if let Some((_, recorder)) = &held {
                     recorder.list_begins();
-                    session.traces.borrow_mut().clear();
+                    session.creations.borrow_mut().clear();
                 }
                 for step in &steps {
                     shared.busy.store(true, Ordering::SeqCst);
@@ -216,7 +216,7 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
     // A control side that has said goodbye asks for nothing any more; one that was lost may.
     if let Some((_, recorder)) = held.filter(|_| shared.bye.load(Ordering::SeqCst)) {
         recorder.done();
-        session.traces.borrow_mut().clear();
+        session.creations.borrow_mut().clear();
     }
 }
 
@@ -252,7 +252,7 @@ fn recorded(
     recorder: Option<&Recorder>,
 ) -> FromAgent {
     if step.mode == Mode::Apply {
-        session.traces.borrow_mut().begin(Maker { place: step.place.clone(), user: step.user.clone() }, step.secret);
+        session.creations.borrow_mut().begin(Maker { place: step.place.clone(), user: step.user.clone() }, step.secret);
     }
     let Some(recorder) = recorder else { return one(step, session, link, children) };
     recorder.begun(step);
@@ -287,7 +287,7 @@ fn take_lock(
             }
             // A name of the other side's choice, so it may not lead anywhere else.
             let name: String = ledger.chars().filter(char::is_ascii_alphanumeric).collect();
-            let left = session.traces.borrow_mut().keep_in(&made_file(&name));
+            let left = session.creations.borrow_mut().keep_in(&made_file(&name));
             FromAgent::Locked { holder: None, pending: link.pending(), records, left }
         }
         Ok(Err(other)) => {
@@ -305,7 +305,7 @@ fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) 
     let (result, worked) = match &step.user {
         Some(user) => match children.run(user, step, link) {
             Ok(FromAgent::Done { result, worked, made, .. }) => {
-                session.traces.borrow_mut().adopt(&made);
+                session.creations.borrow_mut().adopt(&made);
                 (result, worked)
             }
             Ok(other) => return other,
@@ -317,7 +317,7 @@ fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) 
         step.settles.as_deref().map_or(Ok(()), |id| link.strike(id))?;
         Ok(outcome)
     });
-    let made = session.traces.borrow_mut().finish();
+    let made = session.creations.borrow_mut().finish();
     let result = result.map_err(|e| e.in_step(&step.op));
     FromAgent::Done { id: step.id, result, worked, made, due: link.standing() }
 }

@@ -1,4 +1,4 @@
-//! What a step brought into being on its host, so that it can be taken away again.
+//! A trace of a creation: what a step brought into being on its host, so that it can be taken away again.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

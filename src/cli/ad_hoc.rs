@@ -13,7 +13,7 @@ use super::out;
 use super::setup::{self, Telling};
 use crate::change::Outcome;
 use crate::error::{Error, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::inventory::parse_extra;
 use crate::ops;
 use crate::script::{self, Settings};
@@ -43,29 +43,29 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let parameters = parameters(spec, &args.args, &args.words)?;
     let folder = std::env::current_dir().unwrap_or_default();
     let telling = Telling { aside: true, ..Telling::default() };
-    let ready = setup::world(&folder, &args.common, &args.connecting, Settings::default(), None, telling)?;
-    let world = Arc::clone(&ready.world);
-    let names = hosts::named(&world, &args.pattern)?;
+    let ready = setup::ready(&folder, &args.common, &args.connecting, Settings::default(), None, telling)?;
+    let run = Arc::clone(&ready.run);
+    let names = hosts::named(&run, &args.pattern)?;
     let several = names.len() > 1;
-    world.events.tell(What::RunStarted {
+    run.events.tell(EventKind::RunStarted {
         playbook: format!("do {}", args.op),
-        inventory: world.inventory.file().display().to_string(),
-        mode: world.fleet.mode(),
+        inventory: run.inventory.file().display().to_string(),
+        mode: run.fleet.mode(),
     });
-    let mut faults = hosts::each(&world, names, |host| {
-        let outcome = script::ad_hoc(&world, host, spec.name, parameters.clone(), &folder);
-        let outcome = outcome.inspect_err(|error| world.fail(host, error))?;
+    let mut faults = hosts::each(&run, names, |host| {
+        let outcome = script::ad_hoc(&run, host, spec.name, parameters.clone(), &folder);
+        let outcome = outcome.inspect_err(|error| run.fail(host, error))?;
         if !args.connecting.json {
             let (result, talk) = said(&outcome);
-            let shown = |text: &str| of_host(&world.control.secrets.mask(text), host, several);
+            let shown = |text: &str| of_host(&run.control.secrets.mask(text), host, several);
             out::data(&shown(&result), &shown(&talk));
         }
         Ok(())
     });
-    faults.extend(script::flush_earlier(&world).err());
-    world.events.tell(What::RunDone { error: None });
+    faults.extend(script::flush_earlier(&run).err());
+    run.events.tell(EventKind::RunDone { error: None });
     let checked = args.connecting.check && args.connecting.exit_code;
-    drop(world);
+    drop(run);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
         out::fault(fault);

@@ -40,16 +40,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 fn remove(pattern: &str, common: &Common, reach: &Reach) -> Result<ExitCode> {
     let ready = hosts::silent(common, reach)?;
-    let world = Arc::clone(&ready.world);
-    let names = hosts::named(&world, pattern)?;
-    let faults = hosts::each(&world, names, |host| {
-        let gone = world.fleet.remove_agent(host)?;
+    let run = Arc::clone(&ready.run);
+    let names = hosts::named(&run, pattern)?;
+    let faults = hosts::each(&run, names, |host| {
+        let gone = run.fleet.remove_agent(host)?;
         let what =
             if gone.is_empty() { "nothing was there".to_owned() } else { format!("removed {}", gone.join(", ")) };
         say!("{host:<14} {what}");
         Ok(())
     });
-    drop(world);
+    drop(run);
     ready.end();
     Ok(hosts::ended(&faults))
 }

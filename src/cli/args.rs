@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::op::Span;
+use crate::op::HumanDuration;
 
 /// How many hosts work at a time when nobody says otherwise.
 pub(super) const FORKS: usize = 20;
@@ -77,7 +77,7 @@ pub(super) struct Connecting {
     pub(super) log: Option<PathBuf>,
     /// How long to wait for a host that another run has, such as 30s or 5m.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span, env = "MK_LOCK_WAIT")]
-    pub(super) lock_wait: Span,
+    pub(super) lock_wait: HumanDuration,
     /// End with status 3 when a check finds changes.
     #[arg(long)]
     pub(super) exit_code: bool,
@@ -93,6 +93,6 @@ pub(super) enum HostKeys {
     AcceptNew,
 }
 
-fn span(text: &str) -> Result<Span, String> {
-    Span::parse(text).ok_or_else(|| "a time such as 30s or 5m".to_owned())
+fn span(text: &str) -> Result<HumanDuration, String> {
+    HumanDuration::parse(text).ok_or_else(|| "a time such as 30s or 5m".to_owned())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::event::{Events, What};
+use crate::event::{EventKind, Events};
 use crate::fleet::{Boxed, Connector, Pipe, Pipes};
 use crate::inventory::{Inventory, Way};
 use crate::transport::{Connection, Dialer};
@@ -24,7 +24,7 @@ impl Connector for Connections {
             let connection = self.dialer.connect(host, &own, &ways).await;
             // Also where it failed: what was passed over may be the reason.
             for text in self.dialer.notices() {
-                self.events.tell(What::Said { host: None, warning: true, text });
+                self.events.tell(EventKind::Said { host: None, warning: true, text });
             }
             Ok(Box::new(Open(connection?)) as Box<dyn Pipes>)
         })

@@ -30,7 +30,7 @@ pub(super) struct Args {
 /// Prints a map by host name.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let ready = hosts::silent(&args.common, &args.reach)?;
-    let world = Arc::clone(&ready.world);
+    let run = Arc::clone(&ready.run);
     let mut parameters = Map::new();
     if !args.only.is_empty() {
         parameters.insert("only".to_owned(), json!(args.only));
@@ -38,14 +38,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     script::checked("facts", &parameters)?;
     let found: Mutex<Map<String, Value>> = Mutex::default();
     let folder = std::env::current_dir().unwrap_or_default();
-    let names = hosts::named(&world, &args.pattern)?;
-    let faults = hosts::each(&world, names.clone(), |host| {
-        let outcome = script::ad_hoc(&world, host, "facts", parameters.clone(), &folder)?;
+    let names = hosts::named(&run, &args.pattern)?;
+    let faults = hosts::each(&run, names.clone(), |host| {
+        let outcome = script::ad_hoc(&run, host, "facts", parameters.clone(), &folder)?;
         let facts = Value::Object(outcome.values);
         found.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), facts);
         Ok(())
     });
-    drop(world);
+    drop(run);
     ready.end();
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sorted: Map<String, Value> =

@@ -8,22 +8,22 @@ use super::exit::of_run;
 use super::out;
 use super::setup::{self, Ready, Telling};
 use crate::error::{Error, Result};
-use crate::script::{Settings, World};
+use crate::script::{Run, Settings};
 
 /// The hosts of a pattern. `local` is this machine also where no inventory names it.
-pub(super) fn named(world: &World, pattern: &str) -> Result<Vec<String>> {
+pub(super) fn named(run: &Run, pattern: &str) -> Result<Vec<String>> {
     match pattern {
-        "local" if world.inventory.host("local").is_err() => Ok(vec!["local".to_owned()]),
-        pattern => Ok(world.inventory.select(pattern)?.into_iter().map(|host| host.name.clone()).collect()),
+        "local" if run.inventory.host("local").is_err() => Ok(vec!["local".to_owned()]),
+        pattern => Ok(run.inventory.select(pattern)?.into_iter().map(|host| host.name.clone()).collect()),
     }
 }
 
 /// Does something on several hosts, as many at a time as the forks allow, and gives what failed.
-pub(super) fn each(world: &Arc<World>, names: Vec<String>, work: impl Fn(&str) -> Result + Sync) -> Vec<Error> {
+pub(super) fn each(run: &Arc<Run>, names: Vec<String>, work: impl Fn(&str) -> Result + Sync) -> Vec<Error> {
     let next = Mutex::new(names.into_iter());
     let faults = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..world.fleet.forks() {
+        for _ in 0..run.fleet.forks() {
             scope.spawn(|| {
                 loop {
                     let host = next.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -38,11 +38,11 @@ pub(super) fn each(world: &Arc<World>, names: Vec<String>, work: impl Fn(&str) -
     faults.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A world in which nothing is told but what the command itself prints and what fails.
+/// A run in which nothing is told but what the command itself prints and what fails.
 pub(super) fn silent(common: &Common, reach: &Reach) -> Result<Ready> {
     let folder = std::env::current_dir().unwrap_or_default();
     let connecting = Connecting { reach: reach.clone(), quiet: true, ..Connecting::default() };
-    setup::world(&folder, common, &connecting, Settings::default(), None, Telling { aside: true, ..Telling::default() })
+    setup::ready(&folder, common, &connecting, Settings::default(), None, Telling { aside: true, ..Telling::default() })
 }
 
 /// Prints faults that no reporter has shown, and gives the exit code.

@@ -10,7 +10,7 @@ use super::out::{self, say};
 use super::project::Project;
 use super::setup;
 use crate::error::Result;
-use crate::state::{Entry, State};
+use crate::state::{Entry, StateDir};
 
 /// List what mk made on hosts and has not taken away, without connecting.
 #[derive(Debug, ClapArgs)]
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let folder = std::env::current_dir().unwrap_or_default();
     let project = Project::of(&folder, setup::guard(&args.common)?)?;
     let inventory = setup::inventory(&args.common, &project)?;
-    let ledger = State::of(&project.folder, inventory.file()).ledger();
+    let ledger = StateDir::of(&project.folder, inventory.file()).ledger();
     // Without a pattern, also the hosts that have left the inventory.
     let names = match &args.pattern {
         Some(pattern) => inventory.select(pattern)?.into_iter().map(|host| host.name.clone()).collect(),

@@ -64,12 +64,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         let done = json!({ "files": files, "findings": findings.len(), "warnings": warnings.len() });
         out::line(&Text::json(&json!({ "v": VERSION, "done": done })));
     } else {
-        let look = Sink::stdout().look();
+        let style = Sink::stdout().style();
         for finding in &findings {
-            out::line(&render_fault(finding, look).newline());
+            out::line(&render_fault(finding, style).newline());
         }
         for warning in &warnings {
-            out::line(&render_warning(warning, look).newline());
+            out::line(&render_warning(warning, style).newline());
         }
         let warned = match warnings.len() {
             0 => String::new(),

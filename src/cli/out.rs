@@ -61,7 +61,7 @@ pub(super) fn data(result: &str, complained: &str) {
 /// Shows a fault on standard error.
 pub(super) fn fault(error: &Error) {
     let mut sink = Sink::stderr();
-    let shown = render_fault(error, sink.look());
+    let shown = render_fault(error, sink.style());
     sink.line(&shown);
 }
 

@@ -12,9 +12,9 @@ use super::out::{self, say};
 use super::project::Project;
 use super::setup::{self, Telling};
 use crate::error::{Error, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::script::{self, Settings};
-use crate::state::State;
+use crate::state::StateDir;
 
 /// The steps that playbooks notified and that have not run yet: list, run or forget them.
 #[derive(Debug, ClapArgs)]
@@ -56,15 +56,15 @@ struct Chosen {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::List { pattern, common } => list(pattern.as_deref(), common),
-        Command::Run(of) => on_hosts(of, "pending run", |world, host| {
-            world.fleet.pending(host)?;
-            script::earlier(world, host, of.id.as_deref())
+        Command::Run(of) => on_hosts(of, "pending run", |run, host| {
+            run.fleet.pending(host)?;
+            script::earlier(run, host, of.id.as_deref())
         }),
-        Command::Forget(of) => on_hosts(of, "pending forget", |world, host| {
-            let due = world.fleet.pending(host)?;
+        Command::Forget(of) => on_hosts(of, "pending forget", |run, host| {
+            let due = run.fleet.pending(host)?;
             let chosen = |id: &&str| of.id.as_deref().is_none_or(|only| only == *id);
             let ids: Vec<String> = due.iter().map(|due| due.id.as_str()).filter(chosen).map(str::to_owned).collect();
-            world.fleet.forget_due(host, &ids)?;
+            run.fleet.forget_due(host, &ids)?;
             for due in due.iter().filter(|due| ids.contains(&due.id)) {
                 say!("{host:<14} forgotten: {}", due.name);
             }
@@ -77,7 +77,7 @@ fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
     let folder = std::env::current_dir().unwrap_or_default();
     let project = Project::of(&folder, setup::guard(common)?)?;
     let inventory = setup::inventory(common, &project)?;
-    let pending = State::of(&project.folder, inventory.file()).pending();
+    let pending = StateDir::of(&project.folder, inventory.file()).pending();
     let names = match pattern {
         Some(pattern) => inventory.select(pattern)?.into_iter().map(|host| host.name.clone()).collect(),
         None => pending.hosts()?,
@@ -91,24 +91,24 @@ fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::World>, &str) -> Result + Sync) -> Result<ExitCode> {
+fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::Run>, &str) -> Result + Sync) -> Result<ExitCode> {
     if of.connecting.check {
         return Err(
             Error::usage(format!("`mk {name}` has nothing to foretell")).hint("`mk pending list` shows what is due")
         );
     }
     let folder = std::env::current_dir().unwrap_or_default();
-    let ready = setup::world(&folder, &of.common, &of.connecting, Settings::default(), None, Telling::default())?;
-    let world = Arc::clone(&ready.world);
-    let names = hosts::named(&world, &of.pattern)?;
-    world.events.tell(What::RunStarted {
+    let ready = setup::ready(&folder, &of.common, &of.connecting, Settings::default(), None, Telling::default())?;
+    let run = Arc::clone(&ready.run);
+    let names = hosts::named(&run, &of.pattern)?;
+    run.events.tell(EventKind::RunStarted {
         playbook: name.to_owned(),
-        inventory: world.inventory.file().display().to_string(),
-        mode: world.fleet.mode(),
+        inventory: run.inventory.file().display().to_string(),
+        mode: run.fleet.mode(),
     });
-    let faults = hosts::each(&world, names, |host| work(&world, host).inspect_err(|error| world.fail(host, error)));
-    world.events.tell(What::RunDone { error: None });
-    drop(world);
+    let faults = hosts::each(&run, names, |host| work(&run, host).inspect_err(|error| run.fail(host, error)));
+    run.events.tell(EventKind::RunDone { error: None });
+    drop(run);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
         out::fault(fault);

@@ -13,7 +13,7 @@ use super::ledger::is_by;
 use super::out::{self, complain};
 use super::setup::{self, Telling};
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::script::{self, Settings};
 use crate::state::Entry;
 use crate::wire::Mode;
@@ -43,15 +43,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let folder = std::env::current_dir().unwrap_or_default();
     let connecting = Connecting { check: args.plan || args.connecting.check, ..args.connecting.clone() };
     let common: &Common = &args.common;
-    let ready = setup::world(&folder, common, &connecting, Settings::default(), None, Telling::default())?;
-    let world = Arc::clone(&ready.world);
+    let ready = setup::ready(&folder, common, &connecting, Settings::default(), None, Telling::default())?;
+    let run = Arc::clone(&ready.run);
     let pattern = args.pattern.as_deref().unwrap_or("all");
-    let names = hosts::named(&world, pattern)?;
+    let names = hosts::named(&run, pattern)?;
     let by = args.by.as_deref();
-    if world.fleet.mode() == Mode::Apply && !args.yes {
+    if run.fleet.mode() == Mode::Apply && !args.yes {
         let mut counts = Vec::new();
         for name in &names {
-            let count = world.fleet.ledger.made(name, None)?.iter().filter(|entry| is_by(entry, by)).count();
+            let count = run.fleet.ledger.made(name, None)?.iter().filter(|entry| is_by(entry, by)).count();
             counts.push((name.as_str(), count));
         }
         if !agreed(&counts)? {
@@ -59,27 +59,27 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    world.events.tell(What::RunStarted {
+    run.events.tell(EventKind::RunStarted {
         playbook: "prune".to_owned(),
-        inventory: world.inventory.file().display().to_string(),
-        mode: world.fleet.mode(),
+        inventory: run.inventory.file().display().to_string(),
+        mode: run.fleet.mode(),
     });
     let kept = Mutex::new(Vec::new());
-    let mut faults = hosts::each(&world, names, |host| {
-        let made = world.fleet.made(host)?;
+    let mut faults = hosts::each(&run, names, |host| {
+        let made = run.fleet.made(host)?;
         let made: Vec<Entry> = made.into_iter().filter(|entry| is_by(entry, by)).collect();
-        let unmade = script::unmake(&world, host, &made).inspect_err(|error| world.fail(host, error))?;
+        let unmade = script::unmake(&run, host, &made).inspect_err(|error| run.fail(host, error))?;
         let left = unmade.kept.into_iter().map(|subject| (host.to_owned(), subject));
         kept.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
         Ok(())
     });
-    faults.extend(script::flush_earlier(&world).err());
+    faults.extend(script::flush_earlier(&run).err());
     for (host, subject) in kept.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let text = format!("`{subject}` stays: something that mk did not make is in it");
-        world.events.tell(What::Said { host: Some(host), warning: true, text });
+        run.events.tell(EventKind::Said { host: Some(host), warning: true, text });
     }
-    world.events.tell(What::RunDone { error: None });
-    drop(world);
+    run.events.tell(EventKind::RunDone { error: None });
+    drop(run);
     let recap = ready.end();
     for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
         out::fault(fault);

@@ -10,7 +10,7 @@ use super::exit::of_run;
 use super::out;
 use super::setup::{self, Telling};
 use crate::error::{Error, Kind, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::script::{self, Settings};
 use crate::wire::Mode;
 
@@ -58,34 +58,34 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Settings { tags: args.tags.clone(), resume: args.resume, one_by_one: args.one_by_one, ..Settings::default() };
     let telling =
         Telling { aside: false, junit: args.junit.clone(), report: args.report.clone(), profile: args.profile.clone() };
-    let ready = setup::world(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;
-    let world = std::sync::Arc::clone(&ready.world);
-    world.events.tell(What::RunStarted {
+    let ready = setup::ready(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;
+    let run = std::sync::Arc::clone(&ready.run);
+    run.events.tell(EventKind::RunStarted {
         playbook: args.playbook.display().to_string(),
-        inventory: world.inventory.file().display().to_string(),
-        mode: world.fleet.mode(),
+        inventory: run.inventory.file().display().to_string(),
+        mode: run.fleet.mode(),
     });
-    let result = match script::run(&world, &args.playbook) {
+    let result = match script::run(&run, &args.playbook) {
         // A check that cannot know more has done what it can.
-        Err(error) if error.kind() == Kind::Unknown && world.fleet.mode() == Mode::Check => {
+        Err(error) if error.kind() == Kind::Unknown && run.fleet.mode() == Mode::Check => {
             let (reason, place) = (error.to_string(), error.place().cloned());
-            world.events.tell(What::PredictionEnded { reason, place });
+            run.events.tell(EventKind::PredictionEnded { reason, place });
             Ok(())
         }
         result => result,
     };
-    if args.resume && !world.played() {
+    if args.resume && !run.played() {
         let text = format!("`--resume` skips what `play` calls, and `{}` calls nothing", args.playbook.display());
-        world.events.tell(What::Said { host: None, warning: true, text });
+        run.events.tell(EventKind::Said { host: None, warning: true, text });
     }
     let ended = result.as_ref().err().cloned();
     // A step that failed was shown when it did; what is wrong with the script is shown now.
-    let told = ended.clone().map(|error| error.map_text(|text| world.control.secrets.mask(text)));
-    world.events.tell(What::RunDone { error: told.clone() });
-    let mut faults: Vec<Error> = world.failures().into_values().collect();
+    let told = ended.clone().map(|error| error.map_text(|text| run.control.secrets.mask(text)));
+    run.events.tell(EventKind::RunDone { error: told.clone() });
+    let mut faults: Vec<Error> = run.failures().into_values().collect();
     faults.extend(ended);
     let checked = args.connecting.check && args.connecting.exit_code;
-    drop(world);
+    drop(run);
     let recap = ready.end();
     faults.extend(recap.unwritten.iter().cloned());
     if let Some(error) = told.filter(|error| !already_shown(error, &recap)) {

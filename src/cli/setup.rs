@@ -12,13 +12,13 @@ use super::project::Project;
 use super::prompt::{Terminal, asked};
 use crate::control::Control;
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Events, Part, Receiver, What, channel};
+use crate::event::{Event, EventKind, Events, Receiver, TimeSpentOn, channel};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
 use crate::report::{Html, Human, JUnit, Json, Live, Profile, Recap, Reporter, Sink, feed, start_log};
-use crate::script::{Settings, World};
+use crate::script::{Run, Settings};
 use crate::secret::Secrets;
-use crate::state::{Learned, State};
+use crate::state::{Learned, StateDir};
 use crate::transport::{Dialer, HostKeyPolicy, Options as Dialing};
 use crate::trust::Guard;
 use crate::wire::Mode;
@@ -41,7 +41,7 @@ pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory>
         common.inventory.clone().or_else(|| project.settings.inventory.as_ref().map(|path| project.folder.join(path)));
     match named {
         Some(path) => {
-            for (host, learned) in State::of(&project.folder, &path).learned()? {
+            for (host, learned) in StateDir::of(&project.folder, &path).learned()? {
                 let variable = |(key, known): (String, Learned)| {
                     Variable::new(key, known.value, format!("{LEARNED} {}", known.by))
                 };
@@ -53,9 +53,9 @@ pub(super) fn inventory(common: &Common, project: &Project) -> Result<Inventory>
     }
 }
 
-/// A run ready to begin: its world, and what shows it.
+/// A run ready to begin, and what shows it.
 pub(super) struct Ready {
-    pub(super) world: Arc<World>,
+    pub(super) run: Arc<Run>,
     runtime: Runtime,
     reporting: std::thread::JoinHandle<Vec<Error>>,
     recap: Arc<Mutex<Recap>>,
@@ -74,10 +74,10 @@ impl Ready {
     /// Ends connections and reports, tells what could not be written, and gives the counts.
     pub(super) fn end(self) -> Recap {
         let begun = Instant::now();
-        self.world.fleet.close();
-        self.world.events.spent(Part::Connect, None, None, (begun, Instant::now()));
-        drop(self.world);
-        // Every sender of events is gone with the world, so the reporter comes to its end.
+        self.run.fleet.close();
+        self.run.events.spent(TimeSpentOn::Connect, None, None, (begun, Instant::now()));
+        drop(self.run);
+        // Every sender of events is gone with the run, so the reporter comes to its end.
         self.runtime.shutdown_timeout(Duration::from_secs(2));
         let unwritten = self.reporting.join().unwrap_or_default();
         unwritten.iter().for_each(super::out::fault);
@@ -101,7 +101,7 @@ pub(super) struct Telling {
 }
 
 /// Puts everything together.
-pub(super) fn world(
+pub(super) fn ready(
     base: &Path,
     common: &Common,
     connecting: &Connecting,
@@ -130,7 +130,7 @@ pub(super) fn world(
     }
     let (sender, receiver) = channel();
     let events = Events::new(sender, secrets.clone(), started).profiled(profiled);
-    let state = State::of(&project.folder, inventory.file());
+    let state = StateDir::of(&project.folder, inventory.file());
     let control = Arc::new(Control::new(project.folder.clone(), state, secrets.clone()).guarded_by(&project.guard));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -166,11 +166,11 @@ pub(super) fn world(
         Box::new(connector),
         Box::new(Terminal { passwords: reach.ask_pass, become_password, secrets }),
     );
-    let world = Arc::new(World::new(fleet, control, inventory, events, settings));
-    stop_on_signal(&world);
+    let run = Arc::new(Run::new(fleet, control, inventory, events, settings));
+    stop_on_signal(&run);
     let recap = Arc::new(Mutex::new(Recap::default()));
     let reporting = report(receiver, shown, Arc::clone(&recap));
-    Ok(Ready { world, runtime, reporting, recap })
+    Ok(Ready { run, runtime, reporting, recap })
 }
 
 /// What makes connections as the arguments say; `attempts` is what the project says where they do not.
@@ -240,17 +240,17 @@ fn report(
 
 /// The first Ctrl-C stops the steps, on the hosts too; the second ends mk at once. It is listened to until mk ends, in
 /// a thread of its own: also while what shows the run stands still.
-fn stop_on_signal(world: &Arc<World>) {
-    let world = Arc::downgrade(world);
+fn stop_on_signal(run: &Arc<Run>) {
+    let run = Arc::downgrade(run);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let Ok(runtime) = runtime {
-            runtime.block_on(on_signal(&world));
+            runtime.block_on(on_signal(&run));
         }
     });
 }
 
-async fn on_signal(world: &Weak<World>) {
+async fn on_signal(run: &Weak<Run>) {
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     let mut times = 0;
     loop {
@@ -265,11 +265,11 @@ async fn on_signal(world: &Weak<World>) {
             () = terminated => {}
         }
         times += 1;
-        match world.upgrade() {
-            Some(world) if times == 1 => {
-                world.fleet.stop();
+        match run.upgrade() {
+            Some(run) if times == 1 => {
+                run.fleet.stop();
                 // What shows it may stand still, and the second one must be heard.
-                let events = world.events.clone();
+                let events = run.events.clone();
                 std::thread::spawn(move || events.tell(stopping()));
             }
             _ => std::process::exit(130),
@@ -278,9 +278,9 @@ async fn on_signal(world: &Weak<World>) {
 }
 
 /// What is said of the first Ctrl-C at once, also while no host says anything.
-fn stopping() -> What {
+fn stopping() -> EventKind {
     let text = "stopping: the steps that run are stopped on their hosts; Ctrl-C once more ends mk at once".to_owned();
-    What::Said { host: None, warning: true, text }
+    EventKind::Said { host: None, warning: true, text }
 }
 
 /// Who holds the locks, for whoever meets them.

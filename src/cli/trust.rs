@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 
 use super::out::{complain, say};
 use crate::error::{Context, Error, Kind, Result};
-use crate::state::State;
+use crate::state::StateDir;
 use crate::trust::{Folder, Guard};
 
 /// What the list is kept as.
@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 /// Adds, takes off or lists.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let state = State::of_user();
+    let state = StateDir::of_user();
     if let Some(folder) = &args.folder {
         let folder = wanted(folder)?;
         let known = state.change(FILE, |known| {
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 /// The folders on the list. The list is held to what it lifts: only the user may have written it.
 pub(super) fn trusted() -> Result<Vec<PathBuf>> {
-    let file = State::of_user().folder().join(FILE);
+    let file = StateDir::of_user().folder().join(FILE);
     match std::fs::symlink_metadata(&file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         _ => Ok(folders(&Guard::default().text(&file)?)),

@@ -11,24 +11,24 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::op::Span;
+use crate::op::HumanDuration;
 use crate::ops::{Cert, Usage};
-use crate::state::State;
+use crate::state::StateDir;
 use crate::wire::Mode;
 
 /// How a new authority is wished for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wish {
+pub struct AuthoritySpec {
     /// The common name of its subject.
     pub cn: String,
     /// How long it is valid. Ten years by default.
     #[serde(default = "ten_years")]
-    pub valid: Span,
+    pub valid: HumanDuration,
 }
 
-fn ten_years() -> Span {
-    Span::secs(3650 * 86_400)
+fn ten_years() -> HumanDuration {
+    HumanDuration::secs(3650 * 86_400)
 }
 
 /// One authority.
@@ -43,13 +43,13 @@ pub struct Authority {
 
 /// The authorities of a run.
 pub struct Authorities {
-    state: State,
+    state: StateDir,
     known: Mutex<BTreeMap<String, Authority>>,
 }
 
 impl Authorities {
     /// Those kept in a state.
-    pub fn new(state: State) -> Self {
+    pub fn new(state: StateDir) -> Self {
         Self { state, known: Mutex::default() }
     }
 
@@ -57,7 +57,7 @@ impl Authorities {
     ///
     /// # Errors
     /// When its kept parts do not fit together, or were made for another name.
-    pub fn ensure(&self, name: &str, wish: &Wish, mode: Mode) -> Result<(Authority, bool)> {
+    pub fn ensure(&self, name: &str, wish: &AuthoritySpec, mode: Mode) -> Result<(Authority, bool)> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(authority) = known.get(name) {
             return Ok((authority.clone(), false));
@@ -142,7 +142,7 @@ fn cert_file(name: &str) -> String {
     format!("ca/{name}.crt")
 }
 
-fn create(wish: &Wish) -> Result<Authority> {
+fn create(wish: &AuthoritySpec) -> Result<Authority> {
     let failed = || "cannot make a certificate authority".to_owned();
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).or_kind(Kind::Internal, failed)?;
     let mut params = base(&wish.cn, None, wish.valid)?;
@@ -153,7 +153,7 @@ fn create(wish: &Wish) -> Result<Authority> {
     Ok(Authority { cert, key: key.serialize_pem(), fingerprint })
 }
 
-fn base(cn: &str, o: Option<&str>, valid: Span) -> Result<CertificateParams> {
+fn base(cn: &str, o: Option<&str>, valid: HumanDuration) -> Result<CertificateParams> {
     let mut params = CertificateParams::default();
     let mut name = DistinguishedName::new();
     if let Some(o) = o {

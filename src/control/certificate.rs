@@ -160,9 +160,9 @@ fn no_certificate() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::authority::{Authorities, Wish};
+    use super::super::authority::{Authorities, AuthoritySpec};
     use super::*;
-    use crate::state::State;
+    use crate::state::StateDir;
     use crate::sys::{new_private_key, public_half};
     use crate::wire::Mode;
 
@@ -173,8 +173,8 @@ mod tests {
     }
 
     fn authority(dir: &std::path::Path, name: &str, cn: &str) -> Authority {
-        let authorities = Authorities::new(State::at(dir.to_owned()));
-        let wish: Wish = serde_json::from_value(json!({ "cn": cn })).unwrap();
+        let authorities = Authorities::new(StateDir::at(dir.to_owned()));
+        let wish: AuthoritySpec = serde_json::from_value(json!({ "cn": cn })).unwrap();
         authorities.ensure(name, &wish, Mode::Apply).unwrap().0
     }
 
@@ -217,8 +217,8 @@ mod tests {
     #[test]
     fn an_authority_is_made_once_and_a_check_keeps_none() {
         let dir = tempfile::tempdir().unwrap();
-        let wish: Wish = serde_json::from_value(json!({ "cn": "etcd-ca" })).unwrap();
-        let fresh = || Authorities::new(State::at(dir.path().to_owned()));
+        let wish: AuthoritySpec = serde_json::from_value(json!({ "cn": "etcd-ca" })).unwrap();
+        let fresh = || Authorities::new(StateDir::at(dir.path().to_owned()));
         let checked = fresh().ensure("etcd", &wish, Mode::Check).unwrap();
         let (made, new) = fresh().ensure("etcd", &wish, Mode::Apply).unwrap();
         let (kept, again) = fresh().ensure("etcd", &wish, Mode::Apply).unwrap();

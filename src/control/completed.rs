@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Control;
-use super::readings::{Read, Reading};
+use super::input_tracking::{Input, InputDigests};
 use crate::change::digest;
 use crate::error::{Context, Kind, Result};
 
@@ -17,7 +17,7 @@ const FOLDER: &str = "completed";
 pub struct Inputs {
     /// What it read on this side, with digests.
     #[serde(with = "pairs")]
-    pub read: Read,
+    pub read: InputDigests,
     /// Digests of everything else, by what it is called.
     pub given: BTreeMap<String, String>,
     /// The machines it ran on, by host: each machine's own id.
@@ -37,17 +37,13 @@ pub struct CompletedPlay {
 
 impl Inputs {
     /// What of a playbook's inputs is another now, of those that this side knows: the first by name.
-    pub fn changed(
-        &self,
-        given: &BTreeMap<String, String>,
-        now: impl Fn(&Reading) -> Option<String>,
-    ) -> Option<String> {
-        let read = self.read.iter().find(|(reading, taken)| now(reading).as_ref() != Some(*taken));
+    pub fn changed(&self, given: &BTreeMap<String, String>, now: impl Fn(&Input) -> Option<String>) -> Option<String> {
+        let read = self.read.iter().find(|(input, taken)| now(input).as_ref() != Some(*taken));
         let other = || {
             let names = self.given.keys().chain(given.keys());
             names.filter(|name| self.given.get(*name) != given.get(*name)).min().cloned()
         };
-        read.map(|(reading, _)| reading.to_string()).or_else(other)
+        read.map(|(input, _)| input.to_string()).or_else(other)
     }
 }
 
@@ -90,13 +86,13 @@ fn name(playbook: &str, scope: &str) -> String {
 mod pairs {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use super::Read;
+    use super::InputDigests;
 
-    pub(super) fn serialize<S: Serializer>(read: &Read, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(read: &InputDigests, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(read)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Read, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InputDigests, D::Error> {
         Vec::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
     }
 }
@@ -105,15 +101,15 @@ mod pairs {
 mod tests {
     use super::*;
     use crate::secret::Secrets;
-    use crate::state::State;
+    use crate::state::StateDir;
 
     #[test]
     fn what_completed_is_known_until_it_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let control = Control::new(dir.path().to_owned(), State::at(dir.path().join("s")), Secrets::default());
+        let control = Control::new(dir.path().to_owned(), StateDir::at(dir.path().join("s")), Secrets::default());
         control.forget_completed().unwrap();
-        let reading = Reading::Environment("A".to_owned());
-        let inputs = Inputs { read: Read::from([(reading, "1".to_owned())]), ..Inputs::default() };
+        let input = Input::Environment("A".to_owned());
+        let inputs = Inputs { read: InputDigests::from([(input, "1".to_owned())]), ..Inputs::default() };
         let done = CompletedPlay { playbook: "/p/04-x.rhai".to_owned(), at: "then".to_owned(), inputs };
         control.complete("all", &done).unwrap();
         assert_eq!(control.completed("/p/04-x.rhai", "all").unwrap(), Some(done));
@@ -125,10 +121,10 @@ mod tests {
 
     #[test]
     fn the_first_input_that_is_another_is_named() {
-        let reading = Reading::Environment("A".to_owned());
+        let input = Input::Environment("A".to_owned());
         let given = BTreeMap::from([("the hosts".to_owned(), "1".to_owned())]);
         let inputs =
-            Inputs { read: Read::from([(reading, "x".to_owned())]), given: given.clone(), ..Inputs::default() };
+            Inputs { read: InputDigests::from([(input, "x".to_owned())]), given: given.clone(), ..Inputs::default() };
         assert_eq!(inputs.changed(&given, |_| Some("x".to_owned())), None);
         assert_eq!(inputs.changed(&given, |_| None).unwrap(), "`A` of the environment");
         assert_eq!(inputs.changed(&BTreeMap::new(), |_| Some("x".to_owned())).unwrap(), "the hosts");

@@ -6,15 +6,15 @@ mod artifacts;
 mod authority;
 mod certificate;
 mod completed;
+mod input_tracking;
 mod offers;
 mod outputs;
 mod password;
 mod pieces;
-mod readings;
 mod resolve;
 mod responder;
 mod secrets;
-mod shared;
+mod shared_keys;
 mod sources;
 mod template;
 mod texts;
@@ -27,22 +27,22 @@ pub use artifacts::{
     Artifacts, Cache, Completed, Entry, FILE as LOCK, Found as Artifact, MIRROR, Stored, Sums, complete, parse_lock,
     release_arch,
 };
-pub use authority::{Authorities, Authority, Wish};
+pub use authority::{Authorities, Authority, AuthoritySpec};
 pub use completed::{CompletedPlay, Inputs};
+pub use input_tracking::{Input, InputDigests, InputTracker};
 pub use offers::{Blobs, Offers};
 pub use outputs::has_secret_output;
 pub use password::Scheme;
 pub use pieces::Pieces;
-pub use readings::{Read, Reading, Readings};
 pub use resolve::ResolveContext;
 pub use responder::{Responder, unasked};
-pub use shared::{Form, Made, Pair, Pairs};
+pub use shared_keys::{Form, Made, Pair, Pairs};
 pub use sources::{Base, Found, STDLIB, Sources};
 pub use template::Templates;
 pub use texts::{Hashing, Texts};
 
 use crate::secret::Secrets;
-use crate::state::State;
+use crate::state::StateDir;
 use crate::trust::Guard;
 
 /// This side's part in the operations of a run.
@@ -58,7 +58,7 @@ pub struct Control {
     /// Renders templates.
     pub templates: Templates,
     /// What is kept between runs.
-    pub state: State,
+    pub state: StateDir,
     /// The certificate authorities.
     pub authorities: Authorities,
     /// The artifacts of the project.
@@ -72,12 +72,12 @@ pub struct Control {
 
 impl Control {
     /// A control side for the project in a folder.
-    pub fn new(project: PathBuf, state: State, secrets: Secrets) -> Self {
+    pub fn new(project: PathBuf, state: StateDir, secrets: Secrets) -> Self {
         let cache = Cache::of_user();
         let sources = Sources::new(project.clone());
         let texts = Texts::new(secrets.clone(), state.clone());
         Self {
-            artifacts: Artifacts::new(project, cache.clone()).noted_by(sources.readings.clone()),
+            artifacts: Artifacts::new(project, cache.clone()).noted_by(sources.inputs.clone()),
             archives: Arc::new(Archives::new(cache)),
             secrets,
             blobs: Arc::default(),

@@ -51,10 +51,10 @@ mod tests {
 
     use super::*;
     use crate::change::Status;
-    use crate::state::State;
+    use crate::state::StateDir;
 
     fn control() -> Control {
-        Control::new("/nowhere".into(), State::at("/nowhere/state".into()), Secrets::default())
+        Control::new("/nowhere".into(), StateDir::at("/nowhere/state".into()), Secrets::default())
     }
 
     #[test]

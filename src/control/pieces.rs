@@ -90,14 +90,14 @@ impl Recent {
 
 /// Content on its way to one host.
 pub struct Pieces {
-    from: From,
+    origin: Origin,
     next: u64,
     packs: bool,
     /// Whether the last bytes have been taken.
     over: bool,
 }
 
-enum From {
+enum Origin {
     /// Content that other hosts may be sent as well. The reader stands before the piece of that number.
     Shared { recent: Arc<Recent>, host: u64, content: Arc<str>, open: Opener, reader: Option<(Box<dyn Source>, u64)> },
     /// What is sent to this host only.
@@ -109,18 +109,18 @@ impl Pieces {
     pub fn shared(recent: Arc<Recent>, sha256: &str, open: Opener) -> Self {
         let content = sha256.into();
         let host = recent.begin(&content);
-        Self { from: From::Shared { recent, host, content, open, reader: None }, next: 0, packs: true, over: false }
+        Self { origin: Origin::Shared { recent, host, content, open, reader: None }, next: 0, packs: true, over: false }
     }
 
     /// The pieces of what is read.
     pub fn own(reader: Box<dyn Read + Send>) -> Self {
-        Self { from: From::Own(reader), next: 0, packs: true, over: false }
+        Self { origin: Origin::Own(reader), next: 0, packs: true, over: false }
     }
 
     /// Whether others that are sent the same, and get on with it, are so far behind that they would soon have to read
     /// again what was read for this one.
     pub fn is_ahead(&self) -> bool {
-        matches!(&self.from, From::Shared { recent, content, .. } if recent.is_ahead(content, self.next))
+        matches!(&self.origin, Origin::Shared { recent, content, .. } if recent.is_ahead(content, self.next))
     }
 
     /// The next piece; an empty one is the end.
@@ -133,9 +133,9 @@ impl Pieces {
         }
         let number = self.next;
         let tries = self.packs || number.is_multiple_of(TRIED);
-        let piece = match &mut self.from {
-            From::Own(reader) => Arc::new(read(reader, tries)?),
-            From::Shared { recent, host, content, open, reader } => {
+        let piece = match &mut self.origin {
+            Origin::Own(reader) => Arc::new(read(reader, tries)?),
+            Origin::Shared { recent, host, content, open, reader } => {
                 recent.went_on(*host, number);
                 let slot = recent.slot(content, number);
                 let mut kept = lock(&slot);
@@ -165,7 +165,7 @@ impl Pieces {
 
 impl Drop for Pieces {
     fn drop(&mut self) {
-        if let From::Shared { recent, host, .. } = &self.from {
+        if let Origin::Shared { recent, host, .. } = &self.origin {
             lock(&recent.sent).retain(|one| one.host != *host);
         }
     }

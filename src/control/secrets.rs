@@ -7,7 +7,7 @@ use age::secrecy::SecretString;
 use serde_json::Value;
 
 use super::Control;
-use super::readings::Reading;
+use super::input_tracking::Input;
 use super::sources::{Base, Found};
 use crate::error::{Context, Error, Kind, Result};
 use crate::secret::{Secrets, hide_variable};
@@ -30,7 +30,7 @@ impl Control {
                 })?
             }
             Some(("prompt", name)) => {
-                self.sources.readings.note(Reading::Answer(name.to_owned()), String::new);
+                self.sources.inputs.note(Input::Answer(name.to_owned()), String::new);
                 // Whoever answered once is not asked again.
                 if let Some(token) = self.secrets.labelled(from) {
                     return Ok(token);
@@ -115,10 +115,10 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::state::State;
+    use crate::state::StateDir;
 
     fn control(dir: &Path) -> Control {
-        Control::new(dir.to_owned(), State::at(dir.join("state")), Secrets::default())
+        Control::new(dir.to_owned(), StateDir::at(dir.join("state")), Secrets::default())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
-use super::readings::{self, Reading, Readings};
+use super::input_tracking::{self, Input, InputTracker};
 use crate::error::{Context, Error, Kind, Result, nearest};
 use crate::trust::Guard;
 
@@ -82,7 +82,7 @@ impl Found {
 pub struct Sources {
     project: PathBuf,
     /// Who wants to know what is found.
-    pub readings: Readings,
+    pub inputs: InputTracker,
     /// Who tells what may be obeyed.
     pub guard: Guard,
 }
@@ -90,7 +90,7 @@ pub struct Sources {
 impl Sources {
     /// The sources of the project in a folder.
     pub fn new(project: PathBuf) -> Self {
-        Self { project, readings: Readings::default(), guard: Guard::default() }
+        Self { project, inputs: InputTracker::default(), guard: Guard::default() }
     }
 
     /// Has this one tell what may be obeyed.
@@ -129,25 +129,25 @@ impl Sources {
             }
             _ => Ok(found),
         });
-        let reading = Reading::Source { by: base.name(), name: src.to_owned() };
-        self.readings.note(reading, || readings::taken(found.as_ref().ok()));
+        let input = Input::Source { by: base.name(), name: src.to_owned() };
+        self.inputs.note(input, || input_tracking::taken(found.as_ref().ok()));
         found
     }
 
     /// The digest that something read would be noted with now. An answer has none that any other equals.
-    pub fn taken_now(&self, reading: &Reading) -> Option<String> {
-        match reading {
-            Reading::Source { by, name } => Some(readings::taken(self.locate(&Base::of(by), name).ok().as_ref())),
-            Reading::Module { by, name } => Some(readings::taken(self.look_up(&Base::of(by), name).ok().as_ref())),
-            Reading::File(path) => Some(readings::of_path(path)),
-            Reading::Environment(name) => Some(readings::of_environment(name)),
-            Reading::Answer(_) => None,
+    pub fn taken_now(&self, input: &Input) -> Option<String> {
+        match input {
+            Input::Source { by, name } => Some(input_tracking::taken(self.locate(&Base::of(by), name).ok().as_ref())),
+            Input::Module { by, name } => Some(input_tracking::taken(self.look_up(&Base::of(by), name).ok().as_ref())),
+            Input::File(path) => Some(input_tracking::of_path(path)),
+            Input::Environment(name) => Some(input_tracking::of_environment(name)),
+            Input::Answer(_) => None,
         }
     }
 
     /// A variable of the environment.
     pub fn environment(&self, name: &str) -> Option<String> {
-        self.readings.note(Reading::Environment(name.to_owned()), || readings::of_environment(name));
+        self.inputs.note(Input::Environment(name.to_owned()), || input_tracking::of_environment(name));
         std::env::var(name).ok()
     }
 
@@ -201,8 +201,8 @@ impl Sources {
     /// When there is none; offers the nearest.
     pub fn module(&self, base: &Base, name: &str) -> Result<Found> {
         let found = self.look_up(base, name);
-        let reading = Reading::Module { by: base.name(), name: name.to_owned() };
-        self.readings.note(reading, || readings::taken(found.as_ref().ok()));
+        let input = Input::Module { by: base.name(), name: name.to_owned() };
+        self.inputs.note(input, || input_tracking::taken(found.as_ref().ok()));
         found
     }
 

@@ -14,7 +14,7 @@ use crate::change::digest;
 use crate::error::{Error, Result};
 use crate::secret::Secrets;
 use crate::secret::token::{Part, parts};
-use crate::state::State;
+use crate::state::StateDir;
 use crate::wire::Mode;
 
 /// Where the state keeps what salts are made of.
@@ -24,7 +24,7 @@ const SALTS: &str = "shared/password.salts";
 #[derive(Clone)]
 pub struct Texts {
     secrets: Secrets,
-    state: State,
+    state: StateDir,
     salts: Arc<OnceLock<String>>,
     mode: Arc<OnceLock<Mode>>,
 }
@@ -41,7 +41,7 @@ pub struct Hashing {
 }
 
 impl Texts {
-    pub(super) fn new(secrets: Secrets, state: State) -> Self {
+    pub(super) fn new(secrets: Secrets, state: StateDir) -> Self {
         Self { secrets, state, salts: Arc::default(), mode: Arc::default() }
     }
 
@@ -239,7 +239,7 @@ mod tests {
     fn texts(folder: &std::path::Path) -> (Texts, String) {
         let secrets = Secrets::default();
         let token = secrets.add("pw", PASSWORD).unwrap();
-        (Texts::new(secrets, State::at(folder.join("state"))), token)
+        (Texts::new(secrets, StateDir::at(folder.join("state"))), token)
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Event, VERSION, What};
+use super::{Event, EventKind, VERSION};
 use crate::error::Error;
 
 /// How much of one host waits to be taken, in bytes; one event more, if that is longer.
@@ -32,7 +32,7 @@ const LEAST: usize = 256;
 
 /// A queue of events: its two ends.
 pub fn channel() -> (Sender, Receiver) {
-    let state = State {
+    let state = Queue {
         events: VecDeque::new(),
         of_host: HashMap::new(),
         all: 0,
@@ -52,14 +52,15 @@ pub struct Sender(Arc<Shared>);
 pub struct Receiver(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Queue>,
     /// A host has room again.
     room: Condvar,
     /// There is something to take, or there never will be.
     more: Condvar,
 }
 
-struct State {
+/// What waits to be taken.
+struct Queue {
     events: VecDeque<Event>,
     /// How much waits, by host.
     of_host: HashMap<Option<String>, usize>,
@@ -73,12 +74,12 @@ struct State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Queue {
     fn push(&mut self, event: Event) {
         if self.events.is_empty() {
             self.moved = Instant::now();
@@ -98,7 +99,7 @@ impl Sender {
     /// Puts an event in; waits for room first. When nobody takes events any more, there is nobody to tell.
     pub fn send(&self, event: Event) {
         let (host, weight) = (host(&event.what), weight(&event.what));
-        let output = if let What::Output { text, .. } = &event.what { Some(text.len()) } else { None };
+        let output = if let EventKind::Output { text, .. } = &event.what { Some(text.len()) } else { None };
         let mut state = self.0.lock();
         while state.is_read && !state.has_room(host.as_deref(), weight) {
             let still = state.moved.elapsed();
@@ -120,7 +121,7 @@ impl Sender {
         }
         if let Some(bytes) = state.left_out.remove(&host) {
             let text = format!("{bytes} bytes of output were left out: nothing took them");
-            state.push(Event { v: VERSION, ms: event.ms, what: What::Said { host, warning: true, text } });
+            state.push(Event { v: VERSION, ms: event.ms, what: EventKind::Said { host, warning: true, text } });
         }
         state.push(event);
         self.0.more.notify_one();
@@ -187,38 +188,40 @@ impl Drop for Receiver {
 }
 
 /// Whose share an event takes of.
-fn host(what: &What) -> Option<String> {
+fn host(what: &EventKind) -> Option<String> {
     match what {
-        What::Connected { host, .. }
-        | What::HostFailed { host, .. }
-        | What::Unpredicted { host, .. }
-        | What::Output { host, .. } => Some(host.clone()),
-        What::StepStarted { step }
-        | What::StepDone { step, .. }
-        | What::StepFailed { step, .. }
-        | What::Retry { step, .. } => Some(step.host.clone()),
-        What::Said { host, .. } => host.clone(),
-        What::Spent(span) => span.host.clone(),
-        What::RunStarted { .. }
-        | What::PredictionEnded { .. }
-        | What::PlayStarted { .. }
-        | What::PlaySkipped { .. }
-        | What::TaskStarted { .. }
-        | What::TaskDone { .. }
-        | What::RunDone { .. } => None,
+        EventKind::Connected { host, .. }
+        | EventKind::HostFailed { host, .. }
+        | EventKind::Unpredicted { host, .. }
+        | EventKind::Output { host, .. } => Some(host.clone()),
+        EventKind::StepStarted { step }
+        | EventKind::StepDone { step, .. }
+        | EventKind::StepFailed { step, .. }
+        | EventKind::Retry { step, .. } => Some(step.host.clone()),
+        EventKind::Said { host, .. } => host.clone(),
+        EventKind::Spent(span) => span.host.clone(),
+        EventKind::RunStarted { .. }
+        | EventKind::PredictionEnded { .. }
+        | EventKind::PlayStarted { .. }
+        | EventKind::PlaySkipped { .. }
+        | EventKind::TaskStarted { .. }
+        | EventKind::TaskDone { .. }
+        | EventKind::RunDone { .. } => None,
     }
 }
 
 /// About how much memory an event takes: of what a host may make long, all.
-fn weight(what: &What) -> usize {
+fn weight(what: &EventKind) -> usize {
     let texts = match what {
-        What::Output { text, .. } | What::Said { text, .. } => text.len(),
-        What::StepDone { outcome, .. } => {
+        EventKind::Output { text, .. } | EventKind::Said { text, .. } => text.len(),
+        EventKind::StepDone { outcome, .. } => {
             let fields = outcome.diff.iter().flat_map(|diff| &diff.fields);
             let differs = fields.flat_map(|field| field.before.iter().chain(&field.after)).map(size).sum::<usize>();
             outcome.values.values().map(size).sum::<usize>() + differs
         }
-        What::StepFailed { error, .. } | What::Retry { error, .. } | What::HostFailed { error, .. } => of_error(error),
+        EventKind::StepFailed { error, .. } | EventKind::Retry { error, .. } | EventKind::HostFailed { error, .. } => {
+            of_error(error)
+        }
         _ => 0,
     };
     LEAST + texts
@@ -243,12 +246,12 @@ mod tests {
     use super::*;
 
     fn output(host: &str, bytes: usize) -> Event {
-        let what = What::Output { id: 1, host: host.to_owned(), stderr: false, text: "x".repeat(bytes) };
+        let what = EventKind::Output { id: 1, host: host.to_owned(), stderr: false, text: "x".repeat(bytes) };
         Event { v: VERSION, ms: 0, what }
     }
 
     fn said(text: &str) -> Event {
-        Event { v: VERSION, ms: 0, what: What::Said { host: None, warning: false, text: text.to_owned() } }
+        Event { v: VERSION, ms: 0, what: EventKind::Said { host: None, warning: false, text: text.to_owned() } }
     }
 
     fn waiting(sender: &Sender) -> usize {
@@ -267,7 +270,7 @@ mod tests {
         let mut before = 0;
         loop {
             match receiver.take(Duration::from_secs(5)).unwrap().what {
-                What::Output { host, text, .. } if host == "loud" => before += text.len(),
+                EventKind::Output { host, text, .. } if host == "loud" => before += text.len(),
                 _ => break,
             }
             assert!(waiting(&sender) <= SHARE + 1024);
@@ -276,7 +279,7 @@ mod tests {
         drop(sender);
         let mut rest = 0;
         while let Ok(event) = receiver.take(Duration::from_secs(5)) {
-            let What::Output { text, .. } = event.what else { panic!("only output was told") };
+            let EventKind::Output { text, .. } = event.what else { panic!("only output was told") };
             rest += text.len();
         }
         assert_eq!(before + rest, 400 * (8 << 10));
@@ -304,15 +307,17 @@ mod tests {
         assert!(begun.elapsed() < PATIENCE * 2, "{:?}", begun.elapsed());
         let mut shown = 0;
         for _ in 0..SHARE / (8 << 10) / 2 {
-            let What::Output { text, .. } = receiver.take(Duration::ZERO).unwrap().what else { panic!("output first") };
+            let EventKind::Output { text, .. } = receiver.take(Duration::ZERO).unwrap().what else {
+                panic!("output first")
+            };
             shown += text.len();
         }
         sender.send(output("loud", 1));
         let mut told = Vec::new();
         while let Ok(event) = receiver.take(Duration::ZERO) {
             match event.what {
-                What::Said { host: Some(host), warning: true, text } => told.push(format!("{host}: {text}")),
-                What::Output { text, .. } => shown += text.len(),
+                EventKind::Said { host: Some(host), warning: true, text } => told.push(format!("{host}: {text}")),
+                EventKind::Output { text, .. } => shown += text.len(),
                 _ => {}
             }
         }

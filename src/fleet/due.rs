@@ -1,18 +1,18 @@
-//! Notified steps: kept by this side before the step that may call for them is sent, and matched with what hosts say
-//! is due. A host only ever says by its id that one is due; what it is, this side alone knows.
+//! Handlers (notified steps): kept by this side before the step that may call for them is sent, and matched with what
+//! hosts say is due. A host only ever says by its id that one is due; what it is, this side alone knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::agent_client::AgentClient;
 use super::host::{Call, Slot};
 use super::pool::{Fleet, lock};
-use super::talk::Talk;
 use crate::change::{digest, hex};
 use crate::control::{Offers, Responder};
 use crate::error::{Error, Place, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::state::Kept;
 use crate::wire::Due;
 
@@ -165,7 +165,7 @@ impl Fleet {
                  run it from where it was notified, or see to it yourself and then `mk pending forget {host}`",
                 due.name
             );
-            self.tell(What::Said { host: Some(host.to_owned()), warning: true, text });
+            self.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
         }
         // Kept before the step that would have called for it was sent: its host has never heard of it.
         let gone: Vec<String> = of_host.kept.keys().filter(|id| !of_host.standing.contains(*id)).cloned().collect();
@@ -261,15 +261,15 @@ impl OfHost {
 impl Slot {
     async fn forget_due(&self, fleet: &Fleet, ids: &[String]) -> Result {
         let mut state = self.state.lock().await;
-        let talk: &mut Talk = self.talk(fleet, &mut state).await?;
-        self.take_lock(fleet, talk).await?;
-        talk.forget(ids).await
+        let agent: &mut AgentClient = self.agent(fleet, &mut state).await?;
+        self.take_lock(fleet, agent).await?;
+        agent.forget(ids).await
     }
 
     async fn due(&self, fleet: &Fleet) -> Result<Vec<Due>> {
         let mut state = self.state.lock().await;
-        let talk = self.talk(fleet, &mut state).await?;
-        self.take_lock(fleet, talk).await?;
+        let agent = self.agent(fleet, &mut state).await?;
+        self.take_lock(fleet, agent).await?;
         Ok(lock(&fleet.dues).get(&self.name).map(|of_host| of_host.told.clone()).unwrap_or_default())
     }
 }

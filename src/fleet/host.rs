@@ -8,15 +8,15 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
+use super::agent_client::AgentClient;
 use super::bootstrap::{self, Become};
 use super::due::Notified;
 use super::pool::{Fleet, Pipes};
-use super::talk::Talk;
 use super::traffic::Traffic;
 use crate::change::Outcome;
 use crate::control::Responder;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Part, Step, What};
+use crate::event::{EventKind, Step, TimeSpentOn};
 use crate::wire::{Hello, Mode};
 
 /// A step to be run on a host.
@@ -53,76 +53,77 @@ pub struct Raw {
     pub stderr: Vec<u8>,
 }
 
-pub(super) enum State {
+/// The link to a host, as far as it has come.
+pub(super) enum Link {
     New,
-    Ready { pipes: Box<dyn Pipes>, talk: Box<Talk> },
+    Ready { pipes: Box<dyn Pipes>, agent: Box<AgentClient> },
     Lost(Error),
 }
 
 /// A host's place in the fleet. Steps wait here for each other.
 pub(super) struct Slot {
     pub(super) name: String,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<Link>,
     /// What is due from earlier runs is known: what is noted on the host from then on is this run's own.
     caught_up: AtomicBool,
 }
 
 impl Slot {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), state: Mutex::new(State::New), caught_up: AtomicBool::new(false) }
+        Self { name: name.to_owned(), state: Mutex::new(Link::New), caught_up: AtomicBool::new(false) }
     }
 
     /// The agent, started first when there is none yet.
-    pub(super) async fn talk<'a>(&self, fleet: &Fleet, state: &'a mut State) -> Result<&'a mut Talk> {
+    pub(super) async fn agent<'a>(&self, fleet: &Fleet, state: &'a mut Link) -> Result<&'a mut AgentClient> {
         if fleet.is_stopped() {
             return Err(Error::new(Kind::Interrupted, "stopped"));
         }
-        if matches!(*state, State::New) {
+        if matches!(*state, Link::New) {
             *state = match self.connect(fleet).await {
                 Ok(ready) => ready,
                 Err(error) => {
-                    fleet.tell(What::HostFailed { host: self.name.clone(), error: error.clone() });
-                    State::Lost(error)
+                    fleet.tell(EventKind::HostFailed { host: self.name.clone(), error: error.clone() });
+                    Link::Lost(error)
                 }
             };
         }
         match state {
-            State::Ready { talk, .. } => Ok(talk),
-            State::Lost(error) => Err(error.clone()),
-            State::New => Err(Error::internal("a host that is neither connected nor lost")),
+            Link::Ready { agent, .. } => Ok(agent),
+            Link::Lost(error) => Err(error.clone()),
+            Link::New => Err(Error::internal("a host that is neither connected nor lost")),
         }
     }
 
     pub(super) async fn hello(&self, fleet: &Fleet) -> Result<Hello> {
         let mut state = self.state.lock().await;
-        self.talk(fleet, &mut state).await.map(|talk| talk.hello.clone())
+        self.agent(fleet, &mut state).await.map(|agent| agent.hello.clone())
     }
 
     /// Runs a step; before the first one that may change anything, the host's lock is taken.
-    pub(super) async fn locked_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+    pub(super) async fn locked_step(&self, fleet: &Fleet, agent: &mut AgentClient, call: &Call) -> Result<Outcome> {
         if call.mode == Mode::Apply && !call.reads {
-            self.take_lock(fleet, talk).await?;
+            self.take_lock(fleet, agent).await?;
         }
         // It may have travelled with the one in whose middle the connection was lost.
-        if !talk.records.is_empty() {
+        if !agent.records.is_empty() {
             let lost = Error::new(Kind::Unreachable, "the connection to the host was lost");
-            return self.known_step(fleet, talk, call, lost).await;
+            return self.known_step(fleet, agent, call, lost).await;
         }
-        self.step(fleet, talk, call).await
+        self.step(fleet, agent, call).await
     }
 
     /// Takes the host's lock, unless this run has it, and makes up for what earlier runs left.
-    pub(super) async fn take_lock(&self, fleet: &Fleet, talk: &mut Talk) -> Result {
-        if talk.locked {
+    pub(super) async fn take_lock(&self, fleet: &Fleet, agent: &mut AgentClient) -> Result {
+        if agent.locked {
             return Ok(());
         }
         let asked = Instant::now();
         let (holder, wait) = (&fleet.options.holder, fleet.options.lock_wait);
-        let taken = talk.lock(holder, fleet.ledger.id(), wait, None).await;
+        let taken = agent.lock(holder, fleet.ledger.id(), wait, None).await;
         let waited = taken.as_ref().map_or(true, |taken| taken.waited);
-        fleet.spent(if waited { Part::Waiting } else { Part::Network }, &self.name, asked);
+        fleet.spent(if waited { TimeSpentOn::Waiting } else { TimeSpentOn::Network }, &self.name, asked);
         let taken = taken?;
-        fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
+        fleet.note_left(&self.name, &agent.hello.machine, taken.left)?;
         if !self.caught_up.swap(true, Ordering::SeqCst) {
             fleet.found_due(&self.name, taken.pending)?;
         }
@@ -130,18 +131,18 @@ impl Slot {
     }
 
     /// Connects and starts the agent.
-    pub(super) async fn connect(&self, fleet: &Fleet) -> Result<State> {
+    pub(super) async fn connect(&self, fleet: &Fleet) -> Result<Link> {
         let asked = Instant::now();
         let permit = fleet.handshakes.acquire().await.map_err(|e| Error::internal("the fleet is closed").because(e))?;
         let started = Instant::now();
-        fleet.spent(Part::Waiting, &self.name, asked);
+        fleet.spent(TimeSpentOn::Waiting, &self.name, asked);
         let result = self.connect_now(fleet, started).await;
         drop(permit);
-        fleet.spent(Part::Connect, &self.name, started);
+        fleet.spent(TimeSpentOn::Connect, &self.name, started);
         result
     }
 
-    async fn connect_now(&self, fleet: &Fleet, started: Instant) -> Result<State> {
+    async fn connect_now(&self, fleet: &Fleet, started: Instant) -> Result<Link> {
         tracing::debug!(target: "mk::fleet", host = self.name, "connecting");
         let pipes = fleet.connector.connect(&self.name).await?;
         tracing::debug!(target: "mk::fleet", host = self.name, way = pipes.way(), "starting the agent");
@@ -151,25 +152,25 @@ impl Slot {
         let mut pipe = pipes.spawn(&command).await?;
         let pushed =
             bootstrap::start(&mut pipe, &fleet.agents, &mark, other.as_ref(), fleet.options.start_limit).await?;
-        let talk = tokio::time::timeout(fleet.options.start_limit, Talk::begin(pipe))
+        let agent = tokio::time::timeout(fleet.options.start_limit, AgentClient::begin(pipe))
             .await
             .map_err(|_| Error::new(Kind::Unreachable, "the agent started but did not speak"))??;
-        tracing::debug!(target: "mk::fleet", host = self.name, build = talk.hello.build, pushed, "the agent speaks");
-        fleet.remember_stopper(talk.stopper());
+        tracing::debug!(target: "mk::fleet", host = self.name, build = agent.hello.build, pushed, "the agent speaks");
+        fleet.remember_canceller(agent.canceller());
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        fleet.tell(What::Connected { host: self.name.clone(), way: pipes.way(), pushed, took });
-        Ok(State::Ready { pipes, talk: Box::new(talk) })
+        fleet.tell(EventKind::Connected { host: self.name.clone(), way: pipes.way(), pushed, took });
+        Ok(Link::Ready { pipes, agent: Box::new(agent) })
     }
 
     pub(super) async fn raw(&self, fleet: &Fleet, command: &str, stdin: &[u8], limit: Duration) -> Result<Raw> {
         let state = self.state.lock().await;
         let opened;
         let pipes = match &*state {
-            State::Ready { pipes, .. } => pipes,
+            Link::Ready { pipes, .. } => pipes,
             _ => {
                 let begun = Instant::now();
                 opened = fleet.connector.connect(&self.name).await?;
-                fleet.spent(Part::Connect, &self.name, begun);
+                fleet.spent(TimeSpentOn::Connect, &self.name, begun);
                 &opened
             }
         };
@@ -190,28 +191,28 @@ impl Slot {
     }
 
     pub(super) async fn reset(&self) {
-        *self.state.lock().await = State::New;
+        *self.state.lock().await = Link::New;
     }
 
     /// The machine's own id; `None` when it is not connected.
     pub(super) async fn machine(&self) -> Option<String> {
         match &*self.state.lock().await {
-            State::Ready { talk, .. } => Some(talk.hello.machine.clone()),
+            Link::Ready { agent, .. } => Some(agent.hello.machine.clone()),
             _ => None,
         }
     }
 
     pub(super) async fn traffic(&self) -> Traffic {
         match &*self.state.lock().await {
-            State::Ready { talk, .. } => talk.traffic,
+            Link::Ready { agent, .. } => agent.traffic,
             _ => Traffic::default(),
         }
     }
 
     pub(super) async fn close(&self) {
-        let state = std::mem::replace(&mut *self.state.lock().await, State::New);
-        if let State::Ready { pipes, talk } = state {
-            talk.end().await;
+        let state = std::mem::replace(&mut *self.state.lock().await, Link::New);
+        if let Link::Ready { pipes, agent } = state {
+            agent.end().await;
             pipes.close().await;
         }
     }

@@ -7,7 +7,7 @@ use super::host::Slot;
 use super::pool::Fleet;
 use crate::change::{Left, Maker, Trace};
 use crate::error::Result;
-use crate::event::What;
+use crate::event::EventKind;
 use crate::state::{Entry, Line};
 use crate::wire::{Mode, Request};
 
@@ -38,7 +38,7 @@ impl Fleet {
                  in the ledger",
                 thing.op, thing.subject
             );
-            self.tell(What::Said { host: Some(host.to_owned()), warning: true, text });
+            self.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
         }
         holds
     }
@@ -52,7 +52,7 @@ impl Fleet {
         };
         if self.control.secrets.shows(&Value::Object(thing.args.clone())) {
             let text = format!("what `{}` made holds a secret, so it is not in the ledger", thing.op);
-            self.tell(What::Said { host: Some(host.to_owned()), warning: true, text });
+            self.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
             return None;
         }
         let by = maker.place.as_ref().map(|place| format!("{}:{}", place.file, place.line));
@@ -94,10 +94,10 @@ impl Fleet {
 impl Slot {
     async fn made(&self, fleet: &Fleet) -> Result<Vec<Entry>> {
         let mut state = self.state.lock().await;
-        let talk = self.talk(fleet, &mut state).await?;
+        let agent = self.agent(fleet, &mut state).await?;
         if fleet.mode() == Mode::Apply {
-            self.take_lock(fleet, talk).await?;
+            self.take_lock(fleet, agent).await?;
         }
-        fleet.ledger.made(&self.name, Some(&talk.hello.machine))
+        fleet.ledger.made(&self.name, Some(&agent.hello.machine))
     }
 }

@@ -3,20 +3,20 @@
 //! One connection a host, opened when the first step needs it; steps of one host queue behind each other.
 //! It knows operations only by name and never looks at a script.
 
-mod again;
+mod agent_client;
+mod agent_stderr;
 mod agents;
 mod bootstrap;
 mod claims;
 mod due;
+mod heartbeat;
 mod host;
-mod last_words;
 mod ledger;
-mod meanwhile;
 mod pool;
 mod reboot;
+mod reconnect;
 mod removal;
 mod steps;
-mod talk;
 mod traffic;
 
 pub use agents::{Agent, Agents};

@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 
 use super::agents::Agents;
 use super::due::Dues;
+use super::heartbeat::Canceller;
 use super::host::{Call, Slot};
-use super::meanwhile::Stopper;
 use super::steps::Told;
 use super::traffic::{Traffic, Trip};
 use crate::change::Outcome;
 use crate::control::Control;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Events, Part, What};
+use crate::event::{EventKind, Events, TimeSpentOn};
 use crate::state::Ledger;
 use crate::wire::{Hello, Mode};
 
@@ -108,7 +108,7 @@ pub struct Fleet {
     pub(super) handshakes: Semaphore,
     pub(super) runtime: Handle,
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
-    stoppers: Mutex<Vec<Stopper>>,
+    cancellers: Mutex<Vec<Canceller>>,
     stopped: AtomicBool,
     ids: AtomicU64,
     pub(super) dues: Mutex<Dues>,
@@ -137,7 +137,7 @@ impl Fleet {
             handshakes,
             runtime,
             slots: Mutex::default(),
-            stoppers: Mutex::default(),
+            cancellers: Mutex::default(),
             stopped: AtomicBool::new(false),
             ids: AtomicU64::new(1),
             dues: Mutex::default(),
@@ -225,9 +225,9 @@ impl Fleet {
     /// Stops every running step, and refuses those that would follow.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        let stoppers = std::mem::take(&mut *lock(&self.stoppers));
-        for stopper in stoppers {
-            self.runtime.spawn(async move { stopper.stop().await });
+        let cancellers = std::mem::take(&mut *lock(&self.cancellers));
+        for canceller in cancellers {
+            self.runtime.spawn(async move { canceller.cancel().await });
         }
     }
 
@@ -256,18 +256,18 @@ impl Fleet {
         self.runtime.block_on(slot.traffic())
     }
 
-    pub(super) fn remember_stopper(&self, stopper: Stopper) {
-        lock(&self.stoppers).push(stopper);
+    pub(super) fn remember_canceller(&self, canceller: Canceller) {
+        lock(&self.cancellers).push(canceller);
     }
 
     /// Tells what the time since `from` was spent on for a host.
-    pub(super) fn spent(&self, part: Part, host: &str, from: Instant) {
+    pub(super) fn spent(&self, part: TimeSpentOn, host: &str, from: Instant) {
         self.events.spent(part, Some(host), None, (from, Instant::now()));
     }
 
     /// Tells how long a step took as a whole.
     pub(super) fn spent_on(&self, step: u64, host: &str, begun: Instant) {
-        self.events.spent(Part::Control, Some(host), Some(step), (begun, Instant::now()));
+        self.events.spent(TimeSpentOn::Control, Some(host), Some(step), (begun, Instant::now()));
     }
 
     /// Tells what a round trip was spent on. When in it the agent and its programs had their turns is not known:
@@ -279,17 +279,17 @@ impl Fleet {
         let tell = |part, from, to| self.events.spent(part, Some(host), None, (from, to));
         let all = trip.ended.saturating_duration_since(trip.begun);
         let away = trip.away.min(all);
-        tell(Part::Network, trip.begun, trip.ended);
-        tell(Part::Control, trip.begun, trip.begun + all.saturating_sub(away));
+        tell(TimeSpentOn::Network, trip.begun, trip.ended);
+        tell(TimeSpentOn::Control, trip.begun, trip.begun + all.saturating_sub(away));
         let Some(worked) = trip.worked else { return };
         let (own, child) = (Duration::from_micros(worked.own), Duration::from_micros(worked.child));
         // While content is on its way both sides work at once; the time is this side's then.
         let there = (own + child).min(away);
-        tell(Part::Agent, trip.begun + all.saturating_sub(there), trip.ended);
-        tell(Part::Child, trip.begun + all.saturating_sub(child.min(there)), trip.ended);
+        tell(TimeSpentOn::Agent, trip.begun + all.saturating_sub(there), trip.ended);
+        tell(TimeSpentOn::Child, trip.begun + all.saturating_sub(child.min(there)), trip.ended);
     }
 
-    pub(super) fn tell(&self, what: What) {
+    pub(super) fn tell(&self, what: EventKind) {
         self.events.tell(what);
     }
 

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::again::PAUSE;
-use super::host::{Call, Slot, State};
+use super::host::{Call, Link, Slot};
 use super::pool::Fleet;
+use super::reconnect::PAUSE;
 use crate::change::{Outcome, Status};
 use crate::error::{Detail, Error, Kind, Result};
-use crate::event::Part;
+use crate::event::TimeSpentOn;
 use crate::ops::Reboot;
 use crate::wire::Mode;
 
@@ -18,11 +18,11 @@ const QUESTION: Duration = Duration::from_secs(600);
 
 impl Slot {
     /// Sets the reboot off, and waits until the host is back.
-    pub(super) async fn reboot(&self, fleet: &Fleet, state: &mut State, call: &Call) -> Result<Outcome> {
+    pub(super) async fn reboot(&self, fleet: &Fleet, state: &mut Link, call: &Call) -> Result<Outcome> {
         let wish: Reboot = serde_json::from_value(call.args.clone())
             .map_err(|e| Error::internal("a step that cannot be read").because(e))?;
-        let State::Ready { talk, .. } = &mut *state else { return Err(Error::internal("a host without an agent")) };
-        let before = talk.hello.boot.clone();
+        let Link::Ready { agent, .. } = &mut *state else { return Err(Error::internal("a host without an agent")) };
+        let before = agent.hello.boot.clone();
         if before.is_empty() {
             return Err(Error::step("the host's kernel does not tell which boot this is").because("it has no boot id"));
         }
@@ -31,29 +31,29 @@ impl Slot {
         }
         let begun = Instant::now();
         let result = self.gone_and_back(fleet, state, call, (&wish, before, begun)).await;
-        fleet.spent(Part::Waiting, &self.name, begun);
+        fleet.spent(TimeSpentOn::Waiting, &self.name, begun);
         result
     }
 
     async fn gone_and_back(
         &self,
         fleet: &Fleet,
-        state: &mut State,
+        state: &mut Link,
         call: &Call,
         (wish, before, begun): (&Reboot, String, Instant),
     ) -> Result<Outcome> {
-        let State::Ready { talk, .. } = &mut *state else { return Err(Error::internal("a host without an agent")) };
-        let outcome = match self.locked_step(fleet, talk, call).await {
+        let Link::Ready { agent, .. } = &mut *state else { return Err(Error::internal("a host without an agent")) };
+        let outcome = match self.locked_step(fleet, agent, call).await {
             Ok(outcome) if outcome.status != Status::Changed => return Ok(outcome),
             Ok(outcome) => outcome,
             // It was gone before it could say so. Its boot id tells.
-            Err(_) if talk.lost && call.mode == Mode::Apply => Outcome::new(Status::Changed),
+            Err(_) if agent.lost && call.mode == Mode::Apply => Outcome::new(Status::Changed),
             Err(e) => return Err(e),
         };
         let until = begun + wish.timeout.0;
         self.say(fleet, false, "reboots: waits for it to go away".to_owned());
         // One that is slow to go is found again with its old boot id, and waited for all the same.
-        talk.ended(until.saturating_duration_since(Instant::now()).min(Duration::from_secs(30))).await;
+        agent.ended(until.saturating_duration_since(Instant::now()).min(Duration::from_secs(30))).await;
         self.leave(state).await;
         self.say(fleet, false, format!("is gone after {} s: waits for it to answer", begun.elapsed().as_secs()));
         loop {
@@ -74,17 +74,17 @@ impl Slot {
     }
 
     /// Connects until the host answers with another boot id.
-    async fn back(&self, fleet: &Fleet, state: &mut State, before: &str, until: Instant) -> Result<String> {
+    async fn back(&self, fleet: &Fleet, state: &mut Link, before: &str, until: Instant) -> Result<String> {
         let mut last;
         loop {
             let limit = until.saturating_duration_since(Instant::now());
             match tokio::time::timeout(limit, self.connect(fleet)).await {
-                Ok(Ok(State::Ready { pipes, talk })) if talk.hello.boot != before => {
-                    let boot = talk.hello.boot.clone();
-                    *state = State::Ready { pipes, talk };
+                Ok(Ok(Link::Ready { pipes, agent })) if agent.hello.boot != before => {
+                    let boot = agent.hello.boot.clone();
+                    *state = Link::Ready { pipes, agent };
                     return Ok(boot);
                 }
-                Ok(Ok(State::Ready { pipes, .. })) => {
+                Ok(Ok(Link::Ready { pipes, .. })) => {
                     pipes.close().await;
                     last = "it answers, but has not been rebooted yet".to_owned();
                 }
@@ -106,8 +106,8 @@ impl Slot {
     }
 
     /// Waits until systemd has started everything, and gives what it says then; `None` when the connection was lost.
-    async fn settled(&self, fleet: &Fleet, state: &mut State, call: &Call, until: Instant) -> Result<Option<String>> {
-        let State::Ready { talk, .. } = state else { return Ok(None) };
+    async fn settled(&self, fleet: &Fleet, state: &mut Link, call: &Call, until: Instant) -> Result<Option<String>> {
+        let Link::Ready { agent, .. } = state else { return Ok(None) };
         let mut said = String::new();
         loop {
             let left = until.saturating_duration_since(Instant::now()).min(QUESTION);
@@ -123,12 +123,12 @@ impl Slot {
             ask.args = json!({ "argv": ["systemctl", "is-system-running", "--wait"], "reads": true, "ok": [],
                                "timeout": left.as_secs_f64() });
             (ask.reads, ask.notify, ask.settles, ask.stream) = (true, Vec::new(), None, false);
-            match self.step(fleet, talk, &ask).await {
+            match self.step(fleet, agent, &ask).await {
                 Ok(outcome) => {
                     let stdout = outcome.values.get("stdout").and_then(Value::as_str).unwrap_or_default();
                     stdout.trim().clone_into(&mut said);
                 }
-                Err(_) if talk.lost => return Ok(None),
+                Err(_) if agent.lost => return Ok(None),
                 Err(e) if e.detail() == Some(&Detail::NotStarted) => {
                     return Ok(Some("without systemd".to_owned()));
                 }

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::host::{Call, Slot, State};
+use super::agent_client::{AgentClient, Listener};
+use super::host::{Call, Link, Slot};
 use super::pool::Fleet;
-use super::talk::{Listener, Talk};
 use crate::change::{Outcome, Trace};
 use crate::error::{Error, Result};
-use crate::event::{Part, What};
+use crate::event::{EventKind, TimeSpentOn};
 use crate::op::Operation;
 use crate::ops::Reboot;
 use crate::secret::Masked;
@@ -26,7 +26,7 @@ impl Slot {
     pub(super) async fn call(&self, fleet: &Fleet, calls: &[Call], told: &mut Told<'_>) {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
-        fleet.spent(Part::Waiting, &self.name, asked);
+        fleet.spent(TimeSpentOn::Waiting, &self.name, asked);
         let mut done = 0;
         let several = if calls.len() > 1 { calls } else { &[] };
         let requests = match self.requests(fleet, &mut state, several).await {
@@ -55,19 +55,19 @@ impl Slot {
     }
 
     /// Several steps as the host is told of them.
-    async fn requests(&self, fleet: &Fleet, state: &mut State, calls: &[Call]) -> Result<Vec<Request>> {
+    async fn requests(&self, fleet: &Fleet, state: &mut Link, calls: &[Call]) -> Result<Vec<Request>> {
         if calls.iter().any(|call| !call.notify.is_empty()) {
             self.ready(fleet, state, calls).await?;
         }
         calls.iter().map(|call| request(fleet, call)).collect()
     }
 
-    async fn one(&self, fleet: &Fleet, state: &mut State, call: &Call) -> Result<Outcome> {
-        let talk = self.talk(fleet, state).await?;
+    async fn one(&self, fleet: &Fleet, state: &mut Link, call: &Call) -> Result<Outcome> {
+        let agent = self.agent(fleet, state).await?;
         let result = match call.step.op == Reboot::NAME {
             true => self.reboot(fleet, state, call).await,
-            false => match self.locked_step(fleet, talk, call).await {
-                Err(error) if talk.lost && call.mode == Mode::Apply => self.again(fleet, state, call, error).await,
+            false => match self.locked_step(fleet, agent, call).await {
+                Err(error) if agent.lost && call.mode == Mode::Apply => self.reconnect(fleet, state, call, error).await,
                 result => result,
             },
         };
@@ -79,31 +79,31 @@ impl Slot {
     async fn together(
         &self,
         fleet: &Fleet,
-        state: &mut State,
+        state: &mut Link,
         calls: &[Call],
         requests: &[Request],
         told: &mut Told<'_>,
     ) -> Option<usize> {
-        let talk = match self.ready(fleet, state, calls).await {
-            Ok(talk) => talk,
+        let agent = match self.ready(fleet, state, calls).await {
+            Ok(agent) => agent,
             Err(error) => {
                 told(0, Err(error));
                 return None;
             }
         };
-        let mut sent = talk.steps(requests).await;
+        let mut sent = agent.steps(requests).await;
         for (index, (call, request)) in calls.iter().zip(requests).enumerate() {
             let result = match std::mem::replace(&mut sent, Ok(())) {
-                Ok(()) => self.outcome(fleet, talk, call, request).await,
+                Ok(()) => self.outcome(fleet, agent, call, request).await,
                 Err(error) => Err(error),
             };
-            let again = talk.lost && call.mode == Mode::Apply;
+            let reconnects = agent.lost && call.mode == Mode::Apply;
             let error = match result {
                 Ok(outcome) => {
                     told(index, Ok(outcome));
                     continue;
                 }
-                Err(error) if again => match self.again(fleet, state, call, error).await {
+                Err(error) if reconnects => match self.reconnect(fleet, state, call, error).await {
                     Ok(outcome) => {
                         told(index, Ok(outcome));
                         return Some(index + 1);
@@ -112,8 +112,8 @@ impl Slot {
                 },
                 Err(error) => {
                     // What failed on this side did not stop the agent: it is of no use any more.
-                    if !error.kind().is_connection() && talk.dropped(&requests[index + 1..]).await.is_err() {
-                        *state = State::Lost(error.clone());
+                    if !error.kind().is_connection() && agent.dropped(&requests[index + 1..]).await.is_err() {
+                        *state = Link::Lost(error.clone());
                     }
                     error
                 }
@@ -126,49 +126,49 @@ impl Slot {
     }
 
     /// The agent, with the host's lock where one of the steps may change anything.
-    async fn ready<'a>(&self, fleet: &Fleet, state: &'a mut State, calls: &[Call]) -> Result<&'a mut Talk> {
-        let talk = self.talk(fleet, state).await?;
+    async fn ready<'a>(&self, fleet: &Fleet, state: &'a mut Link, calls: &[Call]) -> Result<&'a mut AgentClient> {
+        let agent = self.agent(fleet, state).await?;
         let changes = calls.iter().any(|call| call.mode == Mode::Apply && !call.reads);
-        if changes && let Err(error) = self.take_lock(fleet, talk).await {
+        if changes && let Err(error) = self.take_lock(fleet, agent).await {
             self.may_be_lost(fleet, state, &error);
             return Err(error);
         }
-        self.talk(fleet, state).await
+        self.agent(fleet, state).await
     }
 
     /// Gives up a host whose connection is the fault.
-    fn may_be_lost(&self, fleet: &Fleet, state: &mut State, error: &Error) {
+    fn may_be_lost(&self, fleet: &Fleet, state: &mut Link, error: &Error) {
         if error.kind().is_connection() && !fleet.is_stopped() {
-            fleet.tell(What::HostFailed { host: self.name.clone(), error: error.clone() });
-            *state = State::Lost(error.clone());
+            fleet.tell(EventKind::HostFailed { host: self.name.clone(), error: error.clone() });
+            *state = Link::Lost(error.clone());
         }
     }
 
-    pub(super) async fn step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call) -> Result<Outcome> {
+    pub(super) async fn step(&self, fleet: &Fleet, agent: &mut AgentClient, call: &Call) -> Result<Outcome> {
         let request = request(fleet, call)?;
-        talk.steps(std::slice::from_ref(&request)).await?;
-        self.outcome(fleet, talk, call, &request).await
+        agent.steps(std::slice::from_ref(&request)).await?;
+        self.outcome(fleet, agent, call, &request).await
     }
 
-    async fn outcome(&self, fleet: &Fleet, talk: &mut Talk, call: &Call, request: &Request) -> Result<Outcome> {
+    async fn outcome(&self, fleet: &Fleet, agent: &mut AgentClient, call: &Call, request: &Request) -> Result<Outcome> {
         let masked = || Masked::new(fleet.control.secrets.clone());
         let mut listener = Shown {
             fleet,
             host: &self.name,
             request,
-            machine: talk.hello.machine.clone(),
+            machine: agent.hello.machine.clone(),
             out: masked(),
             err: masked(),
         };
-        let result = talk.outcome(request, call.responder.as_deref(), &mut listener).await;
+        let result = agent.outcome(request, call.responder.as_deref(), &mut listener).await;
         listener.finish();
-        if talk.lost {
+        if agent.lost {
             fleet.may_stand(&self.name, &request.notify);
         }
         if let (Ok(_), Some(id)) = (&result, &call.settles) {
             fleet.settled(&self.name, id)?;
         }
-        fleet.spent_on_trip(&self.name, &talk.trip);
+        fleet.spent_on_trip(&self.name, &agent.trip);
         result
     }
 }
@@ -252,7 +252,7 @@ struct Shown<'a> {
 impl Shown<'_> {
     fn tell(&self, stderr: bool, text: String) {
         if !text.is_empty() {
-            self.fleet.tell(What::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
+            self.fleet.tell(EventKind::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
         }
     }
 
@@ -261,7 +261,7 @@ impl Shown<'_> {
         let shown = [(false, out.finish()), (true, err.finish())];
         for (stderr, text) in shown {
             if !text.is_empty() {
-                self.fleet.tell(What::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
+                self.fleet.tell(EventKind::Output { id: self.request.id, host: self.host.to_owned(), stderr, text });
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Variables: their values, where each came from, and which of several wins.
+//! Variables and their precedence: their values, where each came from, and which of several wins.
 //!
 //! A host's variables are layers, lowest first. Layers of groups are shared between hosts. Nothing is
 //! merged: the highest layer that has a key gives its whole value, and the others stay to be asked for.

@@ -169,7 +169,7 @@ impl Host {
         let session = Session::fresh();
         let outcome = step(find(op), wish, Mode::Apply, &session, &self.side).unwrap();
         assert_eq!(outcome.status, Status::Changed);
-        session.traces.borrow_mut().finish()
+        session.creations.borrow_mut().finish()
     }
 
     /// Holds an operation to what it says of things made: applied and then taken away, the last first, nothing is left
@@ -178,7 +178,7 @@ impl Host {
         let once = |op: &str, args: Value, mode| {
             let session = Session::fresh();
             let outcome = step(find(op), args, mode, &session, &self.side).unwrap_or_else(|e| panic!("{op}: {e}"));
-            (outcome, session.traces.borrow_mut().finish())
+            (outcome, session.creations.borrow_mut().finish())
         };
         let (before, _) = once(op, wish.clone(), Mode::Check);
         let (_, traces) = once(op, wish.clone(), Mode::Apply);

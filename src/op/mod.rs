@@ -14,6 +14,6 @@ mod session;
 mod spec;
 
 pub use kind::{Action, Effects, Example, Fact, Operation, Resource};
-pub use param::{Argv, FileMode, Pattern, Span};
+pub use param::{Argv, FileMode, HumanDuration, Pattern};
 pub use session::Session;
 pub use spec::{Class, Danger, Parameters, Spec, action, fact, resource};

@@ -52,10 +52,10 @@ impl schemars::JsonSchema for FileMode {
 
 /// A length of time: a number of seconds, or text such as `"500ms"`, `"30s"`, `"5m"`, `"1h30m"`, `"90d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Span(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl Span {
-    /// A span of whole seconds.
+impl HumanDuration {
+    /// A duration of whole seconds.
     pub const fn secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
@@ -87,46 +87,46 @@ impl Span {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl de::Visitor<'_> for Visitor {
-            type Value = Span;
+            type Value = HumanDuration;
 
             fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
                 f.write_str("a number of seconds, or a time such as \"500ms\", \"30s\" or \"5m\"")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
-                Span::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<HumanDuration, E> {
+                HumanDuration::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
 
-            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Span, E> {
-                Ok(Span::secs(seconds))
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<HumanDuration, E> {
+                Ok(HumanDuration::secs(seconds))
             }
 
-            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<HumanDuration, E> {
                 let wrong = |_| E::invalid_value(de::Unexpected::Signed(seconds), &self);
-                u64::try_from(seconds).map(Span::secs).map_err(wrong)
+                u64::try_from(seconds).map(HumanDuration::secs).map_err(wrong)
             }
 
-            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Span, E> {
+            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<HumanDuration, E> {
                 let wrong = |_| E::invalid_value(de::Unexpected::Float(seconds), &self);
-                Duration::try_from_secs_f64(seconds).map(Span).map_err(wrong)
+                Duration::try_from_secs_f64(seconds).map(HumanDuration).map_err(wrong)
             }
         }
         deserializer.deserialize_any(Visitor)
     }
 }
 
-impl Serialize for Span {
+impl Serialize for HumanDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.0.as_secs_f64())
     }
 }
 
 #[cfg(feature = "control")]
-impl schemars::JsonSchema for Span {
+impl schemars::JsonSchema for HumanDuration {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "time".into()
     }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn spans_are_read_as_people_write_them() {
-        let parse = |text| Span::parse(text).map(|s| s.0);
+        let parse = |text| HumanDuration::parse(text).map(|s| s.0);
         assert_eq!(parse("1h30m"), Some(Duration::from_secs(5400)));
         assert_eq!(parse("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(parse("1.5s"), Some(Duration::from_millis(1500)));
@@ -257,7 +257,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_parser_of_spans_panic(text in ".{0,20}") {
-            let _ = Span::parse(&text);
+            let _ = HumanDuration::parse(&text);
         }
     }
 }

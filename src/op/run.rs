@@ -1,4 +1,4 @@
-//! The loop: read, compare, mend, read again.
+//! The loop that makes steps idempotent: read, compare, mend, read again; in a dry run (check), plan instead of mend.
 
 use std::time::Instant;
 
@@ -86,7 +86,7 @@ fn recalled<R: Resource>(session: &Session, request: &Request) -> Option<Value> 
     if request.mode == Mode::Apply {
         return None;
     }
-    session.overlay.borrow().recall(R::NAME, &subject::<R>(request)).cloned()
+    session.plan.borrow().recall(R::NAME, &subject::<R>(request)).cloned()
 }
 
 /// The planned fields over those found.
@@ -114,14 +114,14 @@ fn plan<R: Resource>(op: &R, change: Change<R::State>, session: &Session, reques
 
 fn remember<R: Resource>(op: &R, desired: Option<&R::State>, session: &Session, request: &Request) {
     let effects = op.effects(desired);
-    let mut overlay = session.overlay.borrow_mut();
+    let mut plan = session.plan.borrow_mut();
     // What is planned for a path is found again at the path; everything else is found by its subject.
     if !R::IS_AT_ITS_PATHS || effects.is_empty() || !effects.iter().all(Effect::is_of_a_path) {
         let state = desired.and_then(|state| serde_json::to_value(state).ok()).unwrap_or(Value::Null);
-        overlay.remember(R::NAME, &subject::<R>(request), state);
+        plan.remember(R::NAME, &subject::<R>(request), state);
     }
     for effect in effects {
-        overlay.apply(effect);
+        plan.apply(effect);
     }
 }
 
@@ -135,8 +135,8 @@ fn mend<R: Resource>(
     let hands = hands(request, session, peer);
     due(request, peer, true)?;
     let before = op.things(change.actual.as_ref());
-    session.traces.borrow_mut().expect(&before, &op.things(change.desired.as_ref()));
-    let found = |now: Option<&R::State>| session.traces.borrow_mut().found(&before, &op.things(now));
+    session.creations.borrow_mut().expect(&before, &op.things(change.desired.as_ref()));
+    let found = |now: Option<&R::State>| session.creations.borrow_mut().found(&before, &op.things(now));
     if let Err(e) = op.fix(&hands, change) {
         // What was made before it failed is there all the same.
         if let Ok(now) = op.actual(&hands) {
@@ -211,10 +211,10 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
         (None, Some(read), _) => read?,
         (None, None, Mode::Check) => {
             let effects: Effects = op.effects();
-            let mut overlay = session.overlay.borrow_mut();
-            overlay.would_run();
+            let mut plan = session.plan.borrow_mut();
+            plan.would_run();
             for effect in effects {
-                overlay.apply(effect);
+                plan.apply(effect);
             }
             Outcome::new(Status::WouldRun)
         }
@@ -242,13 +242,13 @@ pub(super) fn fact<F: Fact>(request: &Request, session: &Session, peer: &dyn Pee
 }
 
 fn probe<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Probe<'a> {
-    let overlay = (request.mode == Mode::Check).then_some(&session.overlay);
-    Probe::new(overlay, peer, &session.jobs, &session.digests, request.stream)
+    let plan = (request.mode == Mode::Check).then_some(&session.plan);
+    Probe::new(plan, peer, &session.jobs, &session.digests, request.stream)
 }
 
 /// The only maker of hands, and only called when applying.
 fn hands<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Hands<'a> {
-    Hands::new(peer, &session.jobs, &session.digests, &session.traces, request.stream)
+    Hands::new(peer, &session.jobs, &session.digests, &session.creations, request.stream)
 }
 
 fn subject<O: Operation>(request: &Request) -> String {

@@ -3,34 +3,34 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
-use crate::sys::{Digests, Jobs, Overlay, Traces, directories};
+use crate::sys::{Creations, Digests, Jobs, Plan, directories};
 
 /// The state of one run on one host.
 pub struct Session {
     /// What a check has planned so far.
-    pub overlay: RefCell<Overlay>,
+    pub plan: RefCell<Plan>,
     /// What runs now.
     pub jobs: Jobs,
     /// Digests of big files.
     pub digests: RefCell<Digests>,
     /// What the running step makes.
-    pub traces: RefCell<Traces>,
+    pub creations: RefCell<Creations>,
 }
 
 impl Session {
     /// A session whose commands can be stopped through `jobs`.
     pub fn new(jobs: Jobs) -> Self {
         let digests = Digests::load(directory().join("digests.json"));
-        Self { overlay: RefCell::default(), jobs, digests: RefCell::new(digests), traces: RefCell::default() }
+        Self { plan: RefCell::default(), jobs, digests: RefCell::new(digests), creations: RefCell::default() }
     }
 
     /// A session that remembers nothing from earlier runs.
     pub fn fresh() -> Self {
         Self {
-            overlay: RefCell::default(),
+            plan: RefCell::default(),
             jobs: Jobs::default(),
             digests: RefCell::default(),
-            traces: RefCell::default(),
+            creations: RefCell::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource};
-use crate::sys::{Edited, Editing, Effect, Hands, Kind, Lines, Owner, Placement, Planned, Probe, Wish, home_of};
+use crate::sys::{Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, Placement, Planned, Probe, home_of};
 
 /// Lets a public key log in as a user, or keeps it from doing so.
 ///
@@ -66,9 +66,9 @@ impl AuthorizedKey {
     }
 
     fn editing(&self, folder: PathBuf) -> Editing {
-        let owner = Owner { mode: Some(0o600), owner: Some(self.user.clone()), group: None };
-        let wish = Wish { dest: folder.join("authorized_keys"), owner, validate: None, backup: false };
-        Editing { wish, create: true, present: self.state == KeyState::Present }
+        let attrs = Attrs { mode: Some(0o600), owner: Some(self.user.clone()), group: None };
+        let file = FileSpec { dest: folder.join("authorized_keys"), attrs, validate: None, backup: false };
+        Editing { file, create: true, present: self.state == KeyState::Present }
     }
 
     fn edit(&self, text: &str) -> String {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
-use crate::sys::{Edited, Editing, Hands, Lines, Owner, Probe, Wish};
+use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 
 /// Keeps some lines in a text file, between two marker lines; everything else in the file stays as it is.
 ///
@@ -76,13 +76,13 @@ fn marker() -> String {
 
 impl Block {
     fn editing(&self) -> Editing {
-        let wish = Wish {
+        let file = FileSpec {
             dest: self.path.clone(),
-            owner: Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
+            attrs: Attrs { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
             validate: self.validate.clone().map(|words| words.0),
             backup: self.backup,
         };
-        Editing { wish, create: self.create, present: self.state == BlockState::Present }
+        Editing { file, create: self.create, present: self.state == BlockState::Present }
     }
 
     fn mark(&self, word: &str) -> String {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::change::Change;
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource, Span};
-use crate::sys::{Effect, Hands, Kind, Owner, Placement, Planned, Probe, new_private_key, public_half};
+use crate::op::{Danger, Effects, Example, FileMode, HumanDuration, Operation, Resource};
+use crate::sys::{Attrs, Effect, Hands, Kind, Placement, Planned, Probe, new_private_key, public_half};
 use crate::wire::Attachment;
 
 /// A certificate with its private key, issued by one of mk's own authorities.
@@ -39,10 +39,10 @@ pub struct Cert {
     pub usage: Vec<Usage>,
     /// How long it is valid. A year by default.
     #[serde(default = "year")]
-    pub valid: Span,
+    pub valid: HumanDuration,
     /// How long before its end it is issued again. 30 days by default.
     #[serde(default = "month")]
-    pub renew: Span,
+    pub renew: HumanDuration,
     /// The owner of both files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -76,12 +76,12 @@ fn both() -> Vec<Usage> {
     vec![Usage::Server, Usage::Client]
 }
 
-fn year() -> Span {
-    Span::secs(365 * 86_400)
+fn year() -> HumanDuration {
+    HumanDuration::secs(365 * 86_400)
 }
 
-fn month() -> Span {
-    Span::secs(30 * 86_400)
+fn month() -> HumanDuration {
+    HumanDuration::secs(30 * 86_400)
 }
 
 fn private() -> FileMode {
@@ -134,12 +134,12 @@ impl Cert {
         ending(&self.path, "key")
     }
 
-    fn owner(&self, mode: u32) -> Owner {
-        Owner { mode: Some(mode), owner: self.owner.clone(), group: self.group.clone() }
+    fn attrs(&self, mode: u32) -> Attrs {
+        Attrs { mode: Some(mode), owner: self.owner.clone(), group: self.group.clone() }
     }
 
     fn placed(&self, probe: &Probe, mode: u32) -> Result<Placement> {
-        self.owner(mode).placement(probe)
+        self.attrs(mode).placement(probe)
     }
 }
 
@@ -210,7 +210,7 @@ impl Resource for Cert {
         let mut issued: Issued = serde_json::from_value(found)
             .map_err(|e| Error::internal("an answer about a certificate that cannot be read").because(e))?;
         if let Some(look) = probe.look(&self.key())? {
-            let words = self.owner(self.key_mode.0).in_words(&look);
+            let words = self.attrs(self.key_mode.0).in_words(&look);
             (issued.owner, issued.group, issued.key_mode) = (words.owner, words.group, words.mode.map(FileMode));
         }
         Ok(Some(issued))

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{FileState, Hands, Owner, Probe, Wish};
+use crate::sys::{Attrs, FileSpec, FileState, Hands, Probe};
 use crate::wire::{Attachment, Payload};
 
 /// Copies a file, or literal text, to the host.
@@ -49,10 +49,10 @@ pub struct Copy {
 }
 
 impl Copy {
-    fn wish(&self) -> Wish {
-        Wish {
+    fn file_spec(&self) -> FileSpec {
+        FileSpec {
             dest: self.dest.clone(),
-            owner: Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
+            attrs: Attrs { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
             validate: self.validate.clone().map(|words| words.0),
             backup: self.backup,
         }
@@ -99,19 +99,19 @@ impl Resource for Copy {
     type State = FileState;
 
     fn actual(&self, probe: &Probe) -> Result<Option<FileState>> {
-        self.wish().actual(probe)
+        self.file_spec().actual(probe)
     }
 
     fn desired(&self, _actual: Option<&FileState>) -> Result<Option<FileState>> {
-        Ok(Some(self.wish().desired(self.payload()?.content()?)))
+        Ok(Some(self.file_spec().desired(self.payload()?.content()?)))
     }
 
     fn fix(&self, hands: &Hands, change: &Change<FileState>) -> Result {
-        self.wish().fix(hands, change, &self.payload()?)
+        self.file_spec().fix(hands, change, &self.payload()?)
     }
 
     fn effects(&self, desired: Option<&FileState>) -> Effects {
-        self.wish().effects(desired)
+        self.file_spec().effects(desired)
     }
 
     fn values(&self, _actual: Option<&FileState>) -> Map<String, Value> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{Effect, Hands, Kind, Owner, Planned, Probe};
+use crate::sys::{Attrs, Effect, Hands, Kind, Planned, Probe};
 
 /// Makes a directory, with those above it, or removes one with everything in it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,8 +61,8 @@ pub struct Found {
 }
 
 impl Dir {
-    fn owner(&self) -> Owner {
-        Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() }
+    fn attrs(&self) -> Attrs {
+        Attrs { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() }
     }
 }
 
@@ -97,13 +97,13 @@ impl Resource for Dir {
     type State = Found;
 
     fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
-        self.owner().placement(probe)?;
+        self.attrs().placement(probe)?;
         let shown = self.path.display();
         let found = if self.state == DirState::Absent { probe.look(&self.path)? } else { probe.follow(&self.path)? };
         match found {
             None => Ok(None),
             Some(look) if look.kind == Kind::Dir => {
-                let words = self.owner().in_words(&look);
+                let words = self.attrs().in_words(&look);
                 let full = self.if_empty && probe.list(&self.path)?.is_some_and(|names| !names.is_empty());
                 Ok(Some(Found { mode: words.mode.map(FileMode), owner: words.owner, group: words.group, full }))
             }
@@ -120,7 +120,7 @@ impl Resource for Dir {
     }
 
     fn fix(&self, hands: &Hands, change: &Change<Found>) -> Result {
-        let placement = self.owner().placement(hands)?;
+        let placement = self.attrs().placement(hands)?;
         match (&change.actual, &change.desired) {
             (_, None) if self.if_empty => hands.remove_empty_dir(&self.path),
             (_, None) => hands.remove(&self.path),

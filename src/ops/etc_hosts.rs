@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Resource};
-use crate::sys::{Edited, Editing, Hands, Lines, Owner, Probe, Wish};
+use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 
 /// Keeps names and addresses in a block of `/etc/hosts` that is mk's own; everything else there stays as it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,9 +46,9 @@ fn file() -> PathBuf {
 
 impl EtcHosts {
     fn editing(&self) -> Editing {
-        let owner = Owner::default();
-        let wish = Wish { dest: self.path.clone(), owner, validate: None, backup: false };
-        Editing { wish, create: true, present: true }
+        let attrs = Attrs::default();
+        let file = FileSpec { dest: self.path.clone(), attrs, validate: None, backup: false };
+        Editing { file, create: true, present: true }
     }
 
     fn begin(&self) -> String {

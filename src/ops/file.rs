@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{Effect, Hands, Kind, Owner, Placement, Planned, Probe, room_for};
+use crate::sys::{Attrs, Effect, Hands, Kind, Placement, Planned, Probe, room_for};
 
 /// Sees to it that a file is there, whatever it holds; or a symbolic link; or nothing.
 ///
@@ -75,8 +75,8 @@ pub struct Found {
 }
 
 impl File {
-    fn owner(&self) -> Owner {
-        Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() }
+    fn attrs(&self) -> Attrs {
+        Attrs { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() }
     }
 
     fn wanted(&self) -> Found {
@@ -127,7 +127,7 @@ impl Resource for File {
     type State = Found;
 
     fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
-        self.owner().placement(probe)?;
+        self.attrs().placement(probe)?;
         let shown = self.path.display();
         let look = if self.state == FileWish::Present { probe.follow(&self.path)? } else { probe.look(&self.path)? };
         let Some(look) = look else {
@@ -154,7 +154,7 @@ impl Resource for File {
             }
             (FileWish::Link, _) => {}
         }
-        let words = self.owner().in_words(&look);
+        let words = self.attrs().in_words(&look);
         let full = self.if_empty && look.kind == Kind::File && look.size > 0;
         let mode = (look.kind != Kind::Link).then_some(FileMode(look.mode));
         Ok(Some(Found { kind: look.kind, target: look.target, mode, owner: words.owner, group: words.group, full }))
@@ -168,7 +168,7 @@ impl Resource for File {
     }
 
     fn fix(&self, hands: &Hands, change: &Change<Found>) -> Result {
-        let placement = self.owner().placement(hands)?;
+        let placement = self.attrs().placement(hands)?;
         match self.state {
             FileWish::Absent => hands.remove(&self.path),
             FileWish::Present if change.actual.is_none() => hands.write(&self.path, b"", placement),

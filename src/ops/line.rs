@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
-use crate::sys::{Edited, Editing, Hands, Lines, Owner, Probe, Wish};
+use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 
 /// Sees to one line of a text file; everything else in the file stays as it is, byte for byte.
 ///
@@ -70,13 +70,13 @@ pub enum LineState {
 
 impl Line {
     fn editing(&self) -> Editing {
-        let wish = Wish {
+        let file = FileSpec {
             dest: self.path.clone(),
-            owner: Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
+            attrs: Attrs { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
             validate: self.validate.clone().map(|words| words.0),
             backup: self.backup,
         };
-        Editing { wish, create: self.create, present: self.state == LineState::Present }
+        Editing { file, create: self.create, present: self.state == LineState::Present }
     }
 
     fn edit(&self, text: &str) -> Result<String> {

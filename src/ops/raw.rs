@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Outcome;
 use crate::error::{Error, Result};
-use crate::op::{Action, Danger, Example, Operation, Span};
+use crate::op::{Action, Danger, Example, HumanDuration, Operation};
 use crate::sys::Hands;
 
 /// Has the host's login shell read a command, straight over the connection.
@@ -22,14 +22,14 @@ pub struct Raw {
     pub stdin: Option<String>,
     /// How long it may take. Five minutes by default.
     #[serde(default = "limit")]
-    pub timeout: Span,
+    pub timeout: HumanDuration,
     /// It only looks: it runs in check mode too, and never counts as a change.
     #[serde(default)]
     pub reads: bool,
 }
 
-fn limit() -> Span {
-    Span::secs(300)
+fn limit() -> HumanDuration {
+    HumanDuration::secs(300)
 }
 
 impl Operation for Raw {

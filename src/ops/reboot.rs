@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{Outcome, Status};
 use crate::error::Result;
-use crate::op::{Action, Argv, Danger, Example, Operation, Span};
-use crate::sys::{Command, Errand, Hands, Probe};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
+use crate::sys::{Command, GuardedCommand, Hands, Probe};
 
 /// Reboots the host, and waits until it is back.
 ///
@@ -18,7 +18,7 @@ use crate::sys::{Command, Errand, Hands, Probe};
 pub struct Reboot {
     /// How long it may take until the host is back. Ten minutes by default.
     #[serde(default = "ten_minutes")]
-    pub timeout: Span,
+    pub timeout: HumanDuration,
     /// Wait until systemd has started everything. Otherwise the first answer of the host is enough.
     #[serde(default = "yes")]
     pub settled: bool,
@@ -30,8 +30,8 @@ pub struct Reboot {
     pub only_if: Option<Argv>,
 }
 
-fn ten_minutes() -> Span {
-    Span::secs(600)
+fn ten_minutes() -> HumanDuration {
+    HumanDuration::secs(600)
 }
 
 fn yes() -> bool {
@@ -54,7 +54,8 @@ impl Operation for Reboot {
 impl Action for Reboot {
     fn guard(&self, probe: &Probe) -> Result<Option<String>> {
         let words = |argv: &Option<Argv>| argv.clone().map(|words| words.0);
-        Errand { unless: words(&self.unless), only_if: words(&self.only_if), ..Errand::default() }.guard(probe)
+        GuardedCommand { unless: words(&self.unless), only_if: words(&self.only_if), ..GuardedCommand::default() }
+            .guard(probe)
     }
 
     /// Sets it off; the control side waits for the rest.

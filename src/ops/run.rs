@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Outcome;
 use crate::error::Result;
-use crate::op::{Action, Argv, Danger, Example, Operation, Span};
-use crate::sys::{Command, Errand, Hands, Probe};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
+use crate::sys::{Command, GuardedCommand, Hands, Probe};
 
 /// Runs a program with arguments, without a shell in between.
 ///
@@ -32,7 +32,7 @@ pub struct Run {
     pub stdin: Option<String>,
     /// How long it may run before it is stopped, with its children. Without a limit by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
+    pub timeout: Option<HumanDuration>,
     /// The exit codes that mean success. `[0]` by default; an empty array accepts all.
     #[serde(default = "success")]
     pub ok: Vec<i32>,
@@ -62,7 +62,7 @@ fn success() -> Vec<i32> {
 }
 
 impl Run {
-    fn errand(&self) -> Errand {
+    fn guarded(&self) -> GuardedCommand {
         let command = Command {
             argv: self.argv.0.clone(),
             cwd: self.cwd.clone(),
@@ -71,7 +71,7 @@ impl Run {
             timeout: self.timeout.map(|limit| limit.0),
             ..Command::default()
         };
-        Errand {
+        GuardedCommand {
             command,
             ok: self.ok.clone(),
             creates: self.creates.clone(),
@@ -105,15 +105,15 @@ impl Operation for Run {
 
 impl Action for Run {
     fn guard(&self, probe: &Probe) -> Result<Option<String>> {
-        self.errand().guard(probe)
+        self.guarded().guard(probe)
     }
 
     fn look(&self, probe: &Probe) -> Option<Result<Outcome>> {
-        self.errand().look(probe)
+        self.guarded().look(probe)
     }
 
     fn act(&self, hands: &Hands) -> Result<Outcome> {
-        self.errand().act(hands)
+        self.guarded().act(hands)
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::change::Change;
 use crate::error::Result;
 use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{FileState, Hands, Owner, Probe, Wish};
+use crate::sys::{Attrs, FileSpec, FileState, Hands, Probe};
 use crate::wire::{Attachment, Payload};
 
 /// Renders a template on the control side and writes the result to the host.
@@ -48,10 +48,10 @@ pub struct Template {
 }
 
 impl Template {
-    fn wish(&self) -> Wish {
-        Wish {
+    fn file_spec(&self) -> FileSpec {
+        FileSpec {
             dest: self.dest.clone(),
-            owner: Owner { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
+            attrs: Attrs { mode: self.mode.map(|mode| mode.0), owner: self.owner.clone(), group: self.group.clone() },
             validate: self.validate.clone().map(|words| words.0),
             backup: self.backup,
         }
@@ -81,19 +81,19 @@ impl Resource for Template {
     type State = FileState;
 
     fn actual(&self, probe: &Probe) -> Result<Option<FileState>> {
-        self.wish().actual(probe)
+        self.file_spec().actual(probe)
     }
 
     fn desired(&self, _actual: Option<&FileState>) -> Result<Option<FileState>> {
-        Ok(Some(self.wish().desired(self.payload()?.content()?)))
+        Ok(Some(self.file_spec().desired(self.payload()?.content()?)))
     }
 
     fn fix(&self, hands: &Hands, change: &Change<FileState>) -> Result {
-        self.wish().fix(hands, change, &self.payload()?)
+        self.file_spec().fix(hands, change, &self.payload()?)
     }
 
     fn effects(&self, desired: Option<&FileState>) -> Effects {
-        self.wish().effects(desired)
+        self.file_spec().effects(desired)
     }
 
     fn values(&self, _actual: Option<&FileState>) -> Map<String, Value> {

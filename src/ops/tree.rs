@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::change::{Change, digest};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{Glob, Hands, Owner, Paths, Probe, Tree};
+use crate::sys::{Attrs, Glob, Hands, Paths, Probe, Tree};
 use crate::wire::Attachment;
 
 /// Copies a folder of the control side, with everything in it, to the host.
@@ -60,9 +60,9 @@ impl TreeOf {
         let members = self.attached.members()?;
         let excluded = self.excluded()?;
         let mode = self.dir_mode.map(|mode| mode.0);
-        let owner = Owner { mode, owner: self.owner.clone(), group: self.group.clone() };
+        let attrs = Attrs { mode, owner: self.owner.clone(), group: self.group.clone() };
         let delete = self.delete.then_some(excluded.as_slice());
-        f(&Tree { dest: &self.dest, members, owner, manage_dirs: true, delete })
+        f(&Tree { dest: &self.dest, members, attrs, manage_dirs: true, delete })
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
-use crate::sys::{Hands, Owner, Paths, Probe, Tree};
+use crate::sys::{Attrs, Hands, Paths, Probe, Tree};
 use crate::wire::{Attachment, Member};
 
 /// Puts members of an archive (tar, tar.gz, tar.xz, tar.zst or zip) on the host.
@@ -67,8 +67,8 @@ impl Unpack {
     }
 
     fn tree<'a>(&'a self, members: &'a [Member]) -> Tree<'a> {
-        let owner = Owner { mode: None, owner: self.owner.clone(), group: self.group.clone() };
-        Tree { dest: &self.dest, members, owner, manage_dirs: false, delete: None }
+        let attrs = Attrs { mode: None, owner: self.owner.clone(), group: self.group.clone() };
+        Tree { dest: &self.dest, members, attrs, manage_dirs: false, delete: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The steps that failed: those that cost a host or the run, and those that the script caught and went on (rescued).
 
 use crate::error::{Error, Kind};
-use crate::event::{Event, Step, What};
+use crate::event::{Event, EventKind, Step};
 
 /// The failed steps of a run.
 #[derive(Debug, Clone, Default)]
@@ -36,13 +36,13 @@ impl Failures {
     /// Takes an event; says whether other steps than before count as failed or caught.
     pub(super) fn add(&mut self, event: &Event) -> bool {
         match &event.what {
-            What::StepFailed { step, error, .. } => self.0.push(Failed::new(step, error)),
-            What::StepStarted { step } => {
+            EventKind::StepFailed { step, error, .. } => self.0.push(Failed::new(step, error)),
+            EventKind::StepStarted { step } => {
                 self.0.iter_mut().filter(|failed| failed.host == step.host).for_each(|failed| failed.went_on = true);
                 return false;
             }
-            What::HostFailed { host, error } => self.ends(host, error),
-            What::RunDone { error: Some(error) } => {
+            EventKind::HostFailed { host, error } => self.ends(host, error),
+            EventKind::RunDone { error: Some(error) } => {
                 self.ends(error.host().unwrap_or_default(), error);
                 // Of several hosts that failed at once, the run ends with the error of one.
                 self.0.iter_mut().filter(|failed| !failed.went_on).for_each(|failed| failed.ended = true);
@@ -86,20 +86,20 @@ mod tests {
         Step { id, host: host.to_owned(), op, subject, user: None, place, task: None }
     }
 
-    fn after(all: impl IntoIterator<Item = What>) -> Failures {
+    fn after(all: impl IntoIterator<Item = EventKind>) -> Failures {
         let mut failures = Failures::default();
         all.into_iter().for_each(|what| _ = failures.add(&Event { v: 1, ms: 0, what }));
         failures
     }
 
-    fn failed(id: u64, host: &str, message: &str) -> What {
+    fn failed(id: u64, host: &str, message: &str) -> EventKind {
         let error = Error::step(message).on(host).in_step("run").at(Place::new("p.rhai", 1, 1));
-        What::StepFailed { step: step(id, host), error, took: 1 }
+        EventKind::StepFailed { step: step(id, host), error, took: 1 }
     }
 
     #[test]
     fn the_last_of_equal_failures_is_the_one_that_ended_the_host() {
-        let lost = What::HostFailed { host: "a".to_owned(), error: Error::step("x").on("a") };
+        let lost = EventKind::HostFailed { host: "a".to_owned(), error: Error::step("x").on("a") };
         let failures = after([failed(1, "a", "x"), failed(2, "a", "x"), failed(3, "b", "x"), lost]);
         assert_eq!([1, 2, 3].map(|id| failures.is_caught(id)), [true, false, true]);
         assert_eq!((failures.of_host("a"), failures.of_host("b")), ((1, 1), (0, 1)));
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn a_run_that_ends_with_an_error_leaves_nothing_caught_but_what_the_script_went_on_after() {
-        let ended = What::RunDone { error: Some(Error::playbook("something else")) };
-        let on = What::StepStarted { step: step(9, "a") };
+        let ended = EventKind::RunDone { error: Some(Error::playbook("something else")) };
+        let on = EventKind::StepStarted { step: step(9, "a") };
         let failures = after([failed(1, "a", "x"), on, failed(3, "b", "x"), ended]);
         assert_eq!([1, 3].map(|id| failures.is_caught(id)), [true, false]);
     }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn what_the_user_stopped_and_a_host_that_is_lost_are_never_caught() {
         for kind in [Kind::Interrupted, Kind::Unreachable] {
-            let failures = after([What::StepFailed { step: step(1, "a"), error: Error::new(kind, "x"), took: 1 }]);
+            let failures = after([EventKind::StepFailed { step: step(1, "a"), error: Error::new(kind, "x"), took: 1 }]);
             assert!(!failures.is_caught(1));
         }
     }

@@ -1,21 +1,21 @@
 //! A fault as text: what, where, on which host, the line itself, and what may be done.
 
-use super::text::{Look, Text};
+use super::text::{Style, Text};
 use crate::error::{Error, Place};
 
 /// Renders a fault as several lines, without a newline at the end.
-pub fn render(error: &Error, look: Look) -> Text {
-    of_word(error, look, true)
+pub fn render(error: &Error, style: Style) -> Text {
+    of_word(error, style, true)
 }
 
 /// The same for what may not be meant, and is no fault.
-pub fn warning(error: &Error, look: Look) -> Text {
-    of_word(error, look, false)
+pub fn warning(error: &Error, style: Style) -> Text {
+    of_word(error, style, false)
 }
 
-fn of_word(error: &Error, look: Look, is_fault: bool) -> Text {
-    let (blue, bold, none) = (look.blue(), look.bold(), look.none());
-    let (word, red) = if is_fault { ("error", look.red()) } else { ("warning", look.yellow()) };
+fn of_word(error: &Error, style: Style, is_fault: bool) -> Text {
+    let (blue, bold, none) = (style.blue(), style.bold(), style.none());
+    let (word, red) = if is_fault { ("error", style.red()) } else { ("warning", style.yellow()) };
     // What further lines of one text stand behind.
     let gutter = Text::line(" ").paint(blue, ":").then(" ");
     let mut out = Text::default().paint(red, word).then_lines(&gutter, bold, &format!(": {}", error.message()));
@@ -89,7 +89,7 @@ mod tests {
             .at(Place::new(file.display().to_string(), 2, 10))
             .on("controller-1")
             .hint("did you mean `content`?");
-        let shown = render(&error, Look::plain()).as_str().replace(&dir.path().display().to_string(), "DIR");
+        let shown = render(&error, Style::plain()).as_str().replace(&dir.path().display().to_string(), "DIR");
         let wanted = "error: copy: unknown field `contents`\n --> DIR/p.rhai:2:10 on controller-1\n  |\n2 |     host.copy(\"/x\", #{ contents: \"hi\" });\n  |          ^^^^\n hint: did you mean `content`?";
         assert_eq!(shown, wanted);
     }
@@ -98,7 +98,7 @@ mod tests {
     fn a_fault_without_a_place_still_names_its_host() {
         let error = Error::step("`false` exited with status 1").on("worker-1").note("one\ntwo");
         assert_eq!(
-            render(&error, Look::plain()).as_str(),
+            render(&error, Style::plain()).as_str(),
             "error: `false` exited with status 1\n --> on worker-1\n : one\n : two"
         );
     }
@@ -107,8 +107,8 @@ mod tests {
     fn a_fault_of_a_hostile_host_has_neither_sequences_nor_lines_of_its_own() {
         let evil = "x\u{1b}[2J\u{202e}y\nchanged      other          copy /etc/shadow";
         let error = Error::step(evil).because(evil).note(evil).hint(evil).on(evil);
-        for look in [Look::plain(), Look::coloured(true)] {
-            let shown = render(&error, look);
+        for style in [Style::plain(), Style::coloured(true)] {
+            let shown = render(&error, style);
             let bare = ["31", "34", "1", "0"]
                 .iter()
                 .fold(shown.as_str().to_owned(), |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));

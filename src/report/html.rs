@@ -7,10 +7,10 @@ use super::human::{call, seconds};
 use super::junit::escaped;
 use super::sink::Sink;
 use super::text::Text;
-use super::{Look, Recap, Reporter, diff, fault};
+use super::{Recap, Reporter, Style, diff, fault};
 use crate::change::Status;
 use crate::error::Result;
-use crate::event::{Event, Step, What};
+use crate::event::{Event, EventKind, Step};
 use crate::wire::Mode;
 
 /// How the page looks. Colours are those of the words on a terminal. It is as wide as the window whatever is in it:
@@ -197,30 +197,30 @@ impl Reporter for Html {
         self.recap.add(event);
         let ms = event.ms;
         match &event.what {
-            What::RunStarted { playbook, inventory, mode } => {
+            EventKind::RunStarted { playbook, inventory, mode } => {
                 (self.playbook, self.inventory, self.mode) = (playbook.clone(), inventory.clone(), *mode);
             }
-            What::StepDone { step, outcome, took } => {
+            EventKind::StepDone { step, outcome, took } => {
                 let reason = outcome.reason.iter().map(Text::line);
-                let more = reason.chain(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Look::plain())));
+                let more = reason.chain(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Style::plain())));
                 self.step(step, ms, *took, ending(outcome.status), &Text::joined(more));
             }
-            What::StepFailed { step, error, took } => {
-                self.step(step, ms, *took, ("failed", "failed"), &fault::render(error, Look::plain()));
+            EventKind::StepFailed { step, error, took } => {
+                self.step(step, ms, *took, ("failed", "failed"), &fault::render(error, Style::plain()));
             }
-            What::Retry { step, error, .. } => {
-                self.step(step, ms, 0, ("retry", "other"), &fault::render(error, Look::plain()));
+            EventKind::Retry { step, error, .. } => {
+                self.step(step, ms, 0, ("retry", "other"), &fault::render(error, Style::plain()));
             }
-            What::Said { host, warning: true, text } => self.note(ms, host.as_ref(), "warning", "changed", text),
-            What::Said { host, warning: false, text } => self.note(ms, host.as_ref(), "", "other", text),
-            What::HostFailed { host, error } if error.step_name().is_none() => {
+            EventKind::Said { host, warning: true, text } => self.note(ms, host.as_ref(), "warning", "changed", text),
+            EventKind::Said { host, warning: false, text } => self.note(ms, host.as_ref(), "", "other", text),
+            EventKind::HostFailed { host, error } if error.step_name().is_none() => {
                 self.note(ms, Some(host), "out", "failed", &error.to_string());
             }
-            What::PredictionEnded { reason, place } => {
+            EventKind::PredictionEnded { reason, place } => {
                 self.note(ms, None, "unpredicted", "other", &super::recap::unknown_from(place.as_ref(), reason));
             }
-            What::RunDone { error: Some(error) } => {
-                self.ended = Some(fault::render(error, Look::plain()).as_str().to_owned());
+            EventKind::RunDone { error: Some(error) } => {
+                self.ended = Some(fault::render(error, Style::plain()).as_str().to_owned());
             }
             _ => {}
         }
@@ -240,7 +240,7 @@ mod tests {
     fn no_table_is_wider_than_the_window_whatever_is_in_it() {
         let (sink, kept) = Sink::kept();
         let mut page = Html::new(sink);
-        let what = What::Said { host: Some("h".repeat(300)), warning: true, text: "x".repeat(3000) };
+        let what = EventKind::Said { host: Some("h".repeat(300)), warning: true, text: "x".repeat(3000) };
         page.event(&Event { v: 1, ms: 1, what });
         page.finish().unwrap();
         let page = kept.text();

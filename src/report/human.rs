@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::folded::{Folded, pattern};
 use super::recap::{Counts, Recap};
 use super::sink::Sink;
-use super::text::{Look, Text};
+use super::text::{Style, Text};
+use super::warning_dedup::{WarningDedup, pattern};
 use super::{Reporter, diff, fault};
 use crate::change::{Outcome, Status};
 use crate::error::{Place, Result};
-use crate::event::{Event, Step, What};
+use crate::event::{Event, EventKind, Step};
 use crate::wire::Mode;
 
 /// Shows a run as it goes.
@@ -20,7 +20,7 @@ pub struct Human {
     recap: Recap,
     mode: Mode,
     quiet: bool,
-    warnings: Folded,
+    warnings: WarningDedup,
     /// The steps that have been told to be tried again: host, operation and place.
     retried: BTreeSet<(String, String, Option<Place>)>,
 }
@@ -35,7 +35,7 @@ impl Human {
             recap: Recap::default(),
             mode: Mode::Apply,
             quiet: false,
-            warnings: Folded::default(),
+            warnings: WarningDedup::default(),
             retried: BTreeSet::new(),
         }
     }
@@ -46,8 +46,8 @@ impl Human {
         self
     }
 
-    fn look(&self) -> Look {
-        self.out.look()
+    fn style(&self) -> Style {
+        self.out.style()
     }
 
     fn say(&mut self, text: impl std::borrow::Borrow<Text>) {
@@ -67,27 +67,27 @@ impl Human {
     }
 
     fn said(&mut self, host: Option<&str>, warning: bool, text: &str) {
-        let look = self.look();
+        let style = self.style();
         let word = match warning {
-            true => Text::default().paint(look.yellow(), "warning").then("      "),
+            true => Text::default().paint(style.yellow(), "warning").then("      "),
             false => Text::line(format_args!("{:13}", "")),
         };
         let host = host.map(|host| format!("{host:<14} ")).unwrap_or_default();
         // What is said keeps its columns, and a sign before each further line.
         let gutter = Text::line(format_args!("{:1$}: ", "", 11 + host.chars().count()));
-        self.say(word.then(host).then_lines(&gutter, look.none(), text));
+        self.say(word.then(host).then_lines(&gutter, style.none(), text));
     }
 
     fn step_done(&mut self, step: &Step, outcome: &Outcome, took: u64) {
-        let look = self.look();
+        let style = self.style();
         let (word, colour) = match outcome.status {
-            Status::Changed => ("changed", look.yellow()),
-            Status::WouldChange => ("would change", look.yellow()),
-            Status::WouldRun => ("would run", look.yellow()),
-            Status::Unknown => ("unknown", look.blue()),
-            Status::Ok => ("ok", look.green()),
-            Status::Skipped => ("skipped", look.blue()),
-            Status::Read => ("read", look.green()),
+            Status::Changed => ("changed", style.yellow()),
+            Status::WouldChange => ("would change", style.yellow()),
+            Status::WouldRun => ("would run", style.yellow()),
+            Status::Unknown => ("unknown", style.blue()),
+            Status::Ok => ("ok", style.green()),
+            Status::Skipped => ("skipped", style.blue()),
+            Status::Read => ("read", style.green()),
         };
         if self.verbose == 0 && matches!(outcome.status, Status::Ok | Status::Skipped | Status::Read) {
             return;
@@ -102,22 +102,22 @@ impl Human {
         }
         self.say(text);
         if let Some(diff) = outcome.diff.as_ref().filter(|_| self.diffs) {
-            for shown in diff::lines(diff, look) {
+            for shown in diff::lines(diff, style) {
                 self.say(Text::line("    ").and(&shown));
             }
         }
     }
 
     fn host_line(&mut self, host: &str, counts: Counts) {
-        let look = self.look();
+        let style = self.style();
         let changed = if self.mode == Mode::Check { "would change" } else { "changed" };
         let mut text = Text::line(format_args!("  {host:<14} ok {}", counts.ok));
         let parts = [
-            (changed, counts.changed, look.yellow()),
-            ("skipped", counts.skipped, look.blue()),
-            ("unknown", counts.unknown, look.blue()),
-            ("failed", counts.failed, look.red()),
-            ("caught", counts.caught, look.yellow()),
+            (changed, counts.changed, style.yellow()),
+            ("skipped", counts.skipped, style.blue()),
+            ("unknown", counts.unknown, style.blue()),
+            ("failed", counts.failed, style.red()),
+            ("caught", counts.caught, style.yellow()),
         ];
         for (word, count, colour) in parts.into_iter().filter(|(_, count, _)| *count > 0) {
             text = text.then("  ").paint(colour, format_args!("{word} {count}"));
@@ -125,7 +125,7 @@ impl Human {
         if let Some(error) = self.recap.lost.get(host) {
             let short = error.to_string();
             let short = short.lines().next().unwrap_or_default();
-            text = text.then("  ").paint(look.red(), format_args!("out: {short}"));
+            text = text.then("  ").paint(style.red(), format_args!("out: {short}"));
         } else if let Some(reason) = self.recap.unpredicted.get(host) {
             text = text.then("  ").then(reason);
         }
@@ -136,54 +136,54 @@ impl Human {
 impl Reporter for Human {
     fn event(&mut self, event: &Event) {
         self.recap.add(event);
-        let look = self.look();
-        let failure = matches!(&event.what, What::StepFailed { .. } | What::Said { warning: true, .. });
+        let style = self.style();
+        let failure = matches!(&event.what, EventKind::StepFailed { .. } | EventKind::Said { warning: true, .. });
         if self.quiet && !failure {
             return;
         }
         // Whatever marks another part of the run comes after what was said in the part before.
         let border = matches!(
             &event.what,
-            What::PlayStarted { .. }
-                | What::PlaySkipped { .. }
-                | What::TaskStarted { .. }
-                | What::TaskDone { .. }
-                | What::StepFailed { .. }
-                | What::RunDone { .. }
-                | What::Said { host: None, .. }
+            EventKind::PlayStarted { .. }
+                | EventKind::PlaySkipped { .. }
+                | EventKind::TaskStarted { .. }
+                | EventKind::TaskDone { .. }
+                | EventKind::StepFailed { .. }
+                | EventKind::RunDone { .. }
+                | EventKind::Said { host: None, .. }
         );
         if border {
             self.warned();
         }
         match &event.what {
-            What::RunStarted { mode, .. } => self.mode = *mode,
-            What::PlayStarted { playbook } => {
-                self.say(Text::default().paint(look.bold(), format_args!("play {playbook}")));
+            EventKind::RunStarted { mode, .. } => self.mode = *mode,
+            EventKind::PlayStarted { playbook } => {
+                self.say(Text::default().paint(style.bold(), format_args!("play {playbook}")));
             }
-            What::PlaySkipped { playbook, completed } => {
+            EventKind::PlaySkipped { playbook, completed } => {
                 let rest = format_args!("      play {playbook}, completed {completed} with the same inputs");
-                self.say(Text::default().paint(look.blue(), "skipped").then(rest));
+                self.say(Text::default().paint(style.blue(), "skipped").then(rest));
             }
-            What::TaskStarted { task } => self.say(Text::default().paint(look.bold(), task)),
-            What::TaskDone { task, took } if self.verbose > 0 => {
+            EventKind::TaskStarted { task } => self.say(Text::default().paint(style.bold(), task)),
+            EventKind::TaskDone { task, took } if self.verbose > 0 => {
                 self.say(Text::line(format_args!("{task}: {}", seconds(*took))));
             }
-            What::Connected { host, way, pushed, took } if self.verbose > 0 => {
+            EventKind::Connected { host, way, pushed, took } if self.verbose > 0 => {
                 let agent = if *pushed { ", agent copied" } else { "" };
                 let took = seconds(*took);
                 self.say(Text::line(format_args!("connected    {host:<14} {way}{agent} [{took}]")));
             }
-            What::Output { host, text, .. } if self.verbose > 1 && !text.is_empty() => {
+            EventKind::Output { host, text, .. } if self.verbose > 1 && !text.is_empty() => {
                 let shown = |line| Text::line(format_args!("{:12} {host:<14} {line}", ""));
                 self.say(Text::joined(text.lines().map(shown)));
             }
-            What::StepDone { step, outcome, took } => self.step_done(step, outcome, *took),
-            What::StepFailed { step, error, .. } => {
-                let head = Text::default().paint(look.red(), "failed").then(format_args!("       {:<14} ", step.host));
+            EventKind::StepDone { step, outcome, took } => self.step_done(step, outcome, *took),
+            EventKind::StepFailed { step, error, .. } => {
+                let head = Text::default().paint(style.red(), "failed").then(format_args!("       {:<14} ", step.host));
                 self.say(head.and(&call(step)));
-                self.say(fault::render(error, look));
+                self.say(fault::render(error, style));
             }
-            What::Retry { step, error, left } => {
+            EventKind::Retry { step, error, left } => {
                 // What takes long is told once; how it goes on, only to those who want to see every step.
                 let known = (step.host.clone(), step.op.clone(), step.place.clone());
                 if !self.retried.insert(known) && self.verbose == 0 {
@@ -194,11 +194,11 @@ impl Reporter for Human {
                 let head = Text::line(format_args!("retry        {:<14} ", step.host)).and(&call(step));
                 self.say(head.then(format_args!(": {error} (will try {left}{times} more)")));
             }
-            What::Said { host: Some(host), warning: true, text } => self.warnings.hold(host, text),
-            What::Said { host, warning, text } => self.said(host.as_deref(), *warning, text),
-            What::PredictionEnded { reason, place } => {
+            EventKind::Said { host: Some(host), warning: true, text } => self.warnings.hold(host, text),
+            EventKind::Said { host, warning, text } => self.said(host.as_deref(), *warning, text),
+            EventKind::PredictionEnded { reason, place } => {
                 let text = super::recap::unknown_from(place.as_ref(), reason);
-                let head = Text::default().paint(look.blue(), "unpredicted");
+                let head = Text::default().paint(style.blue(), "unpredicted");
                 self.say(head.then(format_args!("  the rest is {text}")));
             }
             _ => {}
@@ -245,7 +245,7 @@ impl Human {
         };
         let steps = total.ok + total.changed + total.skipped + total.unknown + total.failed + total.caught;
         let head = format_args!("{head}, {steps} steps in {}{skipped}", seconds(self.recap.ms)).to_string();
-        self.say(Text::default().paint(self.look().bold(), head));
+        self.say(Text::default().paint(self.style().bold(), head));
         let all: Vec<(String, Counts)> =
             self.recap.hosts.iter().map(|(host, counts)| (host.clone(), *counts)).collect();
         for (host, counts) in all {

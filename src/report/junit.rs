@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::sink::Sink;
 use super::text::Text;
-use super::{Look, Recap, Reporter, diff, fault};
+use super::{Recap, Reporter, Style, diff, fault};
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Result};
-use crate::event::{Event, Step, What};
+use crate::event::{Event, EventKind, Step};
 
 /// The suite of the steps that belong to no task.
 const REST: &str = "playbook";
@@ -65,7 +65,7 @@ impl Reporter for JUnit {
     fn event(&mut self, event: &Event) {
         self.recap.add(event);
         match &event.what {
-            What::StepDone { step, outcome, took } => {
+            EventKind::StepDone { step, outcome, took } => {
                 let end = match outcome.status {
                     Status::Skipped | Status::Unknown => End::Skipped(outcome.reason.clone().unwrap_or_default()),
                     Status::WouldChange => End::Drifted("would change", differs(outcome)),
@@ -74,8 +74,8 @@ impl Reporter for JUnit {
                 };
                 self.step(step, *took, end);
             }
-            What::StepFailed { step, error, took } => self.step(step, *took, End::Failed(error.clone())),
-            What::RunDone { error } => self.ended.clone_from(error),
+            EventKind::StepFailed { step, error, took } => self.step(step, *took, End::Failed(error.clone())),
+            EventKind::RunDone { error } => self.ended.clone_from(error),
             _ => {}
         }
     }
@@ -90,7 +90,7 @@ impl Reporter for JUnit {
 
 /// What a check found to differ.
 fn differs(outcome: &Outcome) -> Text {
-    Text::joined(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Look::plain())))
+    Text::joined(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Style::plain())))
 }
 
 impl JUnit {
@@ -165,7 +165,7 @@ impl JUnit {
                 format!("<failure type=\"drift\" message=\"{what}\">{}</failure>", escaped(differs.as_str()))
             }
             End::Failed(error) => {
-                let shown = escaped(fault::render(error, Look::plain()).as_str());
+                let shown = escaped(fault::render(error, Style::plain()).as_str());
                 match self.is_caught(case) {
                     true => format!("<system-out>caught by the script: {shown}</system-out>"),
                     false => {
@@ -217,10 +217,10 @@ mod tests {
             task: task.map(str::to_owned),
         };
         let failed = || Error::step("x\u{1b}[31m\ny").in_step("run");
-        let mut tell = |what: What| report.event(&Event { v: 1, ms: 0, what });
-        tell(What::StepDone { step: step(Some("one"), "h1"), outcome: Outcome::new(Status::Ok), took: 1500 });
-        tell(What::StepFailed { step: step(None, "h2"), error: failed(), took: 2 });
-        tell(What::HostFailed { host: "h2".to_owned(), error: failed() });
+        let mut tell = |what: EventKind| report.event(&Event { v: 1, ms: 0, what });
+        tell(EventKind::StepDone { step: step(Some("one"), "h1"), outcome: Outcome::new(Status::Ok), took: 1500 });
+        tell(EventKind::StepFailed { step: step(None, "h2"), error: failed(), took: 2 });
+        tell(EventKind::HostFailed { host: "h2".to_owned(), error: failed() });
         report.finish().unwrap();
         insta::assert_snapshot!(kept.text(), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
@@ -251,10 +251,10 @@ mod tests {
             place: Some(Place::new("p.rhai", 3, 4)),
             task: None,
         };
-        let mut tell = |what: What| report.event(&Event { v: 1, ms: 0, what });
-        tell(What::StepFailed { step: step(1), error: Error::step("x").on("h"), took: 2 });
-        tell(What::StepDone { step: step(2), outcome: Outcome::new(Status::WouldRun), took: 1 });
-        tell(What::RunDone { error: None });
+        let mut tell = |what: EventKind| report.event(&Event { v: 1, ms: 0, what });
+        tell(EventKind::StepFailed { step: step(1), error: Error::step("x").on("h"), took: 2 });
+        tell(EventKind::StepDone { step: step(2), outcome: Outcome::new(Status::WouldRun), took: 1 });
+        tell(EventKind::RunDone { error: None });
         report.finish().unwrap();
         insta::assert_snapshot!(kept.text(), @r#"
         <?xml version="1.0" encoding="UTF-8"?>

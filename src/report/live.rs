@@ -11,7 +11,7 @@ use super::human::{call, seconds};
 use super::sink::Sink;
 use super::text::Text;
 use crate::error::Result;
-use crate::event::{Event, What};
+use crate::event::{Event, EventKind};
 
 /// The most lines it takes; where more steps run, one line counts them.
 const LINES: usize = 30;
@@ -88,17 +88,17 @@ fn lines(running: &BTreeMap<u64, (String, String, Instant)>, done: usize, now: I
 impl Reporter for Live {
     fn event(&mut self, event: &Event) {
         match &event.what {
-            What::StepStarted { step } => {
+            EventKind::StepStarted { step } => {
                 let text = call(step).as_str().to_owned();
                 self.running.insert(step.id, (step.host.clone(), text, Instant::now()));
             }
-            What::StepDone { step, .. } | What::StepFailed { step, .. } | What::Retry { step, .. } => {
+            EventKind::StepDone { step, .. } | EventKind::StepFailed { step, .. } | EventKind::Retry { step, .. } => {
                 self.running.remove(&step.id);
                 self.done += 1;
                 // Its row must not come back below the line that says how it ended.
                 self.draw();
             }
-            What::RunDone { .. } => {
+            EventKind::RunDone { .. } => {
                 self.running.clear();
                 self.draw();
             }

@@ -10,7 +10,7 @@ use super::human::call;
 use super::sink::Sink;
 use super::text::Text;
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, What};
+use crate::event::{Event, EventKind};
 use crate::secret::Secrets;
 
 /// What is logged when nobody says otherwise.
@@ -62,50 +62,50 @@ fn lock(out: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
 impl Reporter for Log {
     fn event(&mut self, event: &Event) {
         match &event.what {
-            What::RunStarted { playbook, inventory, mode } => {
+            EventKind::RunStarted { playbook, inventory, mode } => {
                 tracing::info!(target: "mk", playbook, inventory, ?mode, "run started");
             }
-            What::Connected { host, way, pushed, took } => {
+            EventKind::Connected { host, way, pushed, took } => {
                 tracing::info!(target: "mk", host, way, agent_copied = pushed, ms = took, "connected");
             }
-            What::HostFailed { host, error } => tracing::error!(target: "mk", host, %error, "host failed"),
-            What::Unpredicted { host, reason, .. } => tracing::info!(target: "mk", host, reason, "unpredicted"),
-            What::PredictionEnded { reason, .. } => tracing::info!(target: "mk", reason, "prediction ended"),
-            What::PlaySkipped { playbook, completed } => {
+            EventKind::HostFailed { host, error } => tracing::error!(target: "mk", host, %error, "host failed"),
+            EventKind::Unpredicted { host, reason, .. } => tracing::info!(target: "mk", host, reason, "unpredicted"),
+            EventKind::PredictionEnded { reason, .. } => tracing::info!(target: "mk", reason, "prediction ended"),
+            EventKind::PlaySkipped { playbook, completed } => {
                 tracing::info!(target: "mk", playbook, completed, "play skipped");
             }
-            What::PlayStarted { playbook } => tracing::info!(target: "mk", playbook, "play started"),
-            What::TaskStarted { task } => tracing::info!(target: "mk", task, "task started"),
-            What::TaskDone { task, took } => tracing::info!(target: "mk", task, ms = took, "task done"),
-            What::StepStarted { step } => {
+            EventKind::PlayStarted { playbook } => tracing::info!(target: "mk", playbook, "play started"),
+            EventKind::TaskStarted { task } => tracing::info!(target: "mk", task, "task started"),
+            EventKind::TaskDone { task, took } => tracing::info!(target: "mk", task, ms = took, "task done"),
+            EventKind::StepStarted { step } => {
                 let place = step.place.as_ref().map(ToString::to_string).unwrap_or_default();
                 tracing::debug!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), place, "step started");
             }
-            What::Output { id, host, stderr, text } => {
+            EventKind::Output { id, host, stderr, text } => {
                 tracing::trace!(target: "mk", id, host, stderr, text, "output");
             }
-            What::StepDone { step, outcome, took } => {
+            EventKind::StepDone { step, outcome, took } => {
                 let (status, reason) = (outcome.status, outcome.reason.as_deref());
                 tracing::info!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), ?status, reason, ms = took, "step done");
                 if let Some(diff) = &outcome.diff {
-                    let lines = Text::joined(super::diff::lines(diff, super::Look::plain()));
+                    let lines = Text::joined(super::diff::lines(diff, super::Style::plain()));
                     tracing::debug!(target: "mk", id = step.id, host = step.host, diff = lines.as_str(), "differs");
                 }
             }
-            What::StepFailed { step, error, took } => {
+            EventKind::StepFailed { step, error, took } => {
                 tracing::error!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), %error, ms = took, "step failed");
             }
-            What::Retry { step, error, left } => {
+            EventKind::Retry { step, error, left } => {
                 tracing::warn!(target: "mk", id = step.id, host = step.host, step = call(step).as_str(), %error, left, "step will be tried again");
             }
-            What::Said { host, warning: true, text } => tracing::warn!(target: "mk", host, text, "said"),
-            What::Said { host, warning: false, text } => tracing::info!(target: "mk", host, text, "said"),
-            What::RunDone { error: Some(error) } => tracing::error!(target: "mk", %error, "run ended"),
-            What::Spent(span) => {
+            EventKind::Said { host, warning: true, text } => tracing::warn!(target: "mk", host, text, "said"),
+            EventKind::Said { host, warning: false, text } => tracing::info!(target: "mk", host, text, "said"),
+            EventKind::RunDone { error: Some(error) } => tracing::error!(target: "mk", %error, "run ended"),
+            EventKind::Spent(span) => {
                 let (host, name) = (span.host.as_deref(), span.name.as_deref());
                 tracing::trace!(target: "mk", host, id = span.step, name, part = ?span.part, at = span.at, us = span.took, "spent");
             }
-            What::RunDone { error: None } => tracing::info!(target: "mk", "run done"),
+            EventKind::RunDone { error: None } => tracing::info!(target: "mk", "run done"),
         }
     }
 

@@ -3,7 +3,6 @@
 mod diff;
 mod failures;
 mod fault;
-mod folded;
 mod html;
 mod human;
 mod json;
@@ -14,6 +13,7 @@ mod profile;
 mod recap;
 mod sink;
 mod text;
+mod warning_dedup;
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub use log::{Log, start as start_log};
 pub use profile::Profile;
 pub use recap::{Counts, Recap};
 pub use sink::Sink;
-pub use text::{Look, Text};
+pub use text::{Style, Text};
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Receiver};

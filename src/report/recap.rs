@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::failures::Failures;
 use crate::change::Status;
 use crate::error::{Error, Place};
-use crate::event::{Event, What};
+use crate::event::{Event, EventKind};
 
 /// How many steps of a host ended in which way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,8 +51,8 @@ impl Recap {
         self.ms = self.ms.max(event.ms);
         let judged = self.failures.add(event);
         match &event.what {
-            What::Connected { host, .. } => drop(self.hosts.entry(host.clone()).or_default()),
-            What::StepDone { step, outcome, .. } => {
+            EventKind::Connected { host, .. } => drop(self.hosts.entry(host.clone()).or_default()),
+            EventKind::StepDone { step, outcome, .. } => {
                 let counts = self.hosts.entry(step.host.clone()).or_default();
                 match outcome.status {
                     Status::Ok | Status::Read => counts.ok += 1,
@@ -61,16 +61,16 @@ impl Recap {
                     Status::Unknown => counts.unknown += 1,
                 }
             }
-            What::StepFailed { step, .. } => drop(self.hosts.entry(step.host.clone()).or_default()),
-            What::HostFailed { host, error } => {
+            EventKind::StepFailed { step, .. } => drop(self.hosts.entry(step.host.clone()).or_default()),
+            EventKind::HostFailed { host, error } => {
                 self.hosts.entry(host.clone()).or_default();
                 self.lost.entry(host.clone()).or_insert_with(|| error.clone());
             }
-            What::Unpredicted { host, reason, place } => {
+            EventKind::Unpredicted { host, reason, place } => {
                 self.hosts.entry(host.clone()).or_default();
                 self.unpredicted.insert(host.clone(), unknown_from(place.as_ref(), reason));
             }
-            What::PredictionEnded { reason, place } => {
+            EventKind::PredictionEnded { reason, place } => {
                 let open: Vec<String> =
                     self.hosts.keys().filter(|host| !self.lost.contains_key(*host)).cloned().collect();
                 for host in open {
@@ -78,7 +78,7 @@ impl Recap {
                 }
                 self.cut_short = true;
             }
-            What::PlaySkipped { playbook, .. } => self.skipped.push(playbook.clone()),
+            EventKind::PlaySkipped { playbook, .. } => self.skipped.push(playbook.clone()),
             _ => {}
         }
         if judged {

@@ -5,14 +5,14 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::text::{Look, Text};
+use super::text::{Style, Text};
 use crate::error::{Context, Error, Kind, Result};
 
 /// Takes text that may be shown, and keeps the first fault of writing it.
 pub struct Sink {
     out: Box<dyn Write + Send>,
     name: String,
-    look: Look,
+    style: Style,
     terminal: bool,
     fault: Option<std::io::Error>,
 }
@@ -29,8 +29,8 @@ impl Sink {
     }
 
     fn stream(out: impl Write + IsTerminal + Send + 'static, name: &str) -> Self {
-        let (look, terminal) = (Look::of(&out), out.is_terminal());
-        Self { look, terminal, ..Self::of(Box::new(out), name.to_owned()) }
+        let (style, terminal) = (Style::of(&out), out.is_terminal());
+        Self { style, terminal, ..Self::of(Box::new(out), name.to_owned()) }
     }
 
     /// A file, made now, before anything runs. Only its owner may read it: reports show diffs.
@@ -55,7 +55,7 @@ impl Sink {
     }
 
     fn of(out: Box<dyn Write + Send>, name: String) -> Self {
-        Self { out, name, look: Look::plain(), terminal: false, fault: None }
+        Self { out, name, style: Style::plain(), terminal: false, fault: None }
     }
 
     /// Whether a person looks at it, as far as can be known.
@@ -64,8 +64,8 @@ impl Sink {
     }
 
     /// The colours that it takes.
-    pub fn look(&self) -> Look {
-        self.look
+    pub fn style(&self) -> Style {
+        self.style
     }
 
     /// Writes a text and the end of a line.

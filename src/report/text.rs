@@ -17,7 +17,7 @@ const HIDDEN: char = '\u{fffd}';
 
 /// Whether colours may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct Style {
     colour: bool,
 }
 
@@ -25,7 +25,7 @@ pub struct Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colour(&'static str);
 
-impl Look {
+impl Style {
     /// Text without colours.
     pub fn plain() -> Self {
         Self { colour: false }
@@ -257,7 +257,7 @@ mod tests {
     fn a_line_is_one_line_and_further_ones_stand_behind_a_gutter() {
         assert_eq!(Text::line("one\nchanged two").as_str(), "one\u{fffd}changed two");
         assert_eq!(Text::escaped("one\nERROR two").as_str(), "one\\nERROR two");
-        let red = Look::coloured(true).red();
+        let red = Style::coloured(true).red();
         let shown = Text::line("say ").then_lines(&Text::line("  : "), red, "one\r\nchanged\u{1b}[2J two");
         assert_eq!(shown.as_str(), "say \u{1b}[31mone\u{1b}[0m\n  : \u{1b}[31mchanged\u{fffd}[2J two\u{1b}[0m");
         // A text in another one has no colours left to imitate.

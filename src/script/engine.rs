@@ -5,8 +5,10 @@ use std::sync::Arc;
 use rhai::{Engine, OptimizationLevel, ParseError, ParseErrorType};
 
 use super::modules::Modules;
-use super::world::World;
-use super::{fault, globals, guarded, host, keep, made, names, on, outcome, play, results, secret, text};
+use super::running::Run;
+use super::{
+    credentials, fault, globals, guarded, host, on, outcome, play, results, secret, suggestions, text, unmake,
+};
 use crate::error::{Error, Place};
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
@@ -17,11 +19,11 @@ pub(super) const STACK: usize = 32 * 1024 * 1024;
 /// Every setting has its reason: the optimizer can panic and bakes constants in; the interner makes threads
 /// wait for each other; the limits are the same in every build, so that a playbook that works in one works in
 /// all; values are never evaluated.
-pub fn engine(world: &Arc<World>) -> Engine {
+pub fn engine(run: &Arc<Run>) -> Engine {
     let mut engine = Engine::new();
     limits(&mut engine);
-    engine.set_module_resolver(Modules::new(world.control.sources.clone(), Arc::clone(&world.ahead)));
-    let stop = Arc::clone(world);
+    engine.set_module_resolver(Modules::new(run.control.sources.clone(), Arc::clone(&run.lookahead)));
+    let stop = Arc::clone(run);
     engine.on_progress(move |count| {
         (count & 0xfff == 0 && stop.fleet.is_stopped())
             .then(|| Error::new(crate::error::Kind::Interrupted, "stopped"))
@@ -29,16 +31,16 @@ pub fn engine(world: &Arc<World>) -> Engine {
     });
     fault::register(&mut engine);
     host::register(&mut engine);
-    made::register(&mut engine);
+    unmake::register(&mut engine);
     outcome::register(&mut engine);
     results::register(&mut engine);
-    globals::register(&mut engine, world);
-    keep::register(&mut engine, world);
-    play::register(&mut engine, world);
-    on::register(&mut engine, world);
+    globals::register(&mut engine, run);
+    credentials::register(&mut engine, run);
+    play::register(&mut engine, run);
+    on::register(&mut engine, run);
     text::register(&mut engine);
     guarded::register(&mut engine);
-    secret::register(&mut engine, world);
+    secret::register(&mut engine, run);
     engine
 }
 
@@ -60,7 +62,7 @@ pub(super) fn syntax(error: &ParseError, source: &str, text: &str) -> Error {
     let place = Place { length: 0, ..place };
     let fault = fault::from_rhai(&inner, source).at(place);
     match &*error.0 {
-        ParseErrorType::VariableUndefined(name) => names::near_variable(fault, name, text),
+        ParseErrorType::VariableUndefined(name) => suggestions::near_variable(fault, name, text),
         _ => fault,
     }
 }

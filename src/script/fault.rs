@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, ParseErrorType, Position};
 
-use super::names::place_of_name;
+use super::suggestions::place_of_name;
 use crate::error::{Error, Frame, Kind, Place, nearest};
 
 /// Raises a fault where a native function was called.

@@ -8,29 +8,29 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext}
 use serde_json::Value;
 
 use super::fault::throw;
-use super::here::{Here, at, here, pause};
 use super::host::Host;
 use super::on::hosts_of;
+use super::pipelining;
+use super::running::Run;
+use super::scope::{ScriptScope, at, current_scope, pause};
 use super::secret::said;
 use super::step::{Later, step};
 use super::value::{from_json, from_map};
-use super::waiting;
-use super::world::World;
 use crate::change::{Outcome, Status};
 use crate::control::Base;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Part, What};
+use crate::event::{EventKind, TimeSpentOn};
 use crate::fleet::Call;
-use crate::op::Span;
+use crate::op::HumanDuration;
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
-pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
+pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
     operations(engine);
-    inventory(engine, world);
-    flow(engine, world);
-    talk(engine, world);
+    inventory(engine, run);
+    flow(engine, run);
+    talk(engine, run);
 }
 
 /// Every operation as a method of a host, with its subject first or by name.
@@ -87,27 +87,27 @@ fn operations(engine: &mut Engine) {
     });
 }
 
-fn inventory(engine: &mut Engine, world: &Arc<World>) {
-    let shared = Arc::clone(world);
+fn inventory(engine: &mut Engine, run: &Arc<Run>) {
+    let shared = Arc::clone(run);
     engine.register_fn("hosts", move |context: NativeCallContext, pattern: &str| -> Raised<Array> {
         let chosen = hosts_of(&shared, pattern.into()).map_err(|e| throw(&context, e))?;
         Ok(chosen.into_iter().map(Dynamic::from).collect())
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("within_limit", move |context: NativeCallContext, hosts: Dynamic| -> Raised<Array> {
         let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
         Ok(all.into_iter().filter(|host| shared.within_limit(&host.name)).map(Dynamic::from).collect())
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("host", move |context: NativeCallContext, name: &str| -> Raised<Host> {
         let found = shared.inventory.host(name).map_err(|e| throw(&context, e.as_kind(Kind::Playbook)))?;
         Ok(Host::new(&shared, &found.name))
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("local", move || Host::new(&shared, "local"));
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("vars", move || from_map(&shared.inventory.vars_of_all()));
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("vars", move |context: NativeCallContext, name: &str| -> Raised<Dynamic> {
         let known = shared.inventory.vars_of_all();
         known.get(name).map(from_json).ok_or_else(|| {
@@ -115,20 +115,20 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
             throw(&context, error.suggest(name, known.keys().map(String::as_str)))
         })
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("vars", move |name: &str, otherwise: Dynamic| {
         shared.inventory.vars_of_all().get(name).map_or(otherwise, from_json)
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("checking", move || shared.fleet.mode() == Mode::Check);
     engine.register_fn("now", || {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("env", move |name: &str, otherwise: Dynamic| {
         shared.control.sources.environment(name).map_or(otherwise, Dynamic::from)
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("file_text", move |context: NativeCallContext, src: &str| -> Raised<String> {
         let base = Base::of(context.call_source().unwrap_or_default());
         let text = shared.control.sources.find(&base, Path::new(src)).and_then(|found| found.text());
@@ -136,42 +136,42 @@ fn inventory(engine: &mut Engine, world: &Arc<World>) {
     });
 }
 
-fn flow(engine: &mut Engine, world: &Arc<World>) {
-    let shared = Arc::clone(world);
+fn flow(engine: &mut Engine, run: &Arc<Run>) {
+    let shared = Arc::clone(run);
     engine.register_fn("task", move |context: NativeCallContext, name: &str, closure: FnPtr| -> Raised<Dynamic> {
-        waiting::first(&context)?;
+        pipelining::first(&context)?;
         if !wanted(&shared, name) {
             return Ok(Dynamic::UNIT);
         }
-        shared.events.tell(What::TaskStarted { task: name.to_owned() });
+        shared.events.tell(EventKind::TaskStarted { task: name.to_owned() });
         let begun = Instant::now();
-        let place = Here { task: Some(name.to_owned()), ..here() };
-        let result = at(place, || waiting::settled(&context, closure.call_within_context(&context, ())));
+        let place = ScriptScope { task: Some(name.to_owned()), ..current_scope() };
+        let result = at(place, || pipelining::settled(&context, closure.call_within_context(&context, ())));
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        shared.events.named(name, here().host.as_deref(), begun);
-        shared.events.tell(What::TaskDone { task: name.to_owned(), took });
+        shared.events.named(name, current_scope().host.as_deref(), begun);
+        shared.events.tell(EventKind::TaskDone { task: name.to_owned(), took });
         result
     });
     engine.register_fn("always", |context: NativeCallContext, body: FnPtr, finally: FnPtr| -> Raised<Dynamic> {
-        waiting::first(&context)?;
-        let result: Raised<Dynamic> = waiting::settled(&context, body.call_within_context(&context, ()));
-        let cleaned: Raised<Dynamic> = waiting::settled(&context, finally.call_within_context(&context, ()));
+        pipelining::first(&context)?;
+        let result: Raised<Dynamic> = pipelining::settled(&context, body.call_within_context(&context, ()));
+        let cleaned: Raised<Dynamic> = pipelining::settled(&context, finally.call_within_context(&context, ()));
         // The first fault is the one to be told; the second is often only its consequence.
         let value = result?;
         drop(cleaned?);
         Ok(value)
     });
     engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: &str| -> Raised<()> {
-        waiting::first(&context)?;
+        pipelining::first(&context)?;
         if holds { Ok(()) } else { Err(throw(&context, Error::new(Kind::Assertion, message))) }
     });
     engine.register_fn("fail", |context: NativeCallContext, message: &str| -> Raised<()> {
         Err(throw(&context, Error::new(Kind::Assertion, message)))
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("sleep", move |context: NativeCallContext, length: Dynamic| -> Raised<()> {
         let span = super::value::to_json(&length).and_then(|value| {
-            serde_json::from_value::<Span>(value).map_err(|e| Error::playbook(format!("sleep: {e}")))
+            serde_json::from_value::<HumanDuration>(value).map_err(|e| Error::playbook(format!("sleep: {e}")))
         });
         let length = span.map_err(|e| throw(&context, e))?.0;
         pause(&shared, length).map_err(|e| throw(&context, e))
@@ -179,48 +179,56 @@ fn flow(engine: &mut Engine, world: &Arc<World>) {
 }
 
 /// Whether `--tags` wants a task: by its name, or because it is inside one that is wanted.
-fn wanted(world: &World, name: &str) -> bool {
-    let tags = &world.settings.tags;
-    tags.is_empty() || tags.iter().any(|tag| tag == name) || here().task.is_some()
+fn wanted(run: &Run, name: &str) -> bool {
+    let tags = &run.settings.tags;
+    tags.is_empty() || tags.iter().any(|tag| tag == name) || current_scope().task.is_some()
 }
 
-fn talk(engine: &mut Engine, world: &Arc<World>) {
+fn talk(engine: &mut Engine, run: &Arc<Run>) {
     for (name, warning) in [("log", false), ("warn", true)] {
-        let shared = Arc::clone(world);
+        let shared = Arc::clone(run);
         engine.register_fn(name, move |context: NativeCallContext, text: Dynamic| -> Raised<()> {
-            waiting::first(&context)?;
-            shared.events.tell(What::Said { host: here().host, warning, text: said(&text) });
+            pipelining::first(&context)?;
+            shared.events.tell(EventKind::Said { host: current_scope().host, warning, text: said(&text) });
             Ok(())
         });
     }
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.on_print(move |text| {
-        shared.events.tell(What::Said { host: here().host, warning: false, text: text.to_owned() });
+        shared.events.tell(EventKind::Said { host: current_scope().host, warning: false, text: text.to_owned() });
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.on_debug(move |text, source, position| {
         let place = super::fault::place(source, position);
-        shared.events.tell(What::Said { host: here().host, warning: false, text: format!("{place}: {text}") });
+        shared.events.tell(EventKind::Said {
+            host: current_scope().host,
+            warning: false,
+            text: format!("{place}: {text}"),
+        });
     });
 }
 
 /// `host.raw(…)`: a command on the bare connection, for hosts where no agent can run.
 pub(super) fn raw(host: &Host, call: &Call) -> Result<Outcome> {
     let mut args = call.args.clone();
-    host.world.control.secrets.reveal(&mut args);
+    host.run.control.secrets.reveal(&mut args);
     let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let reads = call.args.get("reads").and_then(Value::as_bool).unwrap_or(false);
     if call.mode == Mode::Check && !reads {
         return Ok(Outcome::new(Status::WouldRun));
     }
-    let limit: Span =
-        call.args.get("timeout").cloned().and_then(|v| serde_json::from_value(v).ok()).unwrap_or(Span::secs(300));
-    let (sent, events) = (Instant::now(), &host.world.events);
-    let raw = host.world.fleet.raw(&host.name, &text("command"), text("stdin").as_bytes(), limit.0);
+    let limit: HumanDuration = call
+        .args
+        .get("timeout")
+        .cloned()
+        .and_then(|v| serde_json::from_value(v).ok())
+        .unwrap_or(HumanDuration::secs(300));
+    let (sent, events) = (Instant::now(), &host.run.events);
+    let raw = host.run.fleet.raw(&host.name, &text("command"), text("stdin").as_bytes(), limit.0);
     let now = Instant::now();
     // Nobody there says what of it was the command.
-    events.spent(Part::Network, Some(&host.name), None, (sent, now));
-    events.spent(Part::Control, Some(&host.name), Some(call.step.id), (call.begun, now));
+    events.spent(TimeSpentOn::Network, Some(&host.name), None, (sent, now));
+    events.spent(TimeSpentOn::Control, Some(&host.name), Some(call.step.id), (call.begun, now));
     let raw = raw?;
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let status = if reads { Status::Read } else { Status::Changed };

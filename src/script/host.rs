@@ -6,8 +6,8 @@ use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::{place, throw};
+use super::running::Run;
 use super::value::{from_json, from_map, to_json};
-use super::world::World;
 use crate::error::{Error, Result, nearest};
 
 /// A host, and the user to act as on it. It has a private copy in every closure; copies are the same host.
@@ -15,29 +15,29 @@ use crate::error::{Error, Result, nearest};
 pub struct Host {
     pub(super) name: String,
     pub(super) user: Option<String>,
-    pub(super) world: Arc<World>,
+    pub(super) run: Arc<Run>,
 }
 
 const FIELDS: [&str; 5] = ["name", "vars", "groups", "facts", "user"];
 
 impl Host {
-    pub(super) fn new(world: &Arc<World>, name: &str) -> Self {
-        Self { name: name.to_owned(), user: None, world: Arc::clone(world) }
+    pub(super) fn new(run: &Arc<Run>, name: &str) -> Self {
+        Self { name: name.to_owned(), user: None, run: Arc::clone(run) }
     }
 
     /// The host as templates and parameters see it.
     pub(super) fn to_json(&self) -> Value {
-        json!({ "name": self.name, "groups": self.groups(), "vars": self.world.vars(&self.name) })
+        json!({ "name": self.name, "groups": self.groups(), "vars": self.run.vars(&self.name) })
     }
 
     fn groups(&self) -> Vec<String> {
-        self.world.inventory.host(&self.name).map(|host| host.groups.clone()).unwrap_or_default()
+        self.run.inventory.host(&self.name).map(|host| host.groups.clone()).unwrap_or_default()
     }
 
     fn get(&self, context: &NativeCallContext, name: &str) -> Result<Dynamic> {
         match name {
             "name" => Ok(self.name.clone().into()),
-            "vars" => Ok(from_map(&self.world.vars(&self.name)).into()),
+            "vars" => Ok(from_map(&self.run.vars(&self.name)).into()),
             "groups" => Ok(from_json(&json!(self.groups()))),
             "user" => Ok(self.user.clone().map_or(Dynamic::UNIT, Into::into)),
             "facts" => super::step::facts(context, self).map(|facts| from_map(&facts).into()),
@@ -45,7 +45,7 @@ impl Host {
                 let error = Error::playbook(format!("a host has no `{name}`"));
                 Err(match nearest(name, FIELDS) {
                     Some(near) => error.hint(format!("did you mean `{near}`?")),
-                    None if self.world.vars(&self.name).contains_key(name) => {
+                    None if self.run.vars(&self.name).contains_key(name) => {
                         error.hint(format!("its variable is `host.vars.{name}`"))
                     }
                     None => {
@@ -57,7 +57,7 @@ impl Host {
     }
 
     fn var(&self, name: &str) -> Result<Dynamic> {
-        let vars = self.world.vars(&self.name);
+        let vars = self.run.vars(&self.name);
         vars.get(name).map(from_json).ok_or_else(|| {
             let error = Error::playbook(format!("`{}` has no variable `{name}`", self.name));
             let otherwise = format!("`mk vars {}` lists its variables", self.name);
@@ -82,22 +82,22 @@ pub(super) fn register(engine: &mut Engine) {
         "learn",
         |context: NativeCallContext, host: &mut Host, name: &str, value: Dynamic| -> Raised<()> {
             let value = to_json(&value).map_err(|e| throw(&context, e))?;
-            if host.world.control.secrets.shows(&value) {
+            if host.run.control.secrets.shows(&value) {
                 let error = Error::playbook(
                     "this holds a secret, which cannot be learned: what is learned is shown and kept in the clear",
                 );
                 return Err(throw(&context, error));
             }
             let place = place(context.call_source(), context.call_position());
-            host.world.learn(&host.name, name, value, &place).map_err(|e| throw(&context, e))
+            host.run.learn(&host.name, name, value, &place).map_err(|e| throw(&context, e))
         },
     );
     engine.register_fn("unlearn", |context: NativeCallContext, host: &mut Host, name: &str| -> Raised<()> {
-        host.world.unlearn(&host.name, name).map_err(|e| throw(&context, e))
+        host.run.unlearn(&host.name, name).map_err(|e| throw(&context, e))
     });
     engine.register_fn("in_group", |host: &mut Host, group: &str| host.groups().iter().any(|name| name == group));
     engine.register_fn("flush_notified", |context: NativeCallContext, host: &mut Host| -> Raised<()> {
-        super::waiting::first(&context)?;
+        super::pipelining::first(&context)?;
         super::notified::flush(host).map_err(|e| throw(&context, e))
     });
     engine.register_fn("to_string", |host: &mut Host| host.name.clone());

@@ -4,48 +4,46 @@
 //! outcome becomes a value, a fault is thrown at its place.
 
 mod admit;
-mod ahead;
 mod closure;
+mod credentials;
+mod dispatch;
 mod docs;
 mod engine;
 mod fault;
 mod functions;
-mod gate;
 mod globals;
 mod guarded;
-mod here;
 mod host;
-mod keep;
 mod lint;
-mod made;
 mod modules;
-mod names;
 mod notified;
 mod on;
 mod outcome;
 mod parameters;
+mod pipelining;
 mod play;
 mod results;
 mod run;
+mod running;
+mod scope;
 mod secret;
-mod send;
 mod step;
+mod suggestions;
 #[cfg(test)]
 mod tests;
 mod text;
-mod turns;
+mod throttle;
+mod unmake;
 mod value;
-mod waiting;
-mod world;
 
 pub use docs::{ModuleDoc, module_doc, modules};
 pub use engine::engine;
 pub use fault::from_rhai;
 pub use functions::{FUNCTIONS, Function, function_named};
 pub use lint::{Linter, Surroundings};
-pub use made::{Unmade, unmake};
 pub use notified::{earlier, flush_earlier};
 pub use parameters::COMMON;
 pub use run::run;
+pub use running::{Run, Settings};
 pub use step::{ad_hoc, checked};
-pub use world::{Settings, World};
+pub use unmake::{Unmade, unmake};

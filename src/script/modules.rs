@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
-use super::ahead::Ahead;
 use super::fault::raise;
+use super::pipelining::Lookahead;
 use super::secret::hide_variables;
-use crate::control::{Base, Found, Read, Sources};
+use crate::control::{Base, Found, InputDigests, Sources};
 
 /// Finds modules where [`Sources`] looks.
 pub(super) struct Modules {
     sources: Sources,
-    ahead: Arc<Ahead>,
+    lookahead: Arc<Lookahead>,
     known: Mutex<HashMap<String, Known>>,
 }
 
@@ -21,12 +21,12 @@ pub(super) struct Modules {
 #[derive(Clone)]
 struct Known {
     module: Shared<Module>,
-    read: Read,
+    read: InputDigests,
 }
 
 impl Modules {
-    pub(super) fn new(sources: Sources, ahead: Arc<Ahead>) -> Self {
-        Self { sources, ahead, known: Mutex::default() }
+    pub(super) fn new(sources: Sources, lookahead: Arc<Lookahead>) -> Self {
+        Self { sources, lookahead, known: Mutex::default() }
     }
 }
 
@@ -49,7 +49,7 @@ impl ModuleResolver for Modules {
         };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         if let Some(known) = known {
-            self.sources.readings.note_all(&known.read);
+            self.sources.inputs.note_all(&known.read);
             return Ok(known.module);
         }
         let text =
@@ -61,12 +61,12 @@ impl ModuleResolver for Modules {
         let mut ast = compiled?;
         // Errors name the file by this, and files beside the module are found from it.
         ast.set_source(name.as_str());
-        self.ahead.read(&ast, false);
+        self.lookahead.read(&ast, false);
         hide_variables(&ast);
         // What goes wrong while it begins is in its own file.
-        let reading = self.sources.readings.begin();
+        let tracking = self.sources.inputs.begin();
         let begun = Module::eval_ast_as_new(Scope::new(), &ast, engine);
-        let read = self.sources.readings.end(reading);
+        let read = self.sources.inputs.end(tracking);
         let module: Shared<Module> = begun.map_err(|e| EvalAltResult::ErrorInModule(name.clone(), e, position))?.into();
         self.known
             .lock()

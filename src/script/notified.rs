@@ -5,20 +5,20 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::here::here;
 use super::host::Host;
-use super::world::World;
+use super::running::Run;
+use super::scope::current_scope;
 use crate::control::has_secret_output;
 use crate::error::Result;
-use crate::event::{Step, What};
+use crate::event::{EventKind, Step};
 use crate::fleet::{Call, Notified};
 
 /// Runs the steps that were notified on a host, each once.
 pub(super) fn flush(host: &Host) -> Result {
-    let world = &host.world;
-    for notified in world.take_notified(&host.name) {
-        let id = world.fleet.id_of(&host.name, &notified);
-        run(world, &host.name, &notified, id, here().task)?;
+    let run = &host.run;
+    for notified in run.take_notified(&host.name) {
+        let id = run.fleet.id_of(&host.name, &notified);
+        run_notified(run, &host.name, &notified, id, current_scope().task)?;
     }
     Ok(())
 }
@@ -28,11 +28,11 @@ pub(super) fn flush(host: &Host) -> Result {
 ///
 /// # Errors
 /// The step's fault; it stays due.
-pub fn flush_earlier(world: &Arc<World>) -> Result {
-    let hosts = world.fleet.hosts_due_earlier();
-    let failed = hosts.iter().filter(|host| world.failure(host).is_none()).filter_map(|host| {
-        let result = earlier(world, host, None);
-        result.inspect_err(|error| world.fail(host, error)).err()
+pub fn flush_earlier(run: &Arc<Run>) -> Result {
+    let hosts = run.fleet.hosts_due_earlier();
+    let failed = hosts.iter().filter(|host| run.failure(host).is_none()).filter_map(|host| {
+        let result = earlier(run, host, None);
+        result.inspect_err(|error| run.fail(host, error)).err()
     });
     failed.collect::<Vec<_>>().into_iter().next().map_or(Ok(()), Err)
 }
@@ -41,19 +41,19 @@ pub fn flush_earlier(world: &Arc<World>) -> Result {
 ///
 /// # Errors
 /// The step's fault; it stays due.
-pub fn earlier(world: &Arc<World>, host: &str, only: Option<&str>) -> Result {
-    for (id, notified) in world.fleet.due_earlier(host) {
+pub fn earlier(run: &Arc<Run>, host: &str, only: Option<&str>) -> Result {
+    for (id, notified) in run.fleet.due_earlier(host) {
         if only.is_none_or(|only| only == id) {
-            run(world, host, &notified, Some(id), Some("left by an earlier run".to_owned()))?;
+            run_notified(run, host, &notified, Some(id), Some("left by an earlier run".to_owned()))?;
         }
     }
     Ok(())
 }
 
-fn run(world: &World, host: &str, notified: &Notified, id: Option<String>, task: Option<String>) -> Result {
+fn run_notified(run: &Run, host: &str, notified: &Notified, id: Option<String>, task: Option<String>) -> Result {
     let begun = Instant::now();
     let step = Step {
-        id: world.fleet.next_id(),
+        id: run.fleet.next_id(),
         host: host.to_owned(),
         op: notified.op.clone(),
         subject: notified.subject.clone(),
@@ -66,26 +66,26 @@ fn run(world: &World, host: &str, notified: &Notified, id: Option<String>, task:
         step: step.clone(),
         args: Value::Object(notified.args.clone()),
         responder: notified.responder.clone(),
-        mode: world.fleet.mode(),
+        mode: run.fleet.mode(),
         reads: false,
         notify: Vec::new(),
         settles: id,
-        stream: world.settings.stream && !has_secret_output(&Value::Object(notified.args.clone())),
+        stream: run.settings.stream && !has_secret_output(&Value::Object(notified.args.clone())),
         begun,
     };
-    let _turn = notified.at_once.map(|most| world.gate(&format!("{} {}", notified.op, notified.subject)).enter(most));
-    world.events.tell(What::StepStarted { step: step.clone() });
-    let result = world.fleet.call(&call);
+    let _turn = notified.at_once.map(|most| run.throttle(&format!("{} {}", notified.op, notified.subject)).enter(most));
+    run.events.tell(EventKind::StepStarted { step: step.clone() });
+    let result = run.fleet.call(&call);
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
         Ok(mut outcome) => {
-            world.control.kept(&call.args, &mut outcome)?;
-            world.events.tell(What::StepDone { step, outcome, took });
+            run.control.kept(&call.args, &mut outcome)?;
+            run.events.tell(EventKind::StepDone { step, outcome, took });
             Ok(())
         }
         Err(error) => {
-            let error = world.control.hushed(&call.args, error).in_step(&notified.op).at(notified.place.clone());
-            world.events.tell(What::StepFailed { step, error: error.clone(), took });
+            let error = run.control.hushed(&call.args, error).in_step(&notified.op).at(notified.place.clone());
+            run.events.tell(EventKind::StepFailed { step, error: error.clone(), took });
             Err(error)
         }
     }

@@ -11,17 +11,17 @@ use serde::Deserialize;
 use super::closure::{fingerprint, private, wrote_outside};
 use super::engine::STACK;
 use super::fault::{from_rhai, throw};
-use super::here::{Here, at, here, pause};
 use super::host::Host;
-use super::names::near_host_variable;
+use super::pipelining;
 use super::results::Results;
-use super::turns::Turns;
+use super::running::Run;
+use super::scope::{ScriptScope, at, current_scope, pause};
+use super::suggestions::near_host_variable;
+use super::throttle::HostThrottle;
 use super::value::to_json;
-use super::waiting;
-use super::world::World;
 use crate::error::{Error, Kind, Result};
-use crate::event::Part;
-use crate::op::Span;
+use crate::event::TimeSpentOn;
+use crate::op::HumanDuration;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -42,7 +42,7 @@ struct Plan {
     /// `"inventory"` (the default), `"reverse"` or `"sorted"`.
     order: Option<String>,
     /// How long to wait between batches.
-    pause: Option<Span>,
+    pause: Option<HumanDuration>,
 }
 
 /// What is wrong with one option of `on`, by its name and, where that is known before the run, its value.
@@ -64,23 +64,23 @@ enum Came {
     Unpredicted(Error),
 }
 
-pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
-    let shared = Arc::clone(world);
+pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
+    let shared = Arc::clone(run);
     engine.register_fn("on", move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Results> {
         on(&context, &shared, hosts, Map::new(), &closure)
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn(
         "on",
         move |context: NativeCallContext, hosts: Dynamic, options: Map, closure: FnPtr| -> Raised<Results> {
             on(&context, &shared, hosts, options, &closure)
         },
     );
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn(
         "run_once",
         move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
-            waiting::first(&context)?;
+            pipelining::first(&context)?;
             let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
             let taking = |host: &Host| shared.within_limit(&host.name) && shared.failure(&host.name).is_none();
             let Some(first) = all.into_iter().find(taking) else {
@@ -98,20 +98,20 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
 }
 
 /// The hosts that a script means: a host, an array of hosts or names, or a pattern.
-pub(super) fn hosts_of(world: &Arc<World>, hosts: Dynamic) -> Result<Vec<Host>> {
+pub(super) fn hosts_of(run: &Arc<Run>, hosts: Dynamic) -> Result<Vec<Host>> {
     if let Some(host) = hosts.clone().try_cast::<Host>() {
         return Ok(vec![host]);
     }
     if hosts.is_string() {
         let pattern = hosts.into_immutable_string().unwrap_or_default();
-        let chosen = world.inventory.select(&pattern).map_err(|e| e.as_kind(Kind::Playbook))?;
-        return Ok(chosen.into_iter().map(|host| Host::new(world, &host.name)).collect());
+        let chosen = run.inventory.select(&pattern).map_err(|e| e.as_kind(Kind::Playbook))?;
+        return Ok(chosen.into_iter().map(|host| Host::new(run, &host.name)).collect());
     }
     if hosts.is_array() {
         let items = hosts.cast::<Array>();
         return items
             .into_iter()
-            .map(|item| hosts_of(world, item))
+            .map(|item| hosts_of(run, item))
             .collect::<Result<Vec<_>>>()
             .map(|lists| lists.concat());
     }
@@ -120,22 +120,22 @@ pub(super) fn hosts_of(world: &Arc<World>, hosts: Dynamic) -> Result<Vec<Host>> 
 
 fn on(
     context: &NativeCallContext,
-    world: &Arc<World>,
+    run: &Arc<Run>,
     hosts: Dynamic,
     mut options: Map,
     closure: &FnPtr,
 ) -> Raised<Results> {
     let fail = |e: Error| throw(context, e);
-    waiting::first(context)?;
+    pipelining::first(context)?;
     let health = options
         .remove("health")
         .map(|value| value.try_cast::<FnPtr>().ok_or_else(|| Error::playbook("on: `health` must be a closure")));
     let health = health.transpose().map_err(fail)?;
     let options = to_json(&Dynamic::from(options)).map_err(fail)?;
     let plan: Plan = serde_json::from_value(options).map_err(|e| fail(Error::playbook(format!("on: {e}"))))?;
-    let mut hosts: Vec<Host> = hosts_of(world, hosts).map_err(fail)?;
+    let mut hosts: Vec<Host> = hosts_of(run, hosts).map_err(fail)?;
     let named = hosts.len();
-    hosts.retain(|host| world.within_limit(&host.name) && world.failure(&host.name).is_none());
+    hosts.retain(|host| run.within_limit(&host.name) && run.failure(&host.name).is_none());
     match plan.order.as_deref() {
         None | Some("inventory") => {}
         Some("reverse") => hosts.reverse(),
@@ -149,22 +149,22 @@ fn on(
     let batch = count(plan.batch.as_ref(), hosts.len(), "batch").map_err(fail)?.unwrap_or(hosts.len()).max(1);
     let max_fail = count(plan.max_fail.as_ref(), hosts.len(), "max_fail").map_err(fail)?;
     let order = hosts.iter().map(|host| host.name.clone()).collect();
-    let mut results = Results::new(world, order);
+    let mut results = Results::new(run, order);
     // The real run would go on here with the hosts whose prediction has ended; what they would give is not known.
     results.unpredicted =
-        hosts.iter().filter_map(|host| Some((host.name.clone(), world.unpredicted(&host.name)?))).collect();
-    hosts.retain(|host| world.takes_part(&host.name));
+        hosts.iter().filter_map(|host| Some((host.name.clone(), run.unpredicted(&host.name)?))).collect();
+    hosts.retain(|host| run.takes_part(&host.name));
     let mut batches = hosts.chunks(batch).peekable();
     while let Some(batch) = batches.next() {
         let begun = Instant::now();
-        let all = together(context, world, batch, closure, &plan);
+        let all = together(context, run, batch, closure, &plan);
         // Whoever called waits for these hosts; theirs is what they do meanwhile.
-        world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+        run.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
         for (host, came) in batch.iter().zip(all) {
             match came {
                 Came::Value(value) => drop(results.values.insert(host.name.clone(), value)),
                 Came::Unpredicted(error) => {
-                    world.unpredict(&host.name, &error);
+                    run.unpredict(&host.name, &error);
                     results.unpredicted.insert(host.name.clone(), error);
                 }
                 Came::Failed(error) if error.kind() == Kind::Interrupted => return Err(fail(error)),
@@ -172,7 +172,7 @@ fn on(
                 Came::Failed(error) if error.kind() == Kind::Playbook => return Err(fail(error)),
                 Came::Failed(error) => {
                     if !plan.keep_going {
-                        world.fail(&host.name, &error);
+                        run.fail(&host.name, &error);
                     }
                     results.errors.insert(host.name.clone(), error);
                 }
@@ -193,7 +193,7 @@ fn on(
             if let Some(health) = &health {
                 let _: Dynamic = health.call_within_context(context, ())?;
             }
-            pause(world, plan.pause.unwrap_or_default().0).map_err(fail)?;
+            pause(run, plan.pause.unwrap_or_default().0).map_err(fail)?;
         } else if let Some(health) = &health
             && !results.values.is_empty()
         {
@@ -218,34 +218,28 @@ fn count(value: Option<&serde_json::Value>, all: usize, name: &str) -> Result<Op
 }
 
 /// Runs the closure for these hosts at once, as many as the forks allow.
-fn together(
-    context: &NativeCallContext,
-    world: &Arc<World>,
-    hosts: &[Host],
-    closure: &FnPtr,
-    plan: &Plan,
-) -> Vec<Came> {
+fn together(context: &NativeCallContext, run: &Arc<Run>, hosts: &[Host], closure: &FnPtr, plan: &Plan) -> Vec<Came> {
     // An `on` inside an `on` runs in its caller's place: the number of threads stays what the user asked for.
-    if hosts.len() == 1 || here().host.is_some() {
-        return hosts.iter().map(|host| one(context, world, host, closure)).collect();
+    if hosts.len() == 1 || current_scope().host.is_some() {
+        return hosts.iter().map(|host| one(context, run, host, closure)).collect();
     }
     let group = |host: &Host| {
-        let value = plan.by.as_ref().and_then(|name| world.vars(&host.name).get(name).cloned());
+        let value = plan.by.as_ref().and_then(|name| run.vars(&host.name).get(name).cloned());
         value.map(|value| value.to_string()).unwrap_or_default()
     };
     let most = plan.at_once.map_or(hosts.len(), std::num::NonZeroUsize::get);
-    let turns = Turns::new(hosts.iter().map(group).collect(), most);
+    let throttle = HostThrottle::new(hosts.iter().map(group).collect(), most);
     let came: Mutex<BTreeMap<usize, Came>> = Mutex::default();
-    let outer = here();
+    let outer = current_scope();
     std::thread::scope(|scope| {
-        let workers = world.fleet.forks().min(hosts.len());
+        let workers = run.fleet.forks().min(hosts.len());
         let threads: Vec<_> = (0..workers)
             .map(|_| {
                 let work = || {
                     at(outer.clone(), || {
-                        while let Some(turn) = turns.next() {
+                        while let Some(turn) = throttle.next() {
                             let index = turn.index;
-                            let result = one(context, world, &hosts[index], closure);
+                            let result = one(context, run, &hosts[index], closure);
                             came.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
                         }
                     });
@@ -264,9 +258,9 @@ fn together(
 }
 
 /// Runs the closure for one host, and then the steps that were notified meanwhile.
-fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &FnPtr) -> Came {
+fn one(context: &NativeCallContext, run: &Arc<Run>, host: &Host, closure: &FnPtr) -> Came {
     let begun = Instant::now();
-    let place = Here { host: Some(host.name.clone()), ..here() };
+    let place = ScriptScope { host: Some(host.name.clone()), ..current_scope() };
     let came = at(place, || {
         let own = private(closure);
         let before = fingerprint(&own);
@@ -274,12 +268,12 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
         let result = match catch_unwind(call) {
             Ok(result) => result.map_err(|e| {
                 let error = from_rhai(&e, context.call_source().unwrap_or_default());
-                near_host_variable(error, world, Some(&host.name))
+                near_host_variable(error, run, Some(&host.name))
             }),
             Err(panic) => Err(panicked(&panic)),
         };
         // A step that waited was written before whatever ended the closure.
-        let result = waiting::flush().and(result);
+        let result = pipelining::flush().and(result);
         let result = match wrote_outside(context, &own, &before) {
             Some(error) if result.is_ok() => {
                 Err(error.at(super::fault::place(context.call_source(), context.call_position())))
@@ -295,7 +289,7 @@ fn one(context: &NativeCallContext, world: &Arc<World>, host: &Host, closure: &F
             (Ok(value), Ok(())) => Came::Value(super::closure::detach(&value)),
         }
     });
-    world.events.spent(Part::Control, Some(&host.name), None, (begun, Instant::now()));
+    run.events.spent(TimeSpentOn::Control, Some(&host.name), None, (begun, Instant::now()));
     came
 }
 

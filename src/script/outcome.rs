@@ -6,8 +6,8 @@ use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::throw;
+use super::pipelining;
 use super::value::from_json;
-use super::waiting;
 use crate::change::Status;
 use crate::error::{Error, Place, Result};
 
@@ -35,7 +35,7 @@ impl Held {
     /// The fault of the first step that fails then.
     pub(super) fn look(&self) -> Result<&Outcome> {
         if self.0.get().is_none() {
-            waiting::flush()?;
+            pipelining::flush()?;
         }
         self.0.get().ok_or_else(|| Error::internal("the outcome of a step that was never sent"))
     }

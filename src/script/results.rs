@@ -7,13 +7,13 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
 
 use super::fault::throw;
 use super::host::Host;
-use super::world::World;
+use super::running::Run;
 use crate::error::Error;
 
 /// The results of one `on`.
 #[derive(Clone)]
 pub(super) struct Results {
-    pub(super) world: Arc<World>,
+    pub(super) run: Arc<Run>,
     pub(super) order: Vec<String>,
     pub(super) values: BTreeMap<String, Dynamic>,
     pub(super) errors: BTreeMap<String, Error>,
@@ -23,9 +23,9 @@ pub(super) struct Results {
 
 impl Results {
     /// Those of an `on` that has not begun.
-    pub(super) fn new(world: &Arc<World>, order: Vec<String>) -> Self {
-        let world = Arc::clone(world);
-        Self { world, order, values: BTreeMap::new(), errors: BTreeMap::new(), unpredicted: BTreeMap::new() }
+    pub(super) fn new(run: &Arc<Run>, order: Vec<String>) -> Self {
+        let run = Arc::clone(run);
+        Self { run, order, values: BTreeMap::new(), errors: BTreeMap::new(), unpredicted: BTreeMap::new() }
     }
 
     pub(super) fn get(&self, name: &str) -> Result<Dynamic, Error> {
@@ -71,7 +71,7 @@ impl Results {
     }
 
     fn hosts(&self, which: impl Fn(&str) -> bool) -> Array {
-        self.order.iter().filter(|name| which(name)).map(|name| Dynamic::from(Host::new(&self.world, name))).collect()
+        self.order.iter().filter(|name| which(name)).map(|name| Dynamic::from(Host::new(&self.run, name))).collect()
     }
 }
 

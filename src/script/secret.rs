@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, ImmutableString, Map, NativeCallContext};
 
 use super::fault::throw;
+use super::running::Run;
 use super::value::to_json;
-use super::world::World;
 use crate::control::{Hashing, Scheme, Texts};
 use crate::error::{Error, Result};
 use crate::secret::{REMEDY, Secrets, hide_variable};
@@ -50,20 +50,20 @@ pub(super) fn said(value: &Dynamic) -> String {
     text(value).unwrap_or_else(|| value.to_string())
 }
 
-pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
+pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
     engine.register_type_with_name::<Secret>("secret");
     engine.register_fn("to_string", |secret: &mut Secret| secret.0.clone());
     engine.register_fn("to_debug", |secret: &mut Secret| format!("{:?}", secret.0));
     pieces(engine);
     joins(engine);
     compares(engine);
-    functions(engine, world);
+    functions(engine, run);
     // What is said in the end may hold one.
     engine.register_fn("fail", |context: NativeCallContext, message: Secret| -> Raised<()> {
         Err(throw(&context, Error::new(crate::error::Kind::Assertion, message.0)))
     });
     engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: Secret| -> Raised<()> {
-        super::waiting::first(&context)?;
+        super::pipelining::first(&context)?;
         if holds { Ok(()) } else { Err(throw(&context, Error::new(crate::error::Kind::Assertion, message.0))) }
     });
 }
@@ -152,7 +152,7 @@ fn compares(engine: &mut Engine) {
 }
 
 /// What mk itself does with the text of a secret.
-fn functions(engine: &mut Engine, world: &Arc<World>) {
+fn functions(engine: &mut Engine, run: &Arc<Run>) {
     let on_text: [(&'static str, OnText); 4] = [
         ("b64encode", Texts::b64encode),
         ("b64decode", Texts::b64decode),
@@ -160,13 +160,13 @@ fn functions(engine: &mut Engine, world: &Arc<World>) {
         ("quote", Texts::quote),
     ];
     for (name, function) in on_text {
-        let shared = Arc::clone(world);
+        let shared = Arc::clone(run);
         engine.register_fn(name, move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
             let made = worded(name, &value).and_then(|text| function(&shared.control.texts, &text));
             made.map(Secret::or_text).map_err(|e| throw(&context, e))
         });
     }
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     let json = move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
         let made = to_json(&value).and_then(|value| shared.control.texts.to_json(&value));
         made.map(Secret::or_text).map_err(|e| throw(&context, e))
@@ -175,13 +175,13 @@ fn functions(engine: &mut Engine, world: &Arc<World>) {
     let of_map = json.clone();
     engine.register_fn("to_json", move |context: NativeCallContext, map: Map| of_map(context, map.into()));
     engine.register_fn("to_json", json);
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("to_yaml", move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
         let made = to_json(&value).and_then(|value| shared.control.texts.to_yaml(&value));
         made.map(Secret::or_text).map_err(|e| throw(&context, e))
     });
     for with_options in [false, true] {
-        let shared = Arc::clone(world);
+        let shared = Arc::clone(run);
         let hash = move |context: NativeCallContext, value: Dynamic, options: Map| -> Raised<Dynamic> {
             let made = hashing(&options)
                 .and_then(|hashing| shared.control.texts.password_hash(&worded("password_hash", &value)?, &hashing));
@@ -194,7 +194,7 @@ fn functions(engine: &mut Engine, world: &Arc<World>) {
             }),
         };
     }
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("htpasswd", move |context: NativeCallContext, name: &str, value: Dynamic| -> Raised<Dynamic> {
         let made = worded("htpasswd", &value).and_then(|text| shared.control.texts.htpasswd(name, &text));
         made.map(Secret::or_text).map_err(|e| throw(&context, e))
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use crate::script::engine;
     use crate::script::fault::from_rhai;
-    use crate::script::tests::world;
+    use crate::script::tests::ready;
 
     const PASSWORD: &str = "hunter2\"hunter2";
 
@@ -254,12 +254,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pw"), PASSWORD).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let world = world(folder.path(), &runtime);
+        let run = ready(folder.path(), &runtime);
         let mut scope = Scope::new();
-        let token = world.control.secrets.add("pw", PASSWORD).unwrap();
+        let token = run.control.secrets.add("pw", PASSWORD).unwrap();
         scope.push("s", Secret(token)).push("plain", "Plain".to_owned());
-        let result = engine(&world).eval_with_scope::<Dynamic>(&mut scope, script).map_err(|e| from_rhai(&e, "p.rhai"));
-        (result, world.control.secrets.clone())
+        let result = engine(&run).eval_with_scope::<Dynamic>(&mut scope, script).map_err(|e| from_rhai(&e, "p.rhai"));
+        (result, run.control.secrets.clone())
     }
 
     /// The text of what a script gives, which must hold the secret.

@@ -7,18 +7,18 @@ use rhai::{Dynamic, EvalAltResult, FnPtr, Map as RhaiMap, NativeCallContext};
 use serde_json::{Map, Value, json};
 
 use super::admit::admit;
+use super::dispatch::{Ready, subject_of};
 use super::fault::{place, throw};
 use super::host::Host;
 use super::outcome::{Held, Outcome};
 use super::parameters::{self, CHANGED, FAILED, NOTIFY, RETRY};
-use super::send::{Ready, subject_of};
+use super::pipelining;
 use super::value::to_json;
-use super::waiting;
 use crate::change::Status;
 use crate::control::{Base, ResolveContext, Responder};
 use crate::error::{Detail, Error, Kind, Place, Result};
 use crate::fleet::Notified;
-use crate::op::{Operation, Span, Spec};
+use crate::op::{HumanDuration, Operation, Spec};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -57,28 +57,28 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let prepared = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))));
     let (mut common, wanted) = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => return waiting::settled(context, Err(error)),
+        Err(error) => return pipelining::settled(context, Err(error)),
     };
     let mut ready = Ready::new(host, spec, wanted, at, begun);
     (ready.notify, ready.depth) = (std::mem::take(&mut common.notify), context.call_level());
     if common.leave_it_alone() && may_wait(context, &ready) {
         let held = ready.held.clone();
-        waiting::wait(ready).map_err(|e| throw(context, e))?;
+        pipelining::wait(ready).map_err(|e| throw(context, e))?;
         return Ok(Dynamic::from(held));
     }
     // What a check cannot see now, it will not see a moment later.
-    let mut left = if host.world.fleet.mode() == Mode::Apply { common.attempts.max(1) } else { 1 };
+    let mut left = if host.run.fleet.mode() == Mode::Apply { common.attempts.max(1) } else { 1 };
     let alone = left > 1 || goes_alone(spec);
     if alone {
         // What is tried again is this step alone.
-        waiting::first(context)?;
+        pipelining::first(context)?;
     }
     loop {
         left -= 1;
         match attempt(context, &ready, &common, (left, alone)) {
             Ok(()) => return Ok(Dynamic::from(ready.held)),
             Err(error) if left > 0 && may_retry(&error) => {
-                super::here::pause(&host.world, common.delay).map_err(|e| throw(context, e))?;
+                super::scope::pause(&host.run, common.delay).map_err(|e| throw(context, e))?;
             }
             Err(error) => return Err(error),
         }
@@ -87,7 +87,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
 }
 
 fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, alone): (u32, bool)) -> Raised<()> {
-    let sent = if alone { ready.send(left) } else { waiting::send(ready) };
+    let sent = if alone { ready.send(left) } else { pipelining::send(ready) };
     let sent = sent.map_err(|e| throw(context, e))?;
     let judged = judge(context, sent.outcome.clone(), ready.spec, &ready.at, common);
     match &judged {
@@ -104,12 +104,12 @@ fn goes_alone(spec: &Spec) -> bool {
 
 /// Whether a step may wait for the next one. On this machine, what it does could be seen by a script in other ways.
 fn may_wait(context: &NativeCallContext, ready: &Ready) -> bool {
-    let world = &ready.host.world;
+    let run = &ready.host.run;
     !goes_alone(ready.spec)
         && !ready.reads()
-        && !world.settings.one_by_one
-        && !world.is_here(&ready.host.name)
-        && world.ahead.may_wait(context.call_source(), context.call_position())
+        && !run.settings.one_by_one
+        && !run.is_here(&ready.host.name)
+        && run.lookahead.may_wait(context.call_source(), context.call_position())
 }
 
 fn may_retry(error: &EvalAltResult) -> bool {
@@ -124,7 +124,7 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
         let retry = to_json(&retry)?;
         let number = |name: &str| retry.get(name).and_then(Value::as_u64);
         common.attempts = u32::try_from(number("attempts").unwrap_or(3)).unwrap_or(u32::MAX);
-        let delay: Span = serde_json::from_value(retry.get("delay").cloned().unwrap_or(json!(1)))
+        let delay: HumanDuration = serde_json::from_value(retry.get("delay").cloned().unwrap_or(json!(1)))
             .map_err(|e| Error::playbook(format!("{}: `retry.delay`: {e}", spec.name)))?;
         common.delay = delay.0;
     }
@@ -182,14 +182,14 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Wan
     // Absent and `()` are the same: a script can pass on what it was not given.
     let args: Map<String, Value> = args.into_iter().filter(|(_, value)| !value.is_null()).collect();
     let mut args = args;
-    let world = &host.world;
-    let wish = admit(spec, &mut args, &world.control.secrets).map_err(|e| did_you_mean(e, spec))?;
+    let run = &host.run;
+    let wish = admit(spec, &mut args, &run.control.secrets).map_err(|e| did_you_mean(e, spec))?;
     let names = || {
-        let mut names = world.vars(&host.name);
+        let mut names = run.vars(&host.name);
         names.insert("host".to_owned(), host.to_json());
         names
     };
-    let responder = world.control.resolve(
+    let responder = run.control.resolve(
         spec.name,
         &wish,
         &mut args,
@@ -197,8 +197,8 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Wan
             base: base.clone(),
             names: &names,
             host: &host.name,
-            mode: world.fleet.mode(),
-            arch: &|| Ok(world.fleet.hello(&host.name)?.arch),
+            mode: run.fleet.mode(),
+            arch: &|| Ok(run.fleet.hello(&host.name)?.arch),
         },
     )?;
     Ok(Wanted { args, responder })
@@ -263,11 +263,11 @@ fn judge(
 /// The facts of a host, read once a run.
 pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<String, Value>> {
     let at = place(context.call_source(), context.call_position());
-    host.world.facts(&host.name, || {
+    host.run.facts(&host.name, || {
         let spec = crate::ops::find("facts")?;
         let mut ready = Ready::new(host, spec, Wanted::default(), at, Instant::now());
         ready.depth = context.call_level();
-        let sent = waiting::send(&ready)?;
+        let sent = pipelining::send(&ready)?;
         ready.done(&sent, &sent.outcome)?;
         Ok(sent.outcome.of.values)
     })
@@ -287,14 +287,14 @@ pub fn checked(op: &str, args: &Map<String, Value>) -> Result {
 /// # Errors
 /// The step's fault.
 pub fn ad_hoc(
-    world: &std::sync::Arc<super::World>,
+    run: &std::sync::Arc<super::Run>,
     host: &str,
     op: &str,
     args: Map<String, Value>,
     base: &std::path::Path,
 ) -> Result<crate::change::Outcome> {
     let begun = Instant::now();
-    let host = Host::new(world, host);
+    let host = Host::new(run, host);
     let spec = crate::ops::find(op)?;
     let args = super::value::from_map(&args);
     let base = Base::File(base.join("command-line"));

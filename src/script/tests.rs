@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Settings, World, engine, functions};
+use super::{Run, Settings, engine, functions};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::event::{Events, channel};
 use crate::fleet::{Agents, Boxed, Connector, Fleet, Options, Pipes, Prompts};
 use crate::inventory::{Extras, Inventory};
 use crate::secret::Secrets;
-use crate::state::State;
+use crate::state::StateDir;
 use crate::wire::Mode;
 
 /// Connects to nothing.
@@ -34,11 +34,11 @@ impl Prompts for Nowhere {
 }
 
 /// A run without hosts.
-pub(super) fn world(folder: &std::path::Path, runtime: &tokio::runtime::Runtime) -> Arc<World> {
+pub(super) fn ready(folder: &std::path::Path, runtime: &tokio::runtime::Runtime) -> Arc<Run> {
     let secrets = Secrets::default();
     let events = Events::new(channel().0, secrets.clone(), std::time::Instant::now());
     let inventory = Arc::new(Inventory::none(&Extras::default()));
-    let state = State::of(folder, inventory.file());
+    let state = StateDir::of(folder, inventory.file());
     let control = Arc::new(Control::new(folder.to_owned(), state, secrets));
     let options = Options {
         forks: 1,
@@ -56,14 +56,14 @@ pub(super) fn world(folder: &std::path::Path, runtime: &tokio::runtime::Runtime)
         Box::new(Nowhere),
         Box::new(Nowhere),
     );
-    Arc::new(World::new(fleet, control, inventory, events, Settings::default()))
+    Arc::new(Run::new(fleet, control, inventory, events, Settings::default()))
 }
 
 #[test]
 fn the_list_of_functions_is_what_the_engine_has() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let engine = engine(&world(folder.path(), &runtime));
+    let engine = engine(&ready(folder.path(), &runtime));
     let of = |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
     // What values of mk's own answer to: properties, comparisons, their texts.
     let inner = |name: &str| name.contains('$') || ["to_string", "to_debug", "==", "!="].contains(&name);

@@ -1,4 +1,4 @@
-//! Values that must never be shown.
+//! Values that must never be shown, and how they are redacted (masked).
 //!
 //! A script holds a token in place of a secret's text. The text itself is put in when a request leaves for
 //! its host, and taken out of everything that comes back or is shown, in every form it may take: what others call

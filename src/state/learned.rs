@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::State;
+use super::StateDir;
 use crate::error::{Context, Kind, Result};
 
 const FILE: &str = "learned.json";
@@ -22,7 +22,7 @@ pub struct Learned {
 /// What is known, by host and then by key.
 pub type ByHost = BTreeMap<String, BTreeMap<String, Learned>>;
 
-impl State {
+impl StateDir {
     /// All that playbooks have learned.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn what_was_learned_is_there_the_next_time() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::at(dir.path().join("s"));
+        let state = StateDir::at(dir.path().join("s"));
         assert!(state.learned().unwrap().is_empty());
         let value = |text: &str| Learned { value: text.into(), by: "p.rhai:1".to_owned() };
         assert!(state.learn("a", "node_ip", value("100.64.0.1")).unwrap());
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn damage_is_told_and_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::at(dir.path().to_owned());
+        let state = StateDir::at(dir.path().to_owned());
         let file = dir.path().join("hosts").join(FILE);
         std::fs::create_dir(dir.path().join("hosts")).unwrap();
         std::fs::write(&file, "{").unwrap();

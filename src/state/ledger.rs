@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::State;
+use super::StateDir;
 use crate::change::digest;
 use crate::error::{Context, Error, Kind, Result};
 
@@ -71,7 +71,7 @@ struct Known {
 /// The ledger of an inventory's hosts.
 #[derive(Debug)]
 pub struct Ledger {
-    state: State,
+    state: StateDir,
     id: String,
     /// The hosts whose files this run has looked through, with how many lines these have.
     begun: Mutex<BTreeMap<String, usize>>,
@@ -79,7 +79,7 @@ pub struct Ledger {
     unsynced: Mutex<BTreeSet<String>>,
 }
 
-impl State {
+impl StateDir {
     /// The ledger of the inventory's hosts, whichever project made something on them.
     pub fn ledger(&self) -> Ledger {
         let state = self.of_hosts();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     fn ledger(folder: &tempfile::TempDir) -> Ledger {
-        State::at(folder.path().join("s")).ledger()
+        StateDir::at(folder.path().join("s")).ledger()
     }
 
     fn subjects(ledger: &Ledger, machine: Option<&str>) -> Vec<String> {

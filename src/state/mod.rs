@@ -24,13 +24,13 @@ use crate::error::{Context, Error, Kind, Result};
 
 /// The state of one project and inventory.
 #[derive(Debug, Clone)]
-pub struct State {
+pub struct StateDir {
     folder: PathBuf,
     /// What is known of the inventory's hosts, whichever project's playbooks found it out.
     hosts: PathBuf,
 }
 
-impl State {
+impl StateDir {
     /// The state of the project in a folder, run against an inventory. Nothing is made before it is needed.
     pub fn of(project: &Path, inventory: &Path) -> Self {
         let inventory = named(inventory);
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_private_and_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::at(dir.path().join("s"));
+        let state = StateDir::at(dir.path().join("s"));
         assert_eq!(state.read("ca/x.key").unwrap(), None);
         state.create(&[("ca/x.key", "secret"), ("ca/x.crt", "public")]).unwrap();
         assert_eq!(state.read("ca/x.key").unwrap().as_deref(), Some("secret"));
@@ -189,7 +189,7 @@ mod tests {
     fn state_that_others_can_write_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        let state = State::at(dir.path().to_owned());
+        let state = StateDir::at(dir.path().to_owned());
         fs::write(dir.path().join("k"), "x").unwrap();
         fs::set_permissions(dir.path().join("k"), fs::Permissions::from_mode(0o666)).unwrap();
         assert!(state.read("k").unwrap_err().to_string().contains("somebody else"));

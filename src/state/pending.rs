@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{State, private_dir};
+use super::{StateDir, private_dir};
 use crate::error::{Context, Error, Kind, Place, Result};
 use crate::wire::Attachment;
 
@@ -48,9 +48,9 @@ pub struct Kept {
 
 /// The steps that are kept, by host and id.
 #[derive(Debug, Clone)]
-pub struct Pending(State);
+pub struct Pending(StateDir);
 
-impl State {
+impl StateDir {
     /// The notified steps of the inventory's hosts, whichever project's playbook notified them.
     pub fn pending(&self) -> Pending {
         Pending(self.of_hosts())
@@ -179,7 +179,7 @@ mod tests {
     fn a_step_is_kept_with_its_content_for_its_user_alone_until_it_has_run() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        let pending = State::at(folder.path().to_owned()).pending();
+        let pending = StateDir::at(folder.path().to_owned()).pending();
         assert!(pending.of("h").unwrap().is_empty() && pending.hosts().unwrap().is_empty());
         pending.keep_content("abc", &mut &b"bytes"[..]).unwrap();
         pending.keep("h", "1", &kept("a")).unwrap();

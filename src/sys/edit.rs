@@ -3,9 +3,9 @@
 use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::files::{FileState, Wish};
+use super::files::{FileSpec, FileState};
 use super::hands::Hands;
-use super::overlay::Effect;
+use super::plan::Effect;
 use super::probe::Probe;
 use crate::change::{Change, Content};
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ pub struct Edited {
 #[derive(Debug, Clone, Default)]
 pub struct Editing {
     /// The file, its owner, and how the new text is put in place.
-    pub wish: Wish,
+    pub file: FileSpec,
     /// Make the file when it is missing.
     pub create: bool,
     /// Whether something is to be in the text, so that the file must be there.
@@ -41,12 +41,12 @@ impl Editing {
     /// # Errors
     /// When it is missing and may not be, is not a text, or cannot be known yet.
     pub fn actual(&self, probe: &Probe) -> Result<Option<Edited>> {
-        let path = &self.wish.dest;
+        let path = &self.file.dest;
         let shown = path.display();
         if !self.present && probe.follow(path)?.is_none() {
             return Ok(None);
         }
-        let Some(file) = self.wish.actual(probe)? else {
+        let Some(file) = self.file.actual(probe)? else {
             let missing = || Error::step(format!("`{shown}` does not exist")).hint("`create: true` makes it");
             return if self.create { Ok(None) } else { Err(missing()) };
         };
@@ -66,11 +66,11 @@ impl Editing {
     ) -> Result<Option<Edited>> {
         let before = match actual {
             None if !self.present => return Ok(None),
-            None if !self.create => return Err(Error::step(format!("`{}` does not exist", self.wish.dest.display()))),
+            None if !self.create => return Err(Error::step(format!("`{}` does not exist", self.file.dest.display()))),
             found => found.map_or("", |found| found.text.as_str()),
         };
         let text = edit(before)?;
-        Ok(Some(Edited { file: self.wish.desired(Content::of(text.as_bytes())), text }))
+        Ok(Some(Edited { file: self.file.desired(Content::of(text.as_bytes())), text }))
     }
 
     /// Brings the change about.
@@ -82,8 +82,8 @@ impl Editing {
         let Some(desired) = &change.desired else { return Err(Error::internal("an edit never removes its file")) };
         let change = Change { actual: file(&change.actual), desired: file(&change.desired), diff: change.diff.clone() };
         // What others write into the file stays theirs.
-        hands.makes(&self.wish.dest, true);
-        self.wish.fix(hands, &change, &Payload::inline(desired.text.as_bytes()))
+        hands.makes(&self.file.dest, true);
+        self.file.fix(hands, &change, &Payload::inline(desired.text.as_bytes()))
     }
 
     /// The whole text of a state; empty where there is none.
@@ -93,7 +93,7 @@ impl Editing {
 
     /// What the change means to later steps of a check.
     pub fn effects(&self, desired: Option<&Edited>) -> Vec<Effect> {
-        desired.map(|edited| self.wish.effects(Some(&edited.file))).unwrap_or_default()
+        desired.map(|edited| self.file.effects(Some(&edited.file))).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::hands::Hands;
-use super::overlay::{Effect, Kind, Planned};
+use super::plan::{Effect, Kind, Planned};
 use super::probe::{Look, Probe};
 use super::write::Placement;
 use crate::change::{Change, Content};
@@ -14,7 +14,7 @@ use crate::wire::Payload;
 
 /// An owner, a group and a mode as a user asks for them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Owner {
+pub struct Attrs {
     /// Permission bits.
     pub mode: Option<u32>,
     /// A user's name or number.
@@ -23,7 +23,7 @@ pub struct Owner {
     pub group: Option<String>,
 }
 
-impl Owner {
+impl Attrs {
     /// The numbers behind the names.
     ///
     /// # Errors
@@ -81,27 +81,27 @@ pub struct FileState {
     pub group: Option<String>,
 }
 
-/// How a file with content is wished for.
+/// How a file with content is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Wish {
+pub struct FileSpec {
     /// Where.
     pub dest: PathBuf,
-    /// Owner, group and mode.
-    pub owner: Owner,
+    /// Attrs, group and mode.
+    pub attrs: Attrs,
     /// A command that must accept the new content before it takes its place; `%s` stands for its path.
     pub validate: Option<Vec<String>>,
     /// Keep the old file beside the new one.
     pub backup: bool,
 }
 
-impl Wish {
+impl FileSpec {
     /// The state wished for, with this content.
     pub fn desired(&self, content: Content) -> FileState {
         FileState {
             content: Some(content),
-            mode: self.owner.mode.map(octal),
-            owner: self.owner.owner.clone(),
-            group: self.owner.group.clone(),
+            mode: self.attrs.mode.map(octal),
+            owner: self.attrs.owner.clone(),
+            group: self.attrs.group.clone(),
         }
     }
 
@@ -110,7 +110,7 @@ impl Wish {
     /// # Errors
     /// When something other than a file is in the way, its directory is missing, or an owner is unknown.
     pub fn actual(&self, probe: &Probe) -> Result<Option<FileState>> {
-        self.owner.placement(probe)?;
+        self.attrs.placement(probe)?;
         let shown = self.dest.display();
         if !self.dest.is_absolute() {
             return Err(Error::step(format!("`{shown}` is not an absolute path")));
@@ -118,7 +118,7 @@ impl Wish {
         match probe.follow(&self.dest)? {
             None => room_for(probe, &self.dest).map(|()| None),
             Some(look) if look.kind == Kind::File => {
-                let words = self.owner.in_words(&look);
+                let words = self.attrs.in_words(&look);
                 Ok(Some(FileState {
                     content: probe.content(&self.dest)?,
                     mode: words.mode.map(octal),
@@ -135,7 +135,7 @@ impl Wish {
     /// # Errors
     /// When the content does not pass its validation, or the host refuses.
     pub fn fix(&self, hands: &Hands, change: &Change<FileState>, payload: &Payload) -> Result {
-        let placement = self.owner.placement(hands)?;
+        let placement = self.attrs.placement(hands)?;
         if change.actual.is_some() && !change.has("content") {
             return hands.place(&self.dest, placement);
         }
@@ -153,7 +153,7 @@ impl Wish {
             Planned {
                 kind: Some(Kind::File),
                 content: desired.content.clone(),
-                mode: self.owner.mode,
+                mode: self.attrs.mode,
                 owner: desired.owner.clone(),
                 group: desired.group.clone(),
                 target: None,

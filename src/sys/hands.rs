@@ -11,11 +11,11 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
 use serde_json::Value;
 
 use super::command::{Command, Ran};
+use super::creations::Creations;
 use super::digests::Digests;
 use super::jobs::Jobs;
 use super::peer::Peer;
 use super::probe::Probe;
-use super::traces::Traces;
 use super::write::{self, Placement};
 use crate::change::Thing;
 use crate::error::{Context, Error, Result};
@@ -24,7 +24,7 @@ use crate::wire::Payload;
 /// Read and write access to a host.
 pub struct Hands<'a> {
     probe: Probe<'a>,
-    traces: &'a RefCell<Traces>,
+    creations: &'a RefCell<Creations>,
 }
 
 impl<'a> Deref for Hands<'a> {
@@ -36,15 +36,15 @@ impl<'a> Deref for Hands<'a> {
 }
 
 impl<'a> Hands<'a> {
-    /// Hands on this host. What they make is noted in `traces`.
+    /// Hands on this host. What they make is noted in `creations`.
     pub fn new(
         peer: &'a dyn Peer,
         jobs: &'a Jobs,
         digests: &'a RefCell<Digests>,
-        traces: &'a RefCell<Traces>,
+        creations: &'a RefCell<Creations>,
         stream: bool,
     ) -> Self {
-        Self { probe: Probe::new(None, peer, jobs, digests, stream), traces }
+        Self { probe: Probe::new(None, peer, jobs, digests, stream), creations }
     }
 
     /// Takes note that something may come to stand at a path where nothing is yet: what a command makes, say.
@@ -52,13 +52,13 @@ impl<'a> Hands<'a> {
     pub fn makes(&self, path: &Path, if_empty: bool) {
         // What mk keeps for itself goes with the agent.
         if !path.starts_with(self.state_dir()) && !path.starts_with(self.run_dir()) {
-            self.traces.borrow_mut().path(path, if_empty);
+            self.creations.borrow_mut().path(path, if_empty);
         }
     }
 
     /// Takes note of something that was made and that the step's state does not tell of.
     pub fn made(&self, thing: Thing) {
-        self.traces.borrow_mut().made(thing);
+        self.creations.borrow_mut().made(thing);
     }
 
     /// Runs a command that may change the host. Its exit status is the caller's to judge.
@@ -217,7 +217,7 @@ impl<'a> Hands<'a> {
             Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).or_step(failed)?,
             Ok(_) => fs::remove_file(path).or_step(failed)?,
         }
-        self.traces.borrow_mut().gone(path);
+        self.creations.borrow_mut().gone(path);
         Ok(())
     }
 
@@ -227,7 +227,7 @@ impl<'a> Hands<'a> {
     /// When something is in it, or the host refuses.
     pub fn remove_empty_dir(&self, path: &Path) -> Result {
         fs::remove_dir(path).or_step(|| format!("cannot remove `{}`", path.display()))?;
-        self.traces.borrow_mut().gone(path);
+        self.creations.borrow_mut().gone(path);
         Ok(())
     }
 

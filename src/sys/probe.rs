@@ -13,8 +13,8 @@ use super::accounts::{self, Group, User};
 use super::command::{Command, Ran, search_path};
 use super::digests::Digests;
 use super::jobs::Jobs;
-use super::overlay::{Kind, Overlay, Planned};
 use super::peer::Peer;
+use super::plan::{Kind, Plan, Planned};
 use crate::change::Content;
 use crate::error::{Context, Error, Result};
 
@@ -41,7 +41,7 @@ pub struct Look {
 
 /// Read-only access to a host.
 pub struct Probe<'a> {
-    pub(super) overlay: Option<&'a RefCell<Overlay>>,
+    pub(super) plan: Option<&'a RefCell<Plan>>,
     pub(super) peer: &'a dyn Peer,
     pub(super) jobs: &'a Jobs,
     pub(super) digests: &'a RefCell<Digests>,
@@ -51,16 +51,16 @@ pub struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// A probe of this host. With an overlay it sees the host as planned.
+    /// A probe of this host. With a plan it sees the host as planned.
     pub fn new(
-        overlay: Option<&'a RefCell<Overlay>>,
+        plan: Option<&'a RefCell<Plan>>,
         peer: &'a dyn Peer,
         jobs: &'a Jobs,
         digests: &'a RefCell<Digests>,
         stream: bool,
     ) -> Self {
         let (state_dir, run_dir) = directories();
-        Self { overlay, peer, jobs, digests, stream, state_dir, run_dir }
+        Self { plan, peer, jobs, digests, stream, state_dir, run_dir }
     }
 
     /// Where mk keeps what must survive a reboot of this host.
@@ -78,9 +78,9 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// When the path cannot be looked at, or, in check mode, cannot be known yet.
     pub fn look(&self, path: &Path) -> Result<Option<Look>> {
-        let Some(overlay) = self.overlay else { return real_look(path) };
-        let overlay = overlay.borrow();
-        match overlay.path(path) {
+        let Some(plan) = self.plan else { return real_look(path) };
+        let plan = plan.borrow();
+        match plan.path(path) {
             Some(Planned { kind: None, .. }) => Ok(None),
             Some(planned) => {
                 let real = real_look(path)?.filter(|real| Some(real.kind) == planned.kind);
@@ -88,7 +88,7 @@ impl<'a> Probe<'a> {
             }
             None => match real_look(path)? {
                 Some(found) => Ok(Some(found)),
-                None => match overlay.doubt(path) {
+                None => match plan.doubt(path) {
                     Some(reason) => Err(Error::unknown(reason)),
                     None => Ok(None),
                 },
@@ -163,10 +163,10 @@ impl<'a> Probe<'a> {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(Error::step(format!("cannot list `{}`", path.display())).because(e)),
         };
-        if let Some(overlay) = self.overlay {
-            let overlay = overlay.borrow();
-            names.retain(|name| overlay.path(&path.join(name)).is_none_or(|planned| planned.kind.is_some()));
-            for (child, planned) in overlay.children(path) {
+        if let Some(plan) = self.plan {
+            let plan = plan.borrow();
+            names.retain(|name| plan.path(&path.join(name)).is_none_or(|planned| planned.kind.is_some()));
+            for (child, planned) in plan.children(path) {
                 let name = child.file_name().map(|name| name.to_string_lossy().into_owned());
                 names.extend(name.filter(|_| planned.kind.is_some()));
             }
@@ -178,7 +178,7 @@ impl<'a> Probe<'a> {
 
     /// A user by name or number; a planned one has the numbers it would get, which are not known: 0.
     pub fn user(&self, key: &str) -> Option<User> {
-        match self.overlay.map(|overlay| overlay.borrow().user(key).map(Option::<&_>::cloned)) {
+        match self.plan.map(|plan| plan.borrow().user(key).map(Option::<&_>::cloned)) {
             Some(Some(None)) => None,
             Some(Some(Some((_, home)))) => accounts::user(key).or_else(|| {
                 let unknown = String::new();
@@ -190,13 +190,13 @@ impl<'a> Probe<'a> {
 
     /// Whether a user is only planned, so that its numbers are not known.
     pub fn user_is_planned(&self, name: &str) -> bool {
-        let planned = self.overlay.is_some_and(|overlay| overlay.borrow().user(name).flatten().is_some());
+        let planned = self.plan.is_some_and(|plan| plan.borrow().user(name).flatten().is_some());
         planned && accounts::user(name).is_none()
     }
 
     /// A group by name or number.
     pub fn group(&self, key: &str) -> Option<Group> {
-        match self.overlay.and_then(|overlay| overlay.borrow().group(key)) {
+        match self.plan.and_then(|plan| plan.borrow().group(key)) {
             Some(false) => None,
             Some(true) => {
                 accounts::group(key).or_else(|| Some(Group { name: key.into(), gid: 0, members: Vec::new() }))
@@ -226,14 +226,14 @@ impl<'a> Probe<'a> {
     /// planned. Its exit status is the caller's to judge.
     pub fn observe(&self, command: &Command) -> Result<Ran> {
         let result = Command { stream: command.stream && self.stream, ..command.clone() }.execute(self.jobs, self.peer);
-        if let (Err(_), Some(overlay), Some(program)) = (&result, self.overlay, command.argv.first()) {
-            let overlay = overlay.borrow();
+        if let (Err(_), Some(plan), Some(program)) = (&result, self.plan, command.argv.first()) {
+            let plan = plan.borrow();
             let missing = self.program(program).is_none();
             for place in places(program) {
-                if overlay.path(&place).is_some_and(|planned| planned.kind.is_some()) {
+                if plan.path(&place).is_some_and(|planned| planned.kind.is_some()) {
                     return Err(Error::unknown(format!("`{program}` is not on the host yet")));
                 }
-                if let Some(reason) = overlay.doubt(&place).filter(|_| missing) {
+                if let Some(reason) = plan.doubt(&place).filter(|_| missing) {
                     return Err(Error::unknown(reason));
                 }
             }
@@ -264,22 +264,22 @@ impl<'a> Probe<'a> {
 
     /// Whether this is a check: what is read is a prediction, and waiting for something is in vain.
     pub fn is_check(&self) -> bool {
-        self.overlay.is_some()
+        self.plan.is_some()
     }
 
     /// Whether earlier steps of this check would change anything, so that a command may answer otherwise then.
     pub fn is_anything_planned(&self) -> bool {
-        self.overlay.is_some_and(|overlay| !overlay.borrow().is_empty())
+        self.plan.is_some_and(|plan| !plan.borrow().is_empty())
     }
 
     /// Why something may be there once earlier steps have run, in check mode; `None` when nothing suggests so.
     pub fn doubt(&self, path: &Path) -> Option<String> {
-        self.overlay?.borrow().doubt(path)
+        self.plan?.borrow().doubt(path)
     }
 
     /// Whether an earlier step of this check would install the package or remove it; `None` when none would.
     pub fn planned_package(&self, name: &str) -> Option<bool> {
-        self.overlay?.borrow().package(name)
+        self.plan?.borrow().package(name)
     }
 
     /// Whether an earlier step of this check planned that something is at the path.
@@ -289,7 +289,7 @@ impl<'a> Probe<'a> {
 
     /// Whether an earlier step of this check planned something directly in a directory.
     pub fn has_planned_in(&self, dir: &Path) -> bool {
-        self.overlay.is_some_and(|overlay| overlay.borrow().children(dir).next().is_some())
+        self.plan.is_some_and(|plan| plan.borrow().children(dir).next().is_some())
     }
 
     /// Waits, unless the run is stopped.
@@ -308,7 +308,7 @@ impl<'a> Probe<'a> {
     }
 
     fn planned(&self, path: &Path) -> Option<Planned> {
-        self.overlay?.borrow().path(path).cloned()
+        self.plan?.borrow().path(path).cloned()
     }
 
     fn doubted<T>(&self, path: &Path) -> Result<Option<T>> {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::Owner;
+use super::files::Attrs;
 use super::glob::Glob;
 use super::hands::Hands;
-use super::overlay::{Effect, Kind, Planned};
+use super::plan::{Effect, Kind, Planned};
 use super::probe::{Look, Probe};
 use super::write::Placement;
 use crate::change::{Change, Content};
@@ -49,7 +49,7 @@ pub struct Tree<'a> {
     /// What is to be there.
     pub members: &'a [Member],
     /// Owner and group of everything; the mode is that of the directories where they are managed.
-    pub owner: Owner,
+    pub attrs: Attrs,
     /// Directories that are there already get owner, group and mode too.
     pub manage_dirs: bool,
     /// Remove what is not a member, but for what these cover.
@@ -62,7 +62,7 @@ impl Tree<'_> {
     /// # Errors
     /// When something is in the way, a directory on the way is a link, or an owner is unknown.
     pub fn actual(&self, probe: &Probe) -> Result<Option<Paths>> {
-        self.owner.placement(probe)?;
+        self.attrs.placement(probe)?;
         match probe.follow(self.dest)? {
             None => return Ok(None),
             Some(Look { kind: Kind::Dir, .. }) => {}
@@ -109,7 +109,7 @@ impl Tree<'_> {
     /// # Errors
     /// When the host refuses, or other bytes than those wanted arrive.
     pub fn fix(&self, hands: &Hands, change: &Change<Paths>) -> Result {
-        let place = self.owner.placement(hands)?;
+        let place = self.attrs.placement(hands)?;
         let differing: BTreeSet<&str> = change.diff.fields.iter().map(|field| field.name.as_str()).collect();
         let wanted = change.desired.as_ref().map(|paths| &paths.0);
         // Children before their parents, so that each is there to be removed.
@@ -171,15 +171,15 @@ impl Tree<'_> {
             let kind = kind_of(member);
             let content =
                 member.sha256.as_ref().map(|sha256| Content { sha256: sha256.clone(), size: member.size, text: None });
-            let mode = if kind == Kind::Dir { self.owner.mode } else { member.mode };
+            let mode = if kind == Kind::Dir { self.attrs.mode } else { member.mode };
             effects.push(Effect::Path(
                 path,
                 Planned {
                     kind: Some(kind),
                     content,
                     mode,
-                    owner: self.owner.owner.clone(),
-                    group: self.owner.group.clone(),
+                    owner: self.attrs.owner.clone(),
+                    group: self.attrs.group.clone(),
                     target: member.link.clone(),
                 },
             ));
@@ -260,12 +260,12 @@ impl Tree<'_> {
     }
 
     fn wanted(&self, member: &Member) -> String {
-        let owner = self.owner.owner.as_deref();
-        let group = self.owner.group.as_deref();
+        let owner = self.attrs.owner.as_deref();
+        let group = self.attrs.group.as_deref();
         match kind_of(member) {
             Kind::Dir => {
                 let managed = self.manage_dirs;
-                let mode = self.owner.mode.filter(|_| managed);
+                let mode = self.attrs.mode.filter(|_| managed);
                 words("directory", mode, owner.filter(|_| managed), group.filter(|_| managed))
             }
             Kind::Link => words(&format!("link to {}", member.link.as_deref().unwrap_or_default()), None, owner, group),
@@ -277,13 +277,13 @@ impl Tree<'_> {
     }
 
     fn in_words(&self, look: &Look, content: Option<&Content>) -> String {
-        let found = self.owner.in_words(look);
-        let owner = self.owner.owner.as_ref().and(found.owner.as_deref());
-        let group = self.owner.group.as_ref().and(found.group.as_deref());
+        let found = self.attrs.in_words(look);
+        let owner = self.attrs.owner.as_ref().and(found.owner.as_deref());
+        let group = self.attrs.group.as_ref().and(found.group.as_deref());
         match look.kind {
             Kind::Dir => {
                 let managed = self.manage_dirs;
-                let mode = self.owner.mode.and(found.mode).filter(|_| managed);
+                let mode = self.attrs.mode.and(found.mode).filter(|_| managed);
                 words("directory", mode, owner.filter(|_| managed), group.filter(|_| managed))
             }
             Kind::Link => words(&format!("link to {}", look.target.as_deref().unwrap_or_default()), None, owner, group),

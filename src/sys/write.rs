@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::change::hex;
 use crate::error::{Context, Error, Result};
 
-/// Who a new file belongs to and who may use it.
+/// Attributes with their names resolved to numbers: who a new file belongs to and who may use it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Placement {
     /// Permission bits; the old file's, else 0644, when not given.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Index, Member, What, plain};
+use super::{Index, Member, MemberKind, plain};
 use crate::error::{Error, Result, nearest};
 use crate::sys::Glob;
 use crate::wire;
@@ -67,7 +67,7 @@ impl Choice {
                     continue;
                 }
                 if glob.is_for_names() {
-                    if !glob.fits(&path) || member.what == What::Dir {
+                    if !glob.fits(&path) || member.what == MemberKind::Dir {
                         continue;
                     }
                     let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
@@ -87,7 +87,7 @@ impl Choice {
 
 fn nothing(wanted: &str, glob: &Glob, index: &Index) -> Error {
     let error = Error::step(format!("nothing in the archive fits `{wanted}`"));
-    let files = index.members.iter().filter(|member| member.what != What::Dir).map(|member| plain(&member.path));
+    let files = index.members.iter().filter(|member| member.what != MemberKind::Dir).map(|member| plain(&member.path));
     let whole: Vec<String> = files.collect();
     let near = match glob.is_for_names() {
         true => nearest(wanted, whole.iter().map(|path| path.rsplit('/').next().unwrap_or(path))),
@@ -130,19 +130,19 @@ fn safe(member: &Member, path: &str) -> Result<Option<wire::Member>> {
             return Err(refused(member, "its path is too long"));
         }
     }
-    if member.mode & 0o6000 != 0 && matches!(member.what, What::File { .. } | What::Dir) {
+    if member.mode & 0o6000 != 0 && matches!(member.what, MemberKind::File { .. } | MemberKind::Dir) {
         return Err(refused(member, "it would run as its owner or group whoever starts it (setuid or setgid)"));
     }
     // Nobody but the owner may write to what comes out of an archive.
     let mode = member.mode & 0o755;
     Ok(Some(match &member.what {
-        What::File { sha256, size } => wire::Member::file(path, sha256, *size, mode),
-        What::Dir => wire::Member::dir(path, Some(mode | 0o700)),
-        What::Link(target) if leads_out(path, target) => {
+        MemberKind::File { sha256, size } => wire::Member::file(path, sha256, *size, mode),
+        MemberKind::Dir => wire::Member::dir(path, Some(mode | 0o700)),
+        MemberKind::Link(target) if leads_out(path, target) => {
             return Err(refused(member, &format!("it is a link to `{target}`, which is outside of the target")));
         }
-        What::Link(target) => wire::Member::link(path, target),
-        What::Refused(why) => return Err(refused(member, &format!("it is {why}"))),
+        MemberKind::Link(target) => wire::Member::link(path, target),
+        MemberKind::Refused(why) => return Err(refused(member, &format!("it is {why}"))),
     }))
 }
 
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> Member {
-        Member { path: path.to_owned(), mode: 0o755, what: What::File { sha256: format!("of {path}"), size: 1 } }
+        Member { path: path.to_owned(), mode: 0o755, what: MemberKind::File { sha256: format!("of {path}"), size: 1 } }
     }
 
     fn index(members: Vec<Member>) -> Index {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn etcd() -> Index {
-        let dir = |path: &str| Member { path: path.to_owned(), mode: 0o755, what: What::Dir };
+        let dir = |path: &str| Member { path: path.to_owned(), mode: 0o755, what: MemberKind::Dir };
         index(vec![dir("./etcd-v3/"), file("etcd-v3/etcd"), file("etcd-v3/etcdctl"), file("etcd-v3/doc/README.md")])
     }
 

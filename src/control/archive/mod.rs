@@ -44,13 +44,13 @@ pub struct Member {
     /// Its permission bits.
     pub mode: u32,
     /// What it is.
-    pub what: What,
+    pub what: MemberKind,
 }
 
 /// What a member is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum MemberKind {
     /// A file with these bytes.
     File {
         /// Hex SHA-256.
@@ -156,14 +156,16 @@ fn read(path: &Path) -> Result<Index> {
             Raw::File => {
                 let (sha256, size) = copy(bytes, &mut std::io::sink(), &head.path)?;
                 files.insert(plain(&head.path), members.len());
-                (head.mode, What::File { sha256, size })
+                (head.mode, MemberKind::File { sha256, size })
             }
-            Raw::Dir => (head.mode, What::Dir),
-            Raw::Link(target) => (head.mode, What::Link(target)),
-            Raw::Refused(why) => (head.mode, What::Refused(why)),
+            Raw::Dir => (head.mode, MemberKind::Dir),
+            Raw::Link(target) => (head.mode, MemberKind::Link(target)),
+            Raw::Refused(why) => (head.mode, MemberKind::Refused(why)),
             Raw::Same(other) => match files.get(&plain(&other)).and_then(|at| members.get(*at)) {
                 Some(first) => (first.mode, first.what.clone()),
-                None => (head.mode, What::Refused(format!("a hard link to `{other}`, which is not in the archive"))),
+                None => {
+                    (head.mode, MemberKind::Refused(format!("a hard link to `{other}`, which is not in the archive")))
+                }
             },
         };
         members.push(Member { path: head.path, mode, what });
@@ -179,7 +181,7 @@ fn take_out(archive: &Stored, index: &Index, missing: &[&String], folder: &Path)
     formats::walk(&archive.path, &mut |head, bytes| {
         let member = index.members.get(position);
         position += 1;
-        let (Raw::File, Some(What::File { sha256, .. })) = (head.what, member.map(|member| &member.what)) else {
+        let (Raw::File, Some(MemberKind::File { sha256, .. })) = (head.what, member.map(|member| &member.what)) else {
             return Ok(());
         };
         let Some(at) = left.iter().position(|wanted| wanted == sha256) else { return Ok(()) };

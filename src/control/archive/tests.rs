@@ -102,11 +102,11 @@ fn every_format_of_tar_is_read_alike() {
     for bytes in packed(&good()) {
         let place = place();
         let index = place.index(&bytes).unwrap();
-        let program = What::File { sha256: crate::change::digest(b"program"), size: 7 };
+        let program = MemberKind::File { sha256: crate::change::digest(b"program"), size: 7 };
         let seen: Vec<_> = index.members.iter().map(|m| (m.path.as_str(), m.mode, m.what.clone())).collect();
         assert_eq!(seen[1], ("top/prog", 0o755, program.clone()));
         assert_eq!(seen[2], ("top/same", 0o755, program));
-        assert_eq!(seen[3].2, What::Link("prog".to_owned()));
+        assert_eq!(seen[3].2, MemberKind::Link("prog".to_owned()));
         assert_eq!(Choice::default().of(&index).unwrap().len(), 5);
     }
 }
@@ -116,8 +116,8 @@ fn a_zip_is_read_with_modes_and_links() {
     let place = place();
     let bytes = zip(&[("bin/prog", 0o755, b"program"), ("link", 0o120_777, b"bin/prog")]);
     let index = place.index(&bytes).unwrap();
-    assert_eq!(index.members[0].what, What::File { sha256: crate::change::digest(b"program"), size: 7 });
-    assert_eq!((index.members[0].mode, &index.members[1].what), (0o755, &What::Link("bin/prog".to_owned())));
+    assert_eq!(index.members[0].what, MemberKind::File { sha256: crate::change::digest(b"program"), size: 7 });
+    assert_eq!((index.members[0].mode, &index.members[1].what), (0o755, &MemberKind::Link("bin/prog".to_owned())));
     assert_eq!(Choice::default().of(&index).unwrap().len(), 2);
 }
 

@@ -18,7 +18,7 @@ pub use cache::{Cache, Stored};
 pub use lock::{Entry, FILE, Sums, parse as parse_lock};
 pub use sums::{Completed, complete};
 
-use super::readings::{Reading, Readings, of_path};
+use super::input_tracking::{Input, InputTracker, of_path};
 use crate::error::{Error, Place, Result};
 use crate::trust::Guard;
 
@@ -32,7 +32,7 @@ pub struct Artifacts {
     pub cache: Cache,
     locks: Mutex<BTreeMap<String, Arc<Vec<Entry>>>>,
     fetched: Mutex<BTreeMap<String, Stored>>,
-    readings: Readings,
+    inputs: InputTracker,
     guard: Guard,
 }
 
@@ -48,8 +48,8 @@ pub struct Found {
 impl Artifacts {
     /// Those of the project in a folder.
     pub fn new(project: PathBuf, cache: Cache) -> Self {
-        let (readings, guard) = (Readings::default(), Guard::default());
-        Self { project, cache, locks: Mutex::default(), fetched: Mutex::default(), readings, guard }
+        let (inputs, guard) = (InputTracker::default(), Guard::default());
+        Self { project, cache, locks: Mutex::default(), fetched: Mutex::default(), inputs, guard }
     }
 
     /// Has this one tell whether a lock may be obeyed.
@@ -59,8 +59,8 @@ impl Artifacts {
     }
 
     /// Tells these of the locks that are read.
-    pub fn noted_by(self, readings: Readings) -> Self {
-        Self { readings, ..self }
+    pub fn noted_by(self, inputs: InputTracker) -> Self {
+        Self { inputs, ..self }
     }
 
     /// All that a project and a mirror offer; what the mirror has too comes from the mirror.
@@ -204,7 +204,7 @@ impl Artifacts {
     }
 
     fn noted(&self, lock: &Path) {
-        self.readings.note(Reading::File(lock.to_owned()), || of_path(lock));
+        self.inputs.note(Input::File(lock.to_owned()), || of_path(lock));
     }
 
     fn read(&self, name: &str, read: impl FnOnce() -> Result<Vec<Entry>>) -> Result<Arc<Vec<Entry>>> {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::texts::Texts;
 use crate::error::{Error, Kind, Place, Result, nearest};
 use crate::secret::Secrets;
-use crate::state::State;
+use crate::state::StateDir;
 
 /// Renders templates. A value is never itself read as a template.
 pub struct Templates {
@@ -26,7 +26,7 @@ impl Default for Templates {
 impl Templates {
     /// A renderer of a run that has no secrets.
     pub fn new() -> Self {
-        Self::with(&Texts::new(Secrets::default(), State::at(PathBuf::new())))
+        Self::with(&Texts::new(Secrets::default(), StateDir::at(PathBuf::new())))
     }
 
     /// A renderer with mk's rules and filters.
@@ -140,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let secrets = Secrets::default();
         let token = secrets.add("pw", "hunter2\"hunter2").unwrap();
-        let texts = Texts::new(secrets.clone(), State::at(folder.path().join("state")));
+        let texts = Texts::new(secrets.clone(), StateDir::at(folder.path().join("state")));
         let names = json!({
             "pw": token, "users": [{ "name": "a", "pw": format!("x{token}") }], "plain": "Plain", "none": null,
         });

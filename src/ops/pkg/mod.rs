@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use self::wanted::{Wanted, fits};
 use crate::change::{Change, Thing, digest};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, Operation, Resource, Span};
+use crate::op::{Danger, Effects, Example, HumanDuration, Operation, Resource};
 use crate::sys::{Effect, Hands, Probe};
 
 /// Installs, upgrades or removes packages, with what the host has for that: apt, for now.
@@ -31,7 +31,7 @@ pub struct Pkg {
     /// Fetch the lists of packages first when they are older than this and something is to be installed.
     /// One day by default. `"latest"` fetches them whenever they are older.
     #[serde(default = "one_day")]
-    pub update: Span,
+    pub update: HumanDuration,
     /// Also install what the packages recommend.
     #[serde(default)]
     pub recommends: bool,
@@ -40,7 +40,7 @@ pub struct Pkg {
     pub purge: bool,
     /// How long to wait for another program that holds the package database. Two minutes by default.
     #[serde(default = "two_minutes")]
-    pub lock_timeout: Span,
+    pub lock_timeout: HumanDuration,
 }
 
 /// One name or several.
@@ -69,13 +69,13 @@ pub enum PkgState {
 }
 
 /// The age of the package lists when nothing is said.
-fn one_day() -> Span {
-    Span::secs(86_400)
+fn one_day() -> HumanDuration {
+    HumanDuration::secs(86_400)
 }
 
 /// The patience with others when nothing is said.
-fn two_minutes() -> Span {
-    Span::secs(120)
+fn two_minutes() -> HumanDuration {
+    HumanDuration::secs(120)
 }
 
 /// How each package is or should be, in a word: `installed`, `absent`, or a version where one is asked for.

@@ -1,8 +1,8 @@
 //! `systemd`: a unit.
 
 mod definition;
-mod record;
-mod rest;
+mod settle;
+mod start_record;
 mod unit;
 
 use std::time::Duration;
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::definition::{has_new_drop_in, is_planned, unit_file};
-use self::record::{Digests, Input, Record};
+use self::start_record::{Digests, Input, StartRecord};
 use self::unit::Shown;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Example, Operation, Resource, Span};
+use crate::op::{Danger, Example, HumanDuration, Operation, Resource};
 use crate::sys::{Command, Hands, Probe};
 
 /// How long is waited for systemd to begin a start that it has queued.
@@ -52,7 +52,7 @@ pub struct Systemd {
     pub reload_on: Vec<Input>,
     /// How long starting, stopping or reloading may take. Five minutes by default.
     #[serde(default = "patience")]
-    pub timeout: Span,
+    pub timeout: HumanDuration,
 }
 
 /// Whether a unit is to run.
@@ -67,13 +67,13 @@ pub enum UnitWish {
 }
 
 /// How long is waited when nothing is said.
-fn patience() -> Span {
-    Span::secs(300)
+fn patience() -> HumanDuration {
+    HumanDuration::secs(300)
 }
 
 /// A unit as it is or should be.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct State {
+pub struct UnitState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,11 +106,11 @@ impl Systemd {
 
     /// The inputs as they are, when there are any.
     fn now(inputs: &[Input]) -> Option<Digests> {
-        (!inputs.is_empty()).then(|| record::digests(inputs))
+        (!inputs.is_empty()).then(|| start_record::digests(inputs))
     }
 
     /// The state that systemd's answer means.
-    fn read(&self, probe: &Probe, shown: &Shown) -> Result<State> {
+    fn read(&self, probe: &Probe, shown: &Shown) -> Result<UnitState> {
         let name = self.name();
         if let Some(fault) = shown.load_fault().filter(|_| !shown.is_stale()) {
             return Err(Error::step(format!("systemd cannot use the unit file of `{name}`: {fault}")));
@@ -138,19 +138,19 @@ impl Systemd {
         let outdated = shown.is_stale()
             || (missing && file && !probe.is_check())
             || (!missing && (is_planned(probe, &name) || has_new_drop_in(probe, &name, &shown.drop_ins())));
-        let record = Record::load(probe, &name);
-        let read = |inputs: &[Input], of: fn(&Record) -> &Digests| match inputs {
+        let record = StartRecord::load(probe, &name);
+        let read = |inputs: &[Input], of: fn(&StartRecord) -> &Digests| match inputs {
             [] => None,
             // What does not run starts with everything as it is.
-            inputs if !shown.is_active() && !shown.is_starting() => Some(record::digests(inputs)),
+            inputs if !shown.is_active() && !shown.is_starting() => Some(start_record::digests(inputs)),
             inputs => {
                 let recorded = record.as_ref().map(|record| (record.invocation.as_str(), of(record)));
                 // A list that was empty then says nothing of what was read.
                 let recorded = recorded.filter(|(_, digests)| !digests.is_empty());
-                Some(record::read_by(probe, shown, recorded, inputs))
+                Some(start_record::read_by(probe, shown, recorded, inputs))
             }
         };
-        Ok(State {
+        Ok(UnitState {
             state: Some(state.to_owned()),
             enabled: Some(shown.is_enabled(self.enabled.unwrap_or_default())),
             masked: Some(shown.is_masked()),
@@ -195,7 +195,7 @@ impl Systemd {
         let first = Shown::ask(hands, &name)?;
         let mut shown = first.clone();
         if first.is_active() && first.may_still_fall() {
-            rest::wait(hands, &first)?;
+            settle::wait(hands, &first)?;
             shown = Shown::ask(hands, &name)?;
         }
         if shown.is_active() && shown.invocation() == first.invocation() {
@@ -232,7 +232,7 @@ impl Systemd {
         }
         let name = self.name();
         let invocation = Shown::ask(hands, &name)?.invocation().to_owned();
-        let old = Record::load(hands, &name);
+        let old = StartRecord::load(hands, &name);
         let known = old.is_some();
         let mut record = old.clone().unwrap_or_default();
         let adopts = !known || record.invocation != invocation;
@@ -289,18 +289,18 @@ impl Operation for Systemd {
 }
 
 impl Resource for Systemd {
-    type State = State;
+    type State = UnitState;
 
-    fn actual(&self, probe: &Probe) -> Result<Option<State>> {
+    fn actual(&self, probe: &Probe) -> Result<Option<UnitState>> {
         let shown = Shown::ask(probe, &self.name())?;
         self.read(probe, &shown).map(Some)
     }
 
-    fn desired(&self, actual: Option<&State>) -> Result<Option<State>> {
+    fn desired(&self, actual: Option<&UnitState>) -> Result<Option<UnitState>> {
         let runs = actual.is_some_and(|found| found.state.as_deref() == Some("started"));
         let read = |inputs: &[Input]| Self::now(inputs).filter(|_| runs || self.state == Some(UnitWish::Started));
         let word = |wish| if wish == UnitWish::Started { "started" } else { "stopped" };
-        Ok(Some(State {
+        Ok(Some(UnitState {
             state: self.state.map(|wish| word(wish).to_owned()),
             enabled: self.enabled,
             masked: self.masked,
@@ -311,7 +311,7 @@ impl Resource for Systemd {
         }))
     }
 
-    fn fix(&self, hands: &Hands, change: &Change<State>) -> Result {
+    fn fix(&self, hands: &Hands, change: &Change<UnitState>) -> Result {
         let started = self.state == Some(UnitWish::Started);
         let outdated = change.has("definition");
         let (enables, unmasks) = (change.has("enabled"), change.has("masked") && self.masked == Some(false));
@@ -351,7 +351,7 @@ impl Resource for Systemd {
         self.remember(hands, started_now, reloaded)
     }
 
-    fn things(&self, state: Option<&State>) -> Vec<Thing> {
+    fn things(&self, state: Option<&UnitState>) -> Vec<Thing> {
         let name = self.name();
         let thing = |what: &str, field: &str, value: serde_json::Value| {
             Thing::new(Self::NAME, format!("{name} {what}"), json!({ "unit": name, field: value }))
@@ -370,7 +370,7 @@ impl Resource for Systemd {
         things
     }
 
-    fn adopt(&self, hands: &Hands, actual: Option<&State>) -> Result {
+    fn adopt(&self, hands: &Hands, actual: Option<&UnitState>) -> Result {
         let runs = actual.is_some_and(|found| found.state.as_deref() == Some("started"));
         if runs { self.remember(hands, false, false) } else { Ok(()) }
     }

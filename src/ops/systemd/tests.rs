@@ -10,18 +10,18 @@ use super::*;
 use crate::change::compare;
 use crate::op::alone::alone;
 use crate::op::contract::{Host, refusal};
-use crate::sys::{Effect, Jobs, Kind, NoPeer, Overlay, Planned};
+use crate::sys::{Effect, Jobs, Kind, NoPeer, Plan, Planned};
 
 /// The names of the fields that differ, or the fault.
 fn differs(args: Value, shown: &str, planned: &[&str]) -> Result<Vec<String>> {
     let op: Systemd = serde_json::from_value(args).unwrap();
     let (jobs, known) = (Jobs::default(), RefCell::default());
-    let overlay = RefCell::new(Overlay::default());
+    let plan = RefCell::new(Plan::default());
     for path in planned {
         let file = Planned { kind: Some(Kind::File), ..Planned::default() };
-        overlay.borrow_mut().apply(Effect::Path(path.into(), file));
+        plan.borrow_mut().apply(Effect::Path(path.into(), file));
     }
-    let probe = Probe::new(Some(&overlay), &NoPeer, &jobs, &known, false);
+    let probe = Probe::new(Some(&plan), &NoPeer, &jobs, &known, false);
     let actual = op.read(&probe, &Shown::parse(shown))?;
     let desired = op.desired(Some(&actual))?;
     let diff = compare(Some(&actual), desired.as_ref())?;
@@ -73,9 +73,9 @@ fn an_unknown_unit_is_a_fault_unless_it_is_planned_or_not_wanted() {
 fn a_unit_of_a_planned_package_is_unknown() {
     let op: Systemd = serde_json::from_value(unit(json!({ "state": "started" }))).unwrap();
     let (jobs, known) = (Jobs::default(), RefCell::default());
-    let overlay = RefCell::new(Overlay::default());
-    overlay.borrow_mut().apply(Effect::Packages(vec!["demo".into()]));
-    let probe = Probe::new(Some(&overlay), &NoPeer, &jobs, &known, false);
+    let plan = RefCell::new(Plan::default());
+    plan.borrow_mut().apply(Effect::Packages(vec!["demo".into()]));
+    let probe = Probe::new(Some(&plan), &NoPeer, &jobs, &known, false);
     let error = op.read(&probe, &Shown::parse(NONE)).unwrap_err();
     assert_eq!((error.kind(), error.message()), (crate::error::Kind::Unknown, "package `demo` is not installed yet"));
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use self::http::Url;
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Result};
-use crate::op::{Action, Argv, Danger, Example, Operation, Span};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
 use crate::sys::{Command, Hands, Probe};
 
 /// How long one try may take at most.
@@ -45,10 +45,10 @@ pub struct Wait {
     pub absent: bool,
     /// How long to wait. One minute by default.
     #[serde(default = "one_minute")]
-    pub timeout: Span,
+    pub timeout: HumanDuration,
     /// The time between two tries. Half a second by default.
     #[serde(default = "half_a_second")]
-    pub interval: Span,
+    pub interval: HumanDuration,
 }
 
 /// Where to connect to.
@@ -77,13 +77,13 @@ fn fine() -> u16 {
 }
 
 /// The patience when nothing is said.
-fn one_minute() -> Span {
-    Span::secs(60)
+fn one_minute() -> HumanDuration {
+    HumanDuration::secs(60)
 }
 
 /// The interval when nothing is said.
-fn half_a_second() -> Span {
-    Span(Duration::from_millis(500))
+fn half_a_second() -> HumanDuration {
+    HumanDuration(Duration::from_millis(500))
 }
 
 /// Whether it has come, or else what was seen instead.

@@ -10,7 +10,7 @@ use self::sweep::{Segment, segments};
 use super::human::call;
 use super::{Reporter, Sink, Text};
 use crate::error::Result;
-use crate::event::{Event, Part, Span, What};
+use crate::event::{Event, EventKind, Span, TimeSpentOn};
 
 /// Collects spans of time, and shows at the end what they come to.
 pub struct Profile {
@@ -66,11 +66,11 @@ impl Kept {
 impl Reporter for Profile {
     fn event(&mut self, event: &Event) {
         match &event.what {
-            What::StepStarted { step } => {
+            EventKind::StepStarted { step } => {
                 let place = step.place.as_ref().map(ToString::to_string).unwrap_or_default();
                 self.kept.steps.insert(step.id, Label { call: call(step).as_str().to_owned(), place });
             }
-            What::Spent(span) => self.kept.spans.push(span.clone()),
+            EventKind::Spent(span) => self.kept.spans.push(span.clone()),
             _ => {}
         }
     }
@@ -88,14 +88,14 @@ impl Reporter for Profile {
 }
 
 /// The name of a part, as in events.
-fn name(part: Part) -> &'static str {
+fn name(part: TimeSpentOn) -> &'static str {
     match part {
-        Part::Control => "control",
-        Part::Connect => "connect",
-        Part::Network => "network",
-        Part::Agent => "agent",
-        Part::Child => "child",
-        Part::Waiting => "waiting",
+        TimeSpentOn::Control => "control",
+        TimeSpentOn::Connect => "connect",
+        TimeSpentOn::Network => "network",
+        TimeSpentOn::Agent => "agent",
+        TimeSpentOn::Child => "child",
+        TimeSpentOn::Waiting => "waiting",
     }
 }
 

@@ -3,22 +3,28 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::event::{Part, Span};
+use crate::event::{Span, TimeSpentOn};
 
 /// A stretch of one host's time, in microseconds, spent on one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) from: u64,
     pub(super) to: u64,
-    pub(super) part: Part,
+    pub(super) part: TimeSpentOn,
 }
 
 /// How much of some time was spent on each part, in microseconds, in the order of [`PARTS`].
 pub(super) type Parts = [u64; PARTS.len()];
 
 /// All parts, in the order of the table.
-pub(super) const PARTS: [Part; 6] =
-    [Part::Control, Part::Connect, Part::Network, Part::Agent, Part::Child, Part::Waiting];
+pub(super) const PARTS: [TimeSpentOn; 6] = [
+    TimeSpentOn::Control,
+    TimeSpentOn::Connect,
+    TimeSpentOn::Network,
+    TimeSpentOn::Agent,
+    TimeSpentOn::Child,
+    TimeSpentOn::Waiting,
+];
 
 /// What a host's time from the run's beginning to `end` was spent on. A host's own spans come before those of all
 /// hosts; of several the one that began last counts, and what no span covers is this side's.
@@ -39,13 +45,13 @@ pub(super) fn segments(own: &[&Span], shared: &[&Span], end: u64) -> Vec<Segment
     let mut open = BTreeSet::new();
     let mut out: Vec<Segment> = Vec::new();
     let mut from = 0;
-    let mut add = |from: u64, to: u64, part: Part| match out.last_mut() {
+    let mut add = |from: u64, to: u64, part: TimeSpentOn| match out.last_mut() {
         _ if from >= to => {}
         Some(last) if last.part == part => last.to = to,
         _ => out.push(Segment { from, to, part }),
     };
     for (moment, comes, index) in borders {
-        let part = open.last().map_or(Part::Control, |(_, _, _, index): &(_, _, _, usize)| spans[*index].1.part);
+        let part = open.last().map_or(TimeSpentOn::Control, |(_, _, _, index): &(_, _, _, usize)| spans[*index].1.part);
         add(from, moment.min(end), part);
         from = from.max(moment);
         if comes {
@@ -54,7 +60,7 @@ pub(super) fn segments(own: &[&Span], shared: &[&Span], end: u64) -> Vec<Segment
             open.remove(&rank(index));
         }
     }
-    add(from, end, Part::Control);
+    add(from, end, TimeSpentOn::Control);
     out
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::sweep::{PARTS, Parts, parts};
 use super::{Hosts, Kept, name};
-use crate::report::folded::pattern;
+use crate::report::warning_dedup::pattern;
 
 /// How many steps are shown when not all are.
 const SLOWEST: usize = 10;

@@ -5,13 +5,13 @@ use super::*;
 use crate::error::Place;
 use crate::event::Step;
 
-fn span(host: &str, part: Part, from: u64, to: u64) -> Span {
+fn span(host: &str, part: TimeSpentOn, from: u64, to: u64) -> Span {
     let host = (!host.is_empty()).then(|| host.to_owned());
     Span { host, step: None, name: None, part, at: from, took: to - from }
 }
 
 /// A run of two hosts: `a` is connected and has one step of 500 ms, `b` waits for it.
-fn told() -> Vec<What> {
+fn told() -> Vec<EventKind> {
     let step = Step {
         id: 7,
         host: "a1".to_owned(),
@@ -21,21 +21,21 @@ fn told() -> Vec<What> {
         place: Some(Place::new("p.rhai", 3, 4)),
         task: None,
     };
-    let ms = |host, part, from: u64, to: u64| What::Spent(span(host, part, from * 1000, to * 1000));
-    let whole = Span { step: Some(7), ..span("a1", Part::Control, 200_000, 700_000) };
-    let task = Span { name: Some("the task".to_owned()), ..span("", Part::Control, 100_000, 950_000) };
+    let ms = |host, part, from: u64, to: u64| EventKind::Spent(span(host, part, from * 1000, to * 1000));
+    let whole = Span { step: Some(7), ..span("a1", TimeSpentOn::Control, 200_000, 700_000) };
+    let task = Span { name: Some("the task".to_owned()), ..span("", TimeSpentOn::Control, 100_000, 950_000) };
     vec![
-        What::StepStarted { step },
-        ms("a1", Part::Connect, 210, 310),
-        ms("a1", Part::Network, 310, 690),
-        ms("a1", Part::Agent, 320, 690),
-        ms("a1", Part::Child, 390, 690),
-        What::Spent(whole),
-        ms("a1", Part::Control, 150, 800),
-        ms("a2", Part::Control, 150, 160),
-        ms("", Part::Waiting, 150, 900),
-        What::Spent(task),
-        ms("", Part::Connect, 980, 1000),
+        EventKind::StepStarted { step },
+        ms("a1", TimeSpentOn::Connect, 210, 310),
+        ms("a1", TimeSpentOn::Network, 310, 690),
+        ms("a1", TimeSpentOn::Agent, 320, 690),
+        ms("a1", TimeSpentOn::Child, 390, 690),
+        EventKind::Spent(whole),
+        ms("a1", TimeSpentOn::Control, 150, 800),
+        ms("a2", TimeSpentOn::Control, 150, 160),
+        ms("", TimeSpentOn::Waiting, 150, 900),
+        EventKind::Spent(task),
+        ms("", TimeSpentOn::Connect, 980, 1000),
     ]
 }
 
@@ -50,23 +50,31 @@ fn profile(trace: Option<Sink>) -> String {
 #[test]
 fn the_span_that_began_last_counts_and_the_rest_is_this_sides() {
     let (own, shared) = (
-        [span("a", Part::Control, 30, 60), span("a", Part::Network, 40, 50), span("a", Part::Child, 45, 50)],
-        [span("", Part::Waiting, 20, 80), span("", Part::Connect, 90, 100), span("", Part::Control, 0, 95)],
+        [
+            span("a", TimeSpentOn::Control, 30, 60),
+            span("a", TimeSpentOn::Network, 40, 50),
+            span("a", TimeSpentOn::Child, 45, 50),
+        ],
+        [
+            span("", TimeSpentOn::Waiting, 20, 80),
+            span("", TimeSpentOn::Connect, 90, 100),
+            span("", TimeSpentOn::Control, 0, 95),
+        ],
     );
     let found = segments(&own.iter().collect::<Vec<_>>(), &shared.iter().collect::<Vec<_>>(), 100);
     let of = |from, to, part| Segment { from, to, part };
     assert_eq!(
         found,
         [
-            of(0, 20, Part::Control),
-            of(20, 30, Part::Waiting),
-            of(30, 40, Part::Control),
-            of(40, 45, Part::Network),
-            of(45, 50, Part::Child),
-            of(50, 60, Part::Control),
-            of(60, 80, Part::Waiting),
-            of(80, 90, Part::Control),
-            of(90, 100, Part::Connect),
+            of(0, 20, TimeSpentOn::Control),
+            of(20, 30, TimeSpentOn::Waiting),
+            of(30, 40, TimeSpentOn::Control),
+            of(40, 45, TimeSpentOn::Network),
+            of(45, 50, TimeSpentOn::Child),
+            of(50, 60, TimeSpentOn::Control),
+            of(60, 80, TimeSpentOn::Waiting),
+            of(80, 90, TimeSpentOn::Control),
+            of(90, 100, TimeSpentOn::Connect),
         ]
     );
     assert_eq!(parts(&found, 0, 100), [50, 10, 5, 0, 5, 30]);
@@ -121,7 +129,11 @@ fn the_trace_has_a_track_a_host_and_nothing_crosses_on_one() {
 
 #[test]
 fn spans_that_cross_get_a_track_each() {
-    let spans = vec![span("a", Part::Agent, 0, 10), span("a", Part::Child, 5, 15), span("a", Part::Child, 6, 9)];
+    let spans = vec![
+        span("a", TimeSpentOn::Agent, 0, 10),
+        span("a", TimeSpentOn::Child, 5, 15),
+        span("a", TimeSpentOn::Child, 6, 9),
+    ];
     let kept = Kept { spans, ..Kept::default() };
     let trace = trace::of(&kept);
     let events = trace["traceEvents"].as_array().unwrap();

@@ -130,7 +130,7 @@ impl Linter {
                     self.options(script, options, "on", super::super::on::option);
                 }
             }
-            ("ca", [_, wish]) => self.options(script, wish, "ca", super::super::keep::wish),
+            ("ca", [_, wish]) => self.options(script, wish, "ca", super::super::credentials::wish),
             ("host", [Expr::StringConstant(host, at)]) => {
                 let found = around.inventory.as_ref().map(|inventory| inventory.host(host).map(drop));
                 if let Some(Err(error)) = found {

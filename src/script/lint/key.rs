@@ -4,7 +4,7 @@ use rhai::{ASTNode, Engine, Expr, Position};
 
 use super::{literal, word};
 use crate::error::Place;
-use crate::script::names::text_of;
+use crate::script::suggestions::text_of;
 
 /// The place of a field in the map that the call at a position takes, where the map is written out there.
 pub(in crate::script) fn key_place(engine: &Engine, source: &str, call: Position, field: &str) -> Option<Place> {

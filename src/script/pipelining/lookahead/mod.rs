@@ -1,4 +1,4 @@
-//! Which steps may wait for the next one, told from a script's text before it runs.
+//! Looking ahead for pipelining: which steps may wait for the next one, told from a script's text before it runs.
 //!
 //! A step may wait when nobody looks at what comes of it, and when from there every way leads to another step, or
 //! to the end of a closure that mk itself runs, past nothing but values being worked out: nothing that could be seen,
@@ -16,7 +16,7 @@ use self::ways::Script;
 
 /// What is known of all scripts that a run has read.
 #[derive(Default)]
-pub(super) struct Ahead(RwLock<Known>);
+pub(in crate::script) struct Lookahead(RwLock<Known>);
 
 #[derive(Default)]
 struct Known {
@@ -54,10 +54,10 @@ struct Step {
     needs: Names,
 }
 
-impl Ahead {
+impl Lookahead {
     /// Reads a script before it runs. A module's own statements run where it is imported, and nothing is sent at
     /// their end.
-    pub(super) fn read(&self, ast: &AST, main: bool) {
+    pub(in crate::script) fn read(&self, ast: &AST, main: bool) {
         let read = Script::read(ast, main);
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.steps.insert(ast.source().unwrap_or_default().to_owned(), read.steps);
@@ -72,7 +72,7 @@ impl Ahead {
     }
 
     /// Whether the step that is called there may wait for the next one.
-    pub(super) fn may_wait(&self, source: Option<&str>, at: Position) -> bool {
+    pub(in crate::script) fn may_wait(&self, source: Option<&str>, at: Position) -> bool {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let step = known.steps.get(source.unwrap_or_default()).and_then(|steps| steps.get(&at));
         step.is_some_and(|step| {
@@ -113,31 +113,31 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn read(ahead: &Ahead, source: &str, text: &str) {
+    fn read(lookahead: &Lookahead, source: &str, text: &str) {
         let mut ast = rhai::Engine::new().compile(text).unwrap();
         ast.set_source(source);
-        ahead.read(&ast, false);
+        lookahead.read(&ast, false);
     }
 
     const STEPS: &str = "fn both(host) {\n    host.file(\"a\");\n    host.file(\"b\" + word());\n}\n";
 
     #[test]
     fn a_function_that_does_more_in_a_script_read_later_lets_no_step_wait_any_more() {
-        let ahead = Ahead::default();
-        let first = || ahead.may_wait(Some("steps"), Position::new(2, 10));
-        read(&ahead, "steps", &format!("{STEPS}fn word() {{ \"x\" }}"));
+        let lookahead = Lookahead::default();
+        let first = || lookahead.may_wait(Some("steps"), Position::new(2, 10));
+        read(&lookahead, "steps", &format!("{STEPS}fn word() {{ \"x\" }}"));
         assert!(first());
-        assert!(!ahead.may_wait(Some("steps"), Position::new(3, 10)), "what it ends with is its value");
-        read(&ahead, "other", "fn word() { log(\"x\"); }");
+        assert!(!lookahead.may_wait(Some("steps"), Position::new(3, 10)), "what it ends with is its value");
+        read(&lookahead, "other", "fn word() { log(\"x\"); }");
         assert!(!first());
     }
 
     #[test]
     fn a_function_that_a_try_leads_to_lets_no_step_wait() {
-        let ahead = Ahead::default();
-        read(&ahead, "steps", &format!("{STEPS}fn word() {{ \"x\" }}\nfn outer(host) {{ both(host); }}"));
-        assert!(ahead.may_wait(Some("steps"), Position::new(2, 10)));
-        read(&ahead, "other", "fn attempt(host) { try { outer(host); } catch { } }");
-        assert!(!ahead.may_wait(Some("steps"), Position::new(2, 10)));
+        let lookahead = Lookahead::default();
+        read(&lookahead, "steps", &format!("{STEPS}fn word() {{ \"x\" }}\nfn outer(host) {{ both(host); }}"));
+        assert!(lookahead.may_wait(Some("steps"), Position::new(2, 10)));
+        read(&lookahead, "other", "fn attempt(host) { try { outer(host); } catch { } }");
+        assert!(!lookahead.may_wait(Some("steps"), Position::new(2, 10)));
     }
 }

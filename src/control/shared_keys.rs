@@ -1,5 +1,5 @@
-//! What several hosts have in common and must never differ: key pairs and random secrets, made once and kept in
-//! mk's state.
+//! Shared keys: what several hosts have in common and must never differ, key pairs and random secrets, made once and
+//! kept in mk's state.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -186,13 +186,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::control::Wish;
+    use crate::control::AuthoritySpec;
     use crate::secret::Secrets;
-    use crate::state::State;
+    use crate::state::StateDir;
 
     fn control(dir: &std::path::Path) -> Control {
-        let control = Control::new(dir.to_owned(), State::at(dir.join("state")), Secrets::default());
-        let wish: Wish = serde_json::from_value(json!({ "cn": "demo-ca" })).unwrap();
+        let control = Control::new(dir.to_owned(), StateDir::at(dir.join("state")), Secrets::default());
+        let wish: AuthoritySpec = serde_json::from_value(json!({ "cn": "demo-ca" })).unwrap();
         control.authorities.ensure("demo", &wish, Mode::Apply).unwrap();
         control
     }

@@ -1,4 +1,4 @@
-//! What every part of a running playbook shares.
+//! A run in progress: what every part of a running playbook shares.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::ahead::Ahead;
-use super::gate::Gate;
+use super::pipelining::Lookahead;
+use super::throttle::StepThrottle;
 use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
-use crate::event::{Events, What};
+use crate::event::{EventKind, Events};
 use crate::fleet::{Fleet, Notified};
 use crate::inventory::{COMMAND_LINE, Inventory, LEARNED, Way};
 use crate::state::Learned;
@@ -32,7 +32,7 @@ pub struct Settings {
 }
 
 /// A run in progress.
-pub struct World {
+pub struct Run {
     /// The hosts and the way to them.
     pub fleet: Fleet,
     /// This side's half of the operations.
@@ -47,15 +47,15 @@ pub struct World {
     unpredicted: Mutex<BTreeMap<String, Error>>,
     notified: Mutex<BTreeMap<String, Vec<Arc<Notified>>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
-    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
+    throttles: Mutex<BTreeMap<String, Arc<StepThrottle>>>,
     /// What this run learned, and, as `None`, variables that only an earlier one had learned and this one forgot.
     learned: Mutex<BTreeMap<String, BTreeMap<String, Option<Value>>>>,
     played: AtomicBool,
     completed: Mutex<Vec<CompletedPlay>>,
-    pub(super) ahead: Arc<Ahead>,
+    pub(super) lookahead: Arc<Lookahead>,
 }
 
-impl World {
+impl Run {
     /// A run that has not begun.
     pub fn new(
         fleet: Fleet,
@@ -75,11 +75,11 @@ impl World {
             unpredicted: Mutex::default(),
             notified: Mutex::default(),
             facts: Mutex::default(),
-            gates: Mutex::default(),
+            throttles: Mutex::default(),
             learned: Mutex::default(),
             played: AtomicBool::default(),
             completed: Mutex::default(),
-            ahead: Arc::default(),
+            lookahead: Arc::default(),
         }
     }
 
@@ -103,7 +103,7 @@ impl World {
     /// Takes a host out of the rest of the run.
     pub fn fail(&self, host: &str, error: &Error) {
         if lock(&self.failed).insert(host.to_owned(), error.clone()).is_none() {
-            self.events.tell(What::HostFailed { host: host.to_owned(), error: error.clone() });
+            self.events.tell(EventKind::HostFailed { host: host.to_owned(), error: error.clone() });
         }
     }
 
@@ -111,7 +111,7 @@ impl World {
     pub fn unpredict(&self, host: &str, error: &Error) {
         if lock(&self.unpredicted).insert(host.to_owned(), error.clone()).is_none() {
             let (reason, place) = (error.to_string(), error.place().cloned());
-            self.events.tell(What::Unpredicted { host: host.to_owned(), reason, place });
+            self.events.tell(EventKind::Unpredicted { host: host.to_owned(), reason, place });
         }
     }
 
@@ -140,8 +140,8 @@ impl World {
     }
 
     /// The throttle of a notified step.
-    pub(super) fn gate(&self, name: &str) -> Arc<Gate> {
-        Arc::clone(lock(&self.gates).entry(name.to_owned()).or_default())
+    pub(super) fn throttle(&self, name: &str) -> Arc<StepThrottle> {
+        Arc::clone(lock(&self.throttles).entry(name.to_owned()).or_default())
     }
 
     /// Takes the steps that were notified for a host.

@@ -1,4 +1,4 @@
-//! One agent: frames to it, frames from it.
+//! The client of one agent: frames to it, frames from it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
-use super::last_words::LastWords;
-use super::meanwhile::{Stopper, Writer, ping};
+use super::agent_stderr::AgentStderr;
+use super::heartbeat::{Canceller, Writer, ping};
 use super::pool::Pipe;
 use super::traffic::{Traffic, Trip};
 use crate::change::{Left, Outcome, Trace};
@@ -55,7 +55,7 @@ pub trait Listener: Send {
 }
 
 /// A running agent.
-pub struct Talk {
+pub struct AgentClient {
     writer: Writer,
     reader: Box<dyn AsyncRead + Send + Unpin>,
     buffer: Vec<u8>,
@@ -75,7 +75,7 @@ pub struct Talk {
     pub records: Vec<Record>,
     /// The agent holds what nobody has kept yet.
     untold: bool,
-    last_words: LastWords,
+    stderr: AgentStderr,
 }
 
 /// What comes with a host's lock.
@@ -90,13 +90,13 @@ pub struct Taken {
     pub left: Vec<Left>,
 }
 
-impl Talk {
+impl AgentClient {
     /// Takes over a pipe whose other end has become an agent.
     pub async fn begin(pipe: Pipe) -> Result<Self> {
         let (stdin, stdout, stderr) = pipe.split();
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
-        let mut talk = Self {
+        let mut agent = Self {
             writer,
             reader: stdout,
             buffer: Vec::new(),
@@ -109,22 +109,22 @@ impl Talk {
             under_way: Trip::begin(),
             records: Vec::new(),
             untold: false,
-            last_words: LastWords::listen(stderr),
+            stderr: AgentStderr::listen(stderr),
         };
-        match talk.message().await? {
-            FromAgent::Hello(hello) if hello.protocol == PROTOCOL => talk.hello = hello,
+        match agent.message().await? {
+            FromAgent::Hello(hello) if hello.protocol == PROTOCOL => agent.hello = hello,
             FromAgent::Hello(hello) => {
                 let error = protocol(format!("the agent speaks protocol {}, not {PROTOCOL}", hello.protocol));
                 return Err(stale(error, &hello.build));
             }
             _ => return Err(protocol("the agent did not introduce itself")),
         }
-        Ok(talk)
+        Ok(agent)
     }
 
     /// A handle that can stop what the agent runs, from another task.
-    pub fn stopper(&self) -> Stopper {
-        Stopper::new(&self.writer)
+    pub fn canceller(&self) -> Canceller {
+        Canceller::new(&self.writer)
     }
 
     /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run,
@@ -162,13 +162,13 @@ impl Talk {
         }
     }
 
-    /// Has steps run, one after another up to the first that fails. Each is waited for by [`Talk::outcome`].
+    /// Has steps run, one after another up to the first that fails. Each is waited for by [`AgentClient::outcome`].
     pub async fn steps(&mut self, requests: &[Request]) -> Result {
         self.under_way = Trip::begin();
         self.say(&ToAgent::Do { steps: requests.to_vec() }).await
     }
 
-    /// The outcome of the next step. What the time was spent on is in [`Talk::trip`] then.
+    /// The outcome of the next step. What the time was spent on is in [`AgentClient::trip`] then.
     pub async fn outcome(
         &mut self,
         request: &Request,
@@ -382,7 +382,7 @@ impl Talk {
                 Err(_) => return Err(silent()),
                 Ok(Ok(0)) => {
                     let error = Error::new(Kind::Unreachable, "the connection to the host was lost");
-                    return Err(self.last_words.heard(error).await);
+                    return Err(self.stderr.heard(error).await);
                 }
                 Ok(Ok(count)) => self.traffic.bytes_received += count as u64,
                 Ok(Err(e)) => return Err(lost(e)),
@@ -391,7 +391,7 @@ impl Talk {
     }
 }
 
-impl Drop for Talk {
+impl Drop for AgentClient {
     fn drop(&mut self) {
         self.pinger.abort();
     }

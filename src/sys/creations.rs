@@ -1,4 +1,4 @@
-//! What the running step makes on this host, written down before it is made.
+//! Creations: what the running step makes on this host, written down before it is made.
 //!
 //! The control side keeps the ledger, and learns what a step made with its outcome. Between the two a run can be
 //! killed; what it made is then found in a file on the host by the next run that takes the lock. A line stands in
@@ -38,7 +38,7 @@ struct Line {
 
 /// The notes of the running step, behind those of the steps of its list before it.
 #[derive(Debug, Default)]
-pub struct Traces {
+pub struct Creations {
     notes: Vec<Note>,
     /// The paths among them.
     noted: HashSet<PathBuf>,
@@ -54,7 +54,7 @@ pub struct Traces {
     end: u64,
 }
 
-impl Traces {
+impl Creations {
     /// Keeps notes in a file from now on, and gives what an earlier run left there.
     pub fn keep_in(&mut self, path: &Path) -> Vec<Left> {
         let left = read(path);
@@ -213,41 +213,41 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("old"), "").unwrap();
-        let mut traces = Traces::default();
-        traces.begin(Maker::default(), false);
+        let mut creations = Creations::default();
+        creations.begin(Maker::default(), false);
         for name in ["old", "new", "never"] {
-            traces.path(&path(name), false);
+            creations.path(&path(name), false);
         }
         fs::write(path("new"), "").unwrap();
-        assert_eq!(made(&traces.finish()), [path("new").to_str().unwrap()]);
+        assert_eq!(made(&creations.finish()), [path("new").to_str().unwrap()]);
     }
 
     #[test]
     fn the_next_run_learns_what_one_made_that_was_killed_and_a_taken_one_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let (file, new) = (folder.path().join("notes"), folder.path().join("new"));
-        let mut killed = Traces::default();
+        let mut killed = Creations::default();
         assert_eq!(killed.keep_in(&file), []);
         let place = Some(Place::new("p.rhai", 3, 1));
         killed.begin(Maker { place: place.clone(), user: None }, false);
         killed.path(&new, false);
         fs::write(&new, "").unwrap();
         drop(killed);
-        let mut next = Traces::default();
+        let mut next = Creations::default();
         let left = next.keep_in(&file);
         assert_eq!((left.len(), &left[0].maker.place), (1, &place));
         // Only the next list of steps says that the ledger has it.
         next.begin(Maker::default(), false);
-        assert_eq!(Traces::default().keep_in(&file).len(), 1);
+        assert_eq!(Creations::default().keep_in(&file).len(), 1);
         next.clear();
-        assert_eq!(Traces::default().keep_in(&file), []);
+        assert_eq!(Creations::default().keep_in(&file), []);
     }
 
     #[test]
     fn what_the_steps_of_a_list_made_is_kept_until_the_next_list_comes() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("notes");
-        let mut list = Traces::default();
+        let mut list = Creations::default();
         list.keep_in(&file);
         let mut step = |name: &str, made: bool, secret: bool| {
             list.begin(Maker::default(), secret);
@@ -261,7 +261,7 @@ mod tests {
         step("failed", false, false);
         step("secret", true, true);
         step("two", true, false);
-        let left: Vec<Trace> = Traces::default().keep_in(&file).into_iter().map(|left| left.trace).collect();
+        let left: Vec<Trace> = Creations::default().keep_in(&file).into_iter().map(|left| left.trace).collect();
         let path = |name: &str| folder.path().join(name).display().to_string();
         assert_eq!(made(&left), [path("one"), path("secret"), path("two")]);
     }
@@ -271,16 +271,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         fs::write(&path, "").unwrap();
-        let mut traces = Traces::default();
-        traces.begin(Maker::default(), false);
-        traces.gone(&path);
+        let mut creations = Creations::default();
+        creations.begin(Maker::default(), false);
+        creations.gone(&path);
         fs::remove_file(&path).unwrap();
-        traces.path(&path, false);
+        creations.path(&path, false);
         fs::write(&path, "").unwrap();
-        assert_eq!(traces.finish(), []);
-        traces.begin(Maker::default(), false);
-        traces.gone(&path);
+        assert_eq!(creations.finish(), []);
+        creations.begin(Maker::default(), false);
+        creations.gone(&path);
         fs::remove_file(&path).unwrap();
-        assert_eq!(traces.finish(), [Trace::Below(path)]);
+        assert_eq!(creations.finish(), [Trace::Below(path)]);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether what was just started has come to rest.
+//! Whether what was just started has settled.
 
 use std::time::Duration;
 

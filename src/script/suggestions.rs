@@ -1,11 +1,11 @@
-//! Where a name stands in a script's text, and which name may have been meant.
+//! Suggestions: where a name stands in a script's text, and which name may have been meant.
 
 use std::collections::BTreeSet;
 
 use rhai::{ASTNode, Engine, Position, Stmt};
 
 use super::fault::place;
-use super::world::World;
+use super::running::Run;
 use crate::control::{Base, Found, STDLIB};
 use crate::error::{Error, Place};
 
@@ -56,7 +56,7 @@ pub(super) fn near_variable(error: Error, name: &str, text: &str) -> Error {
 }
 
 /// An error about a property of `host.vars`, with the nearest variable that the host has, or that any has.
-pub(super) fn near_host_variable(error: Error, world: &World, host: Option<&str>) -> Error {
+pub(super) fn near_host_variable(error: Error, run: &Run, host: Option<&str>) -> Error {
     let Some(name) = error.message().strip_prefix("there is no property `").and_then(|rest| rest.strip_suffix('`'))
     else {
         return error;
@@ -71,8 +71,8 @@ pub(super) fn near_host_variable(error: Error, world: &World, host: Option<&str>
         return error;
     }
     let known: BTreeSet<String> = match host {
-        Some(host) => world.vars(host).keys().cloned().collect(),
-        None => world.inventory.hosts().iter().flat_map(|host| world.vars(&host.name)).map(|(key, _)| key).collect(),
+        Some(host) => run.vars(host).keys().cloned().collect(),
+        None => run.inventory.hosts().iter().flat_map(|host| run.vars(&host.name)).map(|(key, _)| key).collect(),
     };
     let listed = format!("`mk vars {}` lists its variables", host.unwrap_or("HOST"));
     let name = name.to_owned();

@@ -1,4 +1,4 @@
-//! Authorities and secrets: what a script may use and never holds.
+//! Credentials: authorities and secrets, what a script may use and never holds.
 
 use std::sync::Arc;
 
@@ -6,49 +6,49 @@ use rhai::{Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::throw;
+use super::running::Run;
 use super::secret::Secret;
 use super::value::{from_json, to_json};
-use super::world::World;
-use crate::control::{Base, Form, Made, Wish};
+use crate::control::{AuthoritySpec, Base, Form, Made};
 use crate::error::{Error, Result};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::ops::Cert;
 use crate::secret::Secrets;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
-pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
-    let shared = Arc::clone(world);
+pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
+    let shared = Arc::clone(run);
     engine.register_fn("ca", move |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
         ca(&shared, name, wish).map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("ca", move |context: NativeCallContext, name: &str| -> Raised<Dynamic> {
         let authority = shared.control.authorities.get(name).map_err(|e| throw(&context, e))?;
         Ok(shown(name, &authority.cert, &authority.fingerprint))
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("ca_key", move |context: NativeCallContext, name: &str| -> Raised<Secret> {
         shared.control.authority_key(name).map(Secret).map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("shared_cert", move |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
         shared_cert(&shared, name, wish).map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("random_secret", move |context: NativeCallContext, name: &str, bytes: i64| -> Raised<Secret> {
         random(&shared, name, bytes, "base64").map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     let formed = move |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<Secret> {
         random(&shared, name, bytes, form).map_err(|e| throw(&context, e))
     };
     engine.register_fn("random_secret", formed);
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("has_random_secret", move |context: NativeCallContext, name: &str| -> Raised<bool> {
         shared.control.has_random_secret(name).map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(world);
+    let shared = Arc::clone(run);
     engine.register_fn("secret", move |context: NativeCallContext, from: &str| -> Raised<Secret> {
         let base = Base::of(context.call_source().unwrap_or_default());
         shared.control.secret(&base, from).map(Secret).map_err(|e| throw(&context, e))
@@ -58,20 +58,21 @@ pub(super) fn register(engine: &mut Engine, world: &Arc<World>) {
 /// What is wrong with one field of a wish for an authority.
 pub(super) fn wish(name: &str, value: Value) -> Option<Error> {
     let known = !value.is_null();
-    let wish = serde_json::from_value::<Wish>(Value::Object([(name.to_owned(), value)].into_iter().collect()));
+    let wish = serde_json::from_value::<AuthoritySpec>(Value::Object([(name.to_owned(), value)].into_iter().collect()));
     let message = wish.err()?.to_string();
     let wrong = message.contains("unknown field") || known && !message.contains("missing field");
     wrong.then(|| Error::playbook(format!("ca: {message}")))
 }
 
-fn ca(world: &Arc<World>, name: &str, wish: Map) -> Result<Dynamic> {
-    let wish: Wish = serde_json::from_value(plain("ca", wish)?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
-    let (authority, new) = world.control.authorities.ensure(name, &wish, world.fleet.mode())?;
-    tell(world, &format!("authority `{name}`"), if new { Made::New } else { Made::Kept });
+fn ca(run: &Arc<Run>, name: &str, wish: Map) -> Result<Dynamic> {
+    let wish: AuthoritySpec =
+        serde_json::from_value(plain("ca", wish)?).map_err(|e| Error::playbook(format!("ca: {e}")))?;
+    let (authority, new) = run.control.authorities.ensure(name, &wish, run.fleet.mode())?;
+    tell(run, &format!("authority `{name}`"), if new { Made::New } else { Made::Kept });
     Ok(shown(name, &authority.cert, &authority.fingerprint))
 }
 
-fn shared_cert(world: &Arc<World>, name: &str, mut wish: Map) -> Result<Dynamic> {
+fn shared_cert(run: &Arc<Run>, name: &str, mut wish: Map) -> Result<Dynamic> {
     if let Some(field) = ["path", "owner", "group", "key_mode"].iter().find(|field| wish.contains_key(**field)) {
         return Err(Error::playbook(format!("shared_cert: `{field}` says how files lie on a host, and here are none"))
             .hint("write the certificate and its key with `copy`"));
@@ -79,8 +80,8 @@ fn shared_cert(world: &Arc<World>, name: &str, mut wish: Map) -> Result<Dynamic>
     wish.insert("path".into(), "/".into());
     let request = serde_json::from_value::<Cert>(plain("shared_cert", wish)?)
         .map_err(|e| Error::playbook(format!("shared_cert: {e}")))?;
-    let (pair, made) = world.control.shared_cert(name, &request, world.fleet.mode())?;
-    tell(world, &format!("shared certificate `{name}`"), made);
+    let (pair, made) = run.control.shared_cert(name, &request, run.fleet.mode())?;
+    tell(run, &format!("shared certificate `{name}`"), made);
     Ok(from_json(&json!({ "cert": pair.cert, "key": pair.key, "key_data": pair.key_data })))
 }
 
@@ -93,7 +94,7 @@ fn plain(function: &str, wish: Map) -> Result<Value> {
     }
 }
 
-fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<Secret> {
+fn random(run: &Arc<Run>, name: &str, bytes: i64, form: &str) -> Result<Secret> {
     let form = match form {
         "base64" => Form::Base64,
         "hex" => Form::Hex,
@@ -102,20 +103,20 @@ fn random(world: &Arc<World>, name: &str, bytes: i64, form: &str) -> Result<Secr
         }
     };
     let size = usize::try_from(bytes).unwrap_or_default();
-    let (token, made) = world.control.random_secret(name, size, form, world.fleet.mode())?;
-    tell(world, &format!("random secret `{name}`"), made);
+    let (token, made) = run.control.random_secret(name, size, form, run.fleet.mode())?;
+    tell(run, &format!("random secret `{name}`"), made);
     Ok(Secret(token))
 }
 
 /// Tells that something was made or renewed on this side.
-fn tell(world: &Arc<World>, what: &str, made: Made) {
+fn tell(run: &Arc<Run>, what: &str, made: Made) {
     let verb = match made {
         Made::Kept => return,
         Made::New => "made",
         Made::Renewed => "renewed",
     };
-    let tense = if world.fleet.mode() == crate::wire::Mode::Check { "would be" } else { "was" };
-    world.events.tell(What::Said { host: None, warning: false, text: format!("{what} {tense} {verb}") });
+    let tense = if run.fleet.mode() == crate::wire::Mode::Check { "would be" } else { "was" };
+    run.events.tell(EventKind::Said { host: None, warning: false, text: format!("{what} {tense} {verb}") });
 }
 
 fn shown(name: &str, cert: &str, fingerprint: &str) -> Dynamic {

@@ -1,16 +1,16 @@
-//! A connection that was lost in the middle of a step: made once more, and the step's outcome asked for.
+//! The reconnect: a connection that was lost in the middle of a step is made once more, and the outcome asked for.
 //!
 //! A step that may change something is never run twice. The new agent takes the host's lock, which means that
 //! the old one has ended, and then tells what that one wrote down: the outcome, or that the step was never begun.
 
 use std::time::{Duration, Instant};
 
-use super::host::{Call, Slot, State};
+use super::agent_client::AgentClient;
+use super::host::{Call, Link, Slot};
 use super::pool::Fleet;
-use super::talk::Talk;
 use crate::change::Outcome;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Part, What};
+use crate::event::{EventKind, TimeSpentOn};
 use crate::wire::{Mode, Record};
 
 /// For how long it is tried to connect again.
@@ -24,12 +24,12 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 impl Slot {
     /// Connects again, and finds out what came of the step.
-    pub(super) async fn again(&self, fleet: &Fleet, state: &mut State, call: &Call, lost: Error) -> Result<Outcome> {
-        let State::Ready { talk, .. } = &*state else { return Err(lost) };
+    pub(super) async fn reconnect(&self, fleet: &Fleet, state: &mut Link, call: &Call, lost: Error) -> Result<Outcome> {
+        let Link::Ready { agent, .. } = &*state else { return Err(lost) };
         if fleet.is_stopped() {
             return Err(lost);
         }
-        let (pid, boot, had_lock) = (talk.hello.pid, talk.hello.boot.clone(), talk.locked);
+        let (pid, boot, had_lock) = (agent.hello.pid, agent.hello.boot.clone(), agent.locked);
         let step = format!("{} {}", call.step.op, call.step.subject);
         self.say(fleet, true, format!("{lost}, in the middle of `{}`: connects again", step.trim()));
         let lost_at = Instant::now();
@@ -42,36 +42,42 @@ impl Slot {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(e) => {
-                    fleet.spent(Part::Connect, &self.name, lost_at);
+                    fleet.spent(TimeSpentOn::Connect, &self.name, lost_at);
                     return Err(e.because(format!("{lost}, in the middle of the step")).because(UNSURE));
                 }
             }
         };
-        fleet.spent(Part::Connect, &self.name, lost_at);
-        let State::Ready { talk, .. } = state else { return Err(lost) };
+        fleet.spent(TimeSpentOn::Connect, &self.name, lost_at);
+        let Link::Ready { agent, .. } = state else { return Err(lost) };
         if call.reads || !had_lock {
             // Nothing that changes anything was sent.
-            return self.locked_step(fleet, talk, call).await;
+            return self.locked_step(fleet, agent, call).await;
         }
-        if talk.hello.boot != boot {
+        if agent.hello.boot != boot {
             return Err(lost.because("the host was rebooted meanwhile").because(UNSURE));
         }
         let wait = fleet.options.lock_wait.max(LOCK_WAIT);
-        let taken = talk.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(pid)).await;
+        let taken = agent.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(pid)).await;
         let taken = taken.map_err(|e| e.because(UNSURE))?;
-        fleet.note_left(&self.name, &talk.hello.machine, taken.left)?;
+        fleet.note_left(&self.name, &agent.hello.machine, taken.left)?;
         // What the step that was lost has called for is among these.
         let due = taken.pending.into_iter().map(|due| due.id).collect();
         fleet.stands(&self.name, call.step.id, &fleet.keep_notified(call)?, due);
-        talk.records = taken.records;
-        self.known_step(fleet, talk, call, lost).await
+        agent.records = taken.records;
+        self.known_step(fleet, agent, call, lost).await
     }
 
     /// The outcome of a step that an earlier agent of this run may have seen; run now, if that one has never begun it.
     /// Where nobody knows, it is the connection's fault.
-    pub(super) async fn known_step(&self, fleet: &Fleet, talk: &mut Talk, call: &Call, lost: Error) -> Result<Outcome> {
-        let known = talk.records.iter().find(|record| record.id == call.step.id);
-        let last = talk.records.last().map(|record| record.id);
+    pub(super) async fn known_step(
+        &self,
+        fleet: &Fleet,
+        agent: &mut AgentClient,
+        call: &Call,
+        lost: Error,
+    ) -> Result<Outcome> {
+        let known = agent.records.iter().find(|record| record.id == call.step.id);
+        let last = agent.records.last().map(|record| record.id);
         match known {
             Some(Record { result: Some(Err(e)), .. }) if e.kind() == Kind::Interrupted => {
                 Err(Error::step("the connection was lost, so the host stopped the step in the middle"))
@@ -79,20 +85,20 @@ impl Slot {
             Some(Record { result: Some(result), .. }) => {
                 result.clone().map_err(|e| e.told_by_host(call.mode == Mode::Check, fleet.is_stopped()))
             }
-            None if last.is_some_and(|last| last < call.step.id) => self.step(fleet, talk, call).await,
+            None if last.is_some_and(|last| last < call.step.id) => self.step(fleet, agent, call).await,
             _ => Err(lost.because(UNSURE)),
         }
     }
 
     /// Ends a connection that is of no use any more.
-    pub(super) async fn leave(&self, state: &mut State) {
-        if let State::Ready { pipes, .. } = std::mem::replace(state, State::New) {
+    pub(super) async fn leave(&self, state: &mut Link) {
+        if let Link::Ready { pipes, .. } = std::mem::replace(state, Link::New) {
             pipes.close().await;
         }
     }
 
     pub(super) fn say(&self, fleet: &Fleet, warning: bool, text: String) {
-        fleet.tell(What::Said { host: Some(self.name.clone()), warning, text });
+        fleet.tell(EventKind::Said { host: Some(self.name.clone()), warning, text });
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a playbook reads on this side while it runs, so that a later run can tell whether it would read the same.
+//! Input tracking: what a playbook reads on this side, so that a later run can tell whether it would read the same.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use crate::change::digest;
 /// One thing that was read, by how it was named: a file that would now be found elsewhere is another one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reading {
+pub enum Input {
     /// A file, template or folder that a script named.
     Source {
         /// The script's own name.
@@ -37,7 +37,7 @@ pub enum Reading {
     Answer(String),
 }
 
-impl std::fmt::Display for Reading {
+impl std::fmt::Display for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Source { name, .. } | Self::File(name) => write!(f, "`{}`", name.display()),
@@ -49,52 +49,52 @@ impl std::fmt::Display for Reading {
 }
 
 /// What was read, with the digest of its name and content at that time.
-pub type Read = BTreeMap<Reading, String>;
+pub type InputDigests = BTreeMap<Input, String>;
 
 /// Who wants to know what is read. Clones are the same list.
 #[derive(Debug, Clone, Default)]
-pub struct Readings {
+pub struct InputTracker {
     open: Arc<Mutex<Opened>>,
 }
 
 #[derive(Debug, Default)]
 struct Opened {
     next: u64,
-    open: BTreeMap<u64, Read>,
+    open: BTreeMap<u64, InputDigests>,
 }
 
-impl Readings {
-    /// Begins to note what is read, by whichever thread, until [`Readings::end`] is called with this number.
+impl InputTracker {
+    /// Begins to note what is read, by whichever thread, until [`InputTracker::end`] is called with this number.
     pub fn begin(&self) -> u64 {
         let mut opened = self.lock();
         opened.next += 1;
         let id = opened.next;
-        opened.open.insert(id, Read::new());
+        opened.open.insert(id, InputDigests::new());
         id
     }
 
     /// What was read since the beginning of that number.
-    pub fn end(&self, id: u64) -> Read {
+    pub fn end(&self, id: u64) -> InputDigests {
         self.lock().open.remove(&id).unwrap_or_default()
     }
 
     /// Notes what was read; its digest is taken only when somebody wants to know, and has not noted it yet.
-    pub fn note(&self, reading: Reading, taken: impl FnOnce() -> String) {
-        if self.lock().open.values().all(|read| read.contains_key(&reading)) {
+    pub fn note(&self, input: Input, taken: impl FnOnce() -> String) {
+        if self.lock().open.values().all(|read| read.contains_key(&input)) {
             return;
         }
         // Reading a file takes a while, and others must not wait for it.
         let taken = taken();
         for read in self.lock().open.values_mut() {
-            read.entry(reading.clone()).or_insert_with(|| taken.clone());
+            read.entry(input.clone()).or_insert_with(|| taken.clone());
         }
     }
 
     /// Notes what was read at another time, such as when a module was first imported.
-    pub fn note_all(&self, earlier: &Read) {
+    pub fn note_all(&self, earlier: &InputDigests) {
         for read in self.lock().open.values_mut() {
-            for (reading, taken) in earlier {
-                read.entry(reading.clone()).or_insert_with(|| taken.clone());
+            for (input, taken) in earlier {
+                read.entry(input.clone()).or_insert_with(|| taken.clone());
             }
         }
     }
@@ -137,24 +137,24 @@ pub(super) fn of_environment(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn environment(name: &str) -> Reading {
-        Reading::Environment(name.to_owned())
+    fn environment(name: &str) -> Input {
+        Input::Environment(name.to_owned())
     }
 
     #[test]
     fn everybody_who_listens_hears_and_nobody_else_pays() {
-        let readings = Readings::default();
-        readings.note(environment("A"), || panic!("nobody wants to know"));
-        let outer = readings.begin();
-        readings.note(environment("A"), || "1".to_owned());
-        let inner = readings.begin();
-        readings.note(environment("A"), || "2".to_owned());
-        readings.note(environment("A"), || panic!("all know it"));
-        let read = readings.end(inner);
-        assert_eq!(read, Read::from([(environment("A"), "2".to_owned())]));
-        readings.note_all(&Read::from([(environment("B"), "3".to_owned())]));
+        let inputs = InputTracker::default();
+        inputs.note(environment("A"), || panic!("nobody wants to know"));
+        let outer = inputs.begin();
+        inputs.note(environment("A"), || "1".to_owned());
+        let inner = inputs.begin();
+        inputs.note(environment("A"), || "2".to_owned());
+        inputs.note(environment("A"), || panic!("all know it"));
+        let read = inputs.end(inner);
+        assert_eq!(read, InputDigests::from([(environment("A"), "2".to_owned())]));
+        inputs.note_all(&InputDigests::from([(environment("B"), "3".to_owned())]));
         let known = [(environment("A"), "1".to_owned()), (environment("B"), "3".to_owned())];
-        assert_eq!(readings.end(outer), Read::from(known));
+        assert_eq!(inputs.end(outer), InputDigests::from(known));
     }
 
     #[test]

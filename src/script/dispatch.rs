@@ -1,4 +1,4 @@
-//! Steps on their way: sent, told to those who watch, and brought back.
+//! The dispatch of steps: sent, told to those who watch, and brought back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use rhai::EvalAltResult;
 use serde_json::{Map, Value};
 
-use super::here::here;
 use super::host::Host;
 use super::outcome::{Held, Outcome};
+use super::scope::current_scope;
 use super::step::Wanted;
 use crate::control::has_secret_output;
 use crate::error::{Error, Kind, Place, Result};
-use crate::event::{Part, Step, What};
+use crate::event::{EventKind, Step, TimeSpentOn};
 use crate::fleet::{Call, Notified};
 use crate::op::{Danger, Operation, Spec};
 
@@ -41,15 +41,15 @@ impl Ready {
     }
 
     fn call(&self) -> Call {
-        let world = &self.host.world;
+        let run = &self.host.run;
         let step = Step {
-            id: world.fleet.next_id(),
+            id: run.fleet.next_id(),
             host: self.host.name.clone(),
             op: self.spec.name.to_owned(),
             subject: subject_of(self.spec, &self.wanted.args),
             user: self.host.user.clone(),
             place: Some(self.at.clone()),
-            task: here().task,
+            task: current_scope().task,
         };
         Call {
             host: self.host.name.clone(),
@@ -57,10 +57,10 @@ impl Ready {
             reads: self.reads(),
             args: Value::Object(self.wanted.args.clone()),
             responder: self.wanted.responder.clone(),
-            mode: world.fleet.mode(),
+            mode: run.fleet.mode(),
             notify: self.notify.clone(),
             settles: None,
-            stream: world.settings.stream && !has_secret_output(&Value::Object(self.wanted.args.clone())),
+            stream: run.settings.stream && !has_secret_output(&Value::Object(self.wanted.args.clone())),
             begun: self.begun,
         }
     }
@@ -72,45 +72,50 @@ impl Ready {
 
     /// Sends it, and tells what came of it unless it went well: then the script may have a say first.
     pub(super) fn send(&self, left: u32) -> Result<Sent> {
-        let (host, world) = (&self.host, &self.host.world);
+        let (host, run) = (&self.host, &self.host.run);
         let call = self.call();
-        world.events.tell(What::StepStarted { step: call.step.clone() });
+        run.events.tell(EventKind::StepStarted { step: call.step.clone() });
         let sent = Instant::now();
-        let result = if self.spec.name == "raw" { super::globals::raw(host, &call) } else { world.fleet.call(&call) };
+        let result = if self.spec.name == "raw" { super::globals::raw(host, &call) } else { run.fleet.call(&call) };
         self.waited(self.begun);
         if self.spec.name == crate::ops::Reboot::NAME {
-            world.forget_facts(&host.name);
+            run.forget_facts(&host.name);
         }
         self.came(&call, result, sent.elapsed(), left)
     }
 
     /// Whoever called waits for a host that is not its own.
     fn waited(&self, begun: Instant) {
-        if here().host.as_ref() != Some(&self.host.name) {
-            self.host.world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+        if current_scope().host.as_ref() != Some(&self.host.name) {
+            self.host.run.events.spent(
+                TimeSpentOn::Waiting,
+                current_scope().host.as_deref(),
+                None,
+                (begun, Instant::now()),
+            );
         }
     }
 
     fn came(&self, call: &Call, result: Result<crate::change::Outcome>, took: Duration, left: u32) -> Result<Sent> {
-        let (world, step) = (&self.host.world, call.step.clone());
+        let (run, step) = (&self.host.run, call.step.clone());
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(mut outcome) => {
-                world.control.kept(&call.args, &mut outcome)?;
+                run.control.kept(&call.args, &mut outcome)?;
                 let outcome = Outcome { of: outcome, op: step.op.clone(), place: self.at.clone() };
                 Ok(Sent { step, outcome, took })
             }
             Err(error) => {
-                let error = world.control.hushed(&call.args, error);
+                let error = run.control.hushed(&call.args, error);
                 let error = error.in_step(self.spec.name).at(self.at.clone()).at_depth(self.depth);
                 // What it changed before it failed calls for them all the same.
-                for (_, notified) in world.fleet.take_due(&self.host.name, step.id) {
-                    world.notify(&self.host.name, notified);
+                for (_, notified) in run.fleet.take_due(&self.host.name, step.id) {
+                    run.notify(&self.host.name, notified);
                 }
                 let told = error.clone();
-                world.events.tell(match left {
-                    left if left > 0 && error.kind() == Kind::Step => What::Retry { step, error: told, left },
-                    _ => What::StepFailed { step, error: told, took },
+                run.events.tell(match left {
+                    left if left > 0 && error.kind() == Kind::Step => EventKind::Retry { step, error: told, left },
+                    _ => EventKind::StepFailed { step, error: told, took },
                 });
                 Err(error)
             }
@@ -124,13 +129,13 @@ impl Ready {
     pub(super) fn done(&self, sent: &Sent, outcome: &Outcome) -> Result {
         sent.tell_done(&self.host, &outcome.of);
         self.held.came(outcome.clone());
-        let (world, host) = (&self.host.world, &self.host.name);
-        let due = world.fleet.take_due(host, sent.step.id);
+        let (run, host) = (&self.host.run, &self.host.name);
+        let due = run.fleet.take_due(host, sent.step.id);
         if outcome.changed() {
-            self.notify.iter().for_each(|notified| world.notify(host, Arc::clone(notified)));
+            self.notify.iter().for_each(|notified| run.notify(host, Arc::clone(notified)));
             return Ok(());
         }
-        world.fleet.forget_due(host, &due.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
+        run.fleet.forget_due(host, &due.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
     }
 }
 
@@ -141,15 +146,15 @@ pub(super) fn send_all(steps: &[&Ready]) -> Result<Sent> {
     if steps.len() == 1 {
         return first.send(0);
     }
-    let world = &first.host.world;
+    let run = &first.host.run;
     let calls: Vec<Call> = steps.iter().map(|step| step.call()).collect();
-    let start = |index: usize| world.events.tell(What::StepStarted { step: calls[index].step.clone() });
+    let start = |index: usize| run.events.tell(EventKind::StepStarted { step: calls[index].step.clone() });
     let began = Instant::now();
     let mut begun = began;
     let mut last = Err(Error::internal("a step without an outcome"));
     let mut told = Ok(());
     start(0);
-    world.fleet.call_all(&calls, &mut |index, result| {
+    run.fleet.call_all(&calls, &mut |index, result| {
         last = steps[index].came(&calls[index], result, begun.elapsed(), 0);
         begun = Instant::now();
         if let Ok(sent) = &last
@@ -174,15 +179,15 @@ pub(super) struct Sent {
 impl Sent {
     pub(super) fn tell_done(&self, host: &Host, outcome: &crate::change::Outcome) {
         let (step, outcome) = (self.step.clone(), outcome.clone());
-        host.world.events.tell(What::StepDone { step, outcome, took: self.took });
+        host.run.events.tell(EventKind::StepDone { step, outcome, took: self.took });
     }
 
     pub(super) fn tell_failed(&self, host: &Host, error: &EvalAltResult, left: u32) {
         let super::fault::Payload(Some(error)) = super::fault::payload(error) else { return };
         let step = self.step.clone();
-        host.world.events.tell(match left {
-            0 => What::StepFailed { step, error, took: self.took },
-            left => What::Retry { step, error, left },
+        host.run.events.tell(match left {
+            0 => EventKind::StepFailed { step, error, took: self.took },
+            left => EventKind::Retry { step, error, left },
         });
     }
 }

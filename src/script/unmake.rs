@@ -1,16 +1,16 @@
-//! What was made on a host: asked for, and taken away again.
+//! `unmake` (rollback): what was made on a host, asked for and taken away again.
 
 use std::time::Instant;
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, NativeCallContext};
 use serde_json::{Value, json};
 
+use super::dispatch::Ready;
 use super::fault::{place, throw};
 use super::host::Host;
-use super::send::Ready;
+use super::running::Run;
 use super::step::Wanted;
 use super::value::{from_json, to_json};
-use super::world::World;
 use crate::error::{Error, Place, Result};
 use crate::ops::{self, Spec};
 use crate::state::Entry;
@@ -29,7 +29,7 @@ pub struct Unmade {
 
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("made", |context: NativeCallContext, host: &mut Host| -> Raised<Dynamic> {
-        let made = host.world.fleet.made(&host.name).map_err(|e| throw(&context, e))?;
+        let made = host.run.fleet.made(&host.name).map_err(|e| throw(&context, e))?;
         Ok(from_json(&json!(made)))
     });
     engine.register_fn("unmake", |context: NativeCallContext, host: &mut Host, things: Array| -> Raised<Dynamic> {
@@ -49,13 +49,13 @@ fn decode(things: Array) -> Result<Vec<Entry>> {
 ///
 /// # Errors
 /// The fault of the first step that fails; what it was to take away stays in the ledger, and all that is older.
-pub fn unmake(world: &std::sync::Arc<World>, host: &str, things: &[Entry]) -> Result<Unmade> {
-    take_away(&Host::new(world, host), things, &Place::new("command line", 0, 0))
+pub fn unmake(run: &std::sync::Arc<Run>, host: &str, things: &[Entry]) -> Result<Unmade> {
+    take_away(&Host::new(run, host), things, &Place::new("command line", 0, 0))
 }
 
 /// The last that was made goes first, so that nothing is taken away under what still needs it.
 fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
-    let world = &host.world;
+    let run = &host.run;
     let mut unmade = Unmade::default();
     for (spec, together) in calls(things)? {
         let Some(first) = together.first() else { continue };
@@ -64,7 +64,7 @@ fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
         (spec.check)(Value::Object(args.clone()))?;
         let wanted = Wanted { args, responder: None };
         let ready = Ready::new(&acting, spec, wanted, at.clone(), Instant::now());
-        let sent = super::waiting::send(&ready)?;
+        let sent = super::pipelining::send(&ready)?;
         ready.done(&sent, &sent.outcome)?;
         let subjects = together.iter().map(|entry| format!("{} {}", entry.op, entry.subject));
         if sent.outcome.of.values.get("kept") == Some(&Value::Bool(true)) {
@@ -72,8 +72,8 @@ fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
             continue;
         }
         unmade.removed.extend(subjects);
-        if world.fleet.mode() == Mode::Apply {
-            world.fleet.struck(&host.name, &together)?;
+        if run.fleet.mode() == Mode::Apply {
+            run.fleet.struck(&host.name, &together)?;
         }
     }
     Ok(unmade)

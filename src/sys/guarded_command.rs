@@ -1,4 +1,4 @@
-//! A command with the guards that say whether it is needed.
+//! A guarded command: one with the guards that say whether it is needed.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Something to run, and when not to.
 #[derive(Debug, Clone, Default)]
-pub struct Errand {
+pub struct GuardedCommand {
     /// What runs.
     pub command: Command,
     /// The exit codes that mean success.
@@ -27,7 +27,7 @@ pub struct Errand {
     pub reads: bool,
 }
 
-impl Errand {
+impl GuardedCommand {
     /// Why there is nothing to do; `None` when it is to be done. The cheap guards are asked first.
     ///
     /// # Errors

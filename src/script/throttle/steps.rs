@@ -1,20 +1,20 @@
-//! A throttle: no more than so many hosts at the same thing at a time.
+//! The throttle of a step: no more than so many hosts at the same thing at a time.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Counts who is inside.
 #[derive(Default)]
-pub(super) struct Gate {
+pub(in crate::script) struct StepThrottle {
     inside: Mutex<usize>,
     left: Condvar,
 }
 
 /// A place inside, given up when this is dropped.
-pub(super) struct Inside(std::sync::Arc<Gate>);
+pub(in crate::script) struct Inside(std::sync::Arc<StepThrottle>);
 
-impl Gate {
+impl StepThrottle {
     /// Goes in as soon as fewer than `most` are inside.
-    pub(super) fn enter(self: std::sync::Arc<Self>, most: usize) -> Inside {
+    pub(in crate::script) fn enter(self: std::sync::Arc<Self>, most: usize) -> Inside {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         while *inside >= most {
             inside = self.left.wait(inside).unwrap_or_else(PoisonError::into_inner);

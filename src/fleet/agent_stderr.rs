@@ -1,4 +1,4 @@
-//! What an agent says beside its frames: nothing, unless it fails.
+//! An agent's stderr, what it says beside its frames: nothing, unless it fails.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::error::Error;
 const KEPT: usize = 2048;
 
 /// Listens to an agent's standard error; unread, that could stop the connection.
-pub struct LastWords(Option<JoinHandle<Vec<u8>>>);
+pub struct AgentStderr(Option<JoinHandle<Vec<u8>>>);
 
-impl LastWords {
+impl AgentStderr {
     /// Listens from now on.
     pub fn listen(mut stderr: impl AsyncRead + Send + Unpin + 'static) -> Self {
         Self(Some(tokio::spawn(async move {
@@ -40,17 +40,17 @@ impl LastWords {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, LastWords};
+    use super::{AgentStderr, KEPT};
     use crate::error::Error;
 
     #[tokio::test]
     async fn the_end_of_what_was_said_is_added_once() {
         let said = format!("{}panicked at x.rs\n", "noise ".repeat(KEPT));
-        let mut words = LastWords::listen(std::io::Cursor::new(said.into_bytes()));
-        let error = words.heard(Error::step("lost")).await;
+        let mut stderr = AgentStderr::listen(std::io::Cursor::new(said.into_bytes()));
+        let error = stderr.heard(Error::step("lost")).await;
         let text = error.notes().join("");
         assert!(text.starts_with("the agent said: ") && text.ends_with("panicked at x.rs"), "{text}");
         assert!(text.len() < KEPT + 100, "{}", text.len());
-        assert!(words.heard(Error::step("again")).await.notes().is_empty());
+        assert!(stderr.heard(Error::step("again")).await.notes().is_empty());
     }
 }

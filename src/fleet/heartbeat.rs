@@ -1,4 +1,4 @@
-//! What is said to an agent while a step runs: that this side is still here, and that the step is to stop.
+//! Heartbeat and cancelling: what an agent is told while a step runs, that this side is here or that it is to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ pub(super) type Writer = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
 /// Stops what an agent runs.
 #[derive(Clone)]
-pub struct Stopper(Writer);
+pub struct Canceller(Writer);
 
-impl Stopper {
+impl Canceller {
     pub(super) fn new(writer: &Writer) -> Self {
         Self(Arc::clone(writer))
     }
 
     /// Asks the agent to stop the running step.
-    pub async fn stop(&self) {
+    pub async fn cancel(&self) {
         let bytes = encode(&to_frame(&ToAgent::Cancel));
         let mut writer = self.0.lock().await;
         let _ = writer.write_all(&bytes).await;

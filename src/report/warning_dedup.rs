@@ -1,4 +1,4 @@
-//! The same warning of many hosts as one line.
+//! Deduplication of warnings: the same one of many hosts as one line.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ const WAIT: Duration = Duration::from_secs(3);
 
 /// Warnings of hosts that are not shown yet, in the order in which they came first.
 #[derive(Default)]
-pub(super) struct Folded {
+pub(super) struct WarningDedup {
     held: Vec<(String, Vec<String>)>,
     since: Option<Instant>,
 }
 
-impl Folded {
+impl WarningDedup {
     /// Takes what a host warns of.
     pub(super) fn hold(&mut self, host: &str, text: &str) {
         self.since.get_or_insert_with(Instant::now);
@@ -78,12 +78,12 @@ mod tests {
 
     #[test]
     fn a_text_is_kept_once_with_all_who_said_it() {
-        let mut folded = Folded::default();
+        let mut held = WarningDedup::default();
         for (host, text) in [("a", "x"), ("b", "x"), ("a", "y"), ("a", "x")] {
-            folded.hold(host, text);
+            held.hold(host, text);
         }
         let of = |text: &str, hosts: &[&str]| (text.to_owned(), hosts.iter().map(|h| (*h).to_owned()).collect());
-        assert_eq!(folded.take(), [of("x", &["a", "b"]), of("y", &["a"])]);
-        assert_eq!(folded.take(), []);
+        assert_eq!(held.take(), [of("x", &["a", "b"]), of("y", &["a"])]);
+        assert_eq!(held.take(), []);
     }
 }

@@ -1,4 +1,4 @@
-//! What a unit was last started with: how no restart is lost.
+//! The record of a unit's last start, and what it was started with: how no restart is lost.
 //!
 //! The digests of the inputs as of the unit's last start by mk are kept until the next boot. A restart is due
 //! whenever they differ, so it makes no difference whether the run that changed an input, or another one
@@ -64,7 +64,7 @@ pub fn digests(inputs: &[Input]) -> Digests {
 
 /// What is written down of a unit's last start by mk.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct StartRecord {
     /// Which start it was, in systemd's words.
     #[serde(default)]
     pub invocation: String,
@@ -80,7 +80,7 @@ fn file(probe: &Probe, unit: &str) -> PathBuf {
     probe.run_dir().join("units").join(format!("{unit}.json"))
 }
 
-impl Record {
+impl StartRecord {
     /// The record of a unit; `None` when there is none, or none that can be read: then the files' times count.
     pub fn load(probe: &Probe, unit: &str) -> Option<Self> {
         serde_json::from_slice(&fs::read(file(probe, unit)).ok()?).ok()

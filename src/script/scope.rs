@@ -1,15 +1,15 @@
-//! Where in the run the current thread is: the task, and the host whose closure it runs.
+//! The scope of a thread in the run: the task, and the host whose closure it runs.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use super::world::World;
+use super::running::Run;
 use crate::error::{Error, Kind, Result};
-use crate::event::Part;
+use crate::event::TimeSpentOn;
 
 /// The thread's place in the run.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Here {
+pub(super) struct ScriptScope {
     /// The innermost task.
     pub(super) task: Option<String>,
     /// The host whose closure runs.
@@ -17,25 +17,25 @@ pub(super) struct Here {
 }
 
 thread_local! {
-    static HERE: RefCell<Here> = RefCell::default();
+    static SCOPE: RefCell<ScriptScope> = RefCell::default();
 }
 
 /// The current thread's place.
-pub(super) fn here() -> Here {
-    HERE.with_borrow(Clone::clone)
+pub(super) fn current_scope() -> ScriptScope {
+    SCOPE.with_borrow(Clone::clone)
 }
 
 /// Runs `work` at another place, and comes back whatever happens.
-pub(super) fn at<T>(place: Here, work: impl FnOnce() -> T) -> T {
-    struct Back(Option<Here>);
+pub(super) fn at<T>(place: ScriptScope, work: impl FnOnce() -> T) -> T {
+    struct Back(Option<ScriptScope>);
     impl Drop for Back {
         fn drop(&mut self) {
             if let Some(place) = self.0.take() {
-                HERE.set(place);
+                SCOPE.set(place);
             }
         }
     }
-    let _back = Back(Some(HERE.replace(place)));
+    let _back = Back(Some(SCOPE.replace(place)));
     work()
 }
 
@@ -43,11 +43,11 @@ pub(super) fn at<T>(place: Here, work: impl FnOnce() -> T) -> T {
 ///
 /// # Errors
 /// When the run is stopped meanwhile.
-pub(super) fn pause(world: &World, length: Duration) -> Result {
+pub(super) fn pause(run: &Run, length: Duration) -> Result {
     let begun = Instant::now();
     let until = begun + length;
     let result = loop {
-        if world.fleet.is_stopped() {
+        if run.fleet.is_stopped() {
             break Err(Error::new(Kind::Interrupted, "stopped"));
         }
         let left = until.saturating_duration_since(Instant::now());
@@ -56,6 +56,6 @@ pub(super) fn pause(world: &World, length: Duration) -> Result {
         }
         std::thread::sleep(left.min(Duration::from_millis(20)));
     };
-    world.events.spent(Part::Waiting, here().host.as_deref(), None, (begun, Instant::now()));
+    run.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
     result
 }

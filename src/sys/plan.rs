@@ -1,4 +1,4 @@
-//! What earlier steps of a check would have left behind.
+//! The plan of a check (dry run): what its earlier steps would have left behind.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl Effect {
 
 /// The host as planned, laid over the host as it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Overlay {
+pub struct Plan {
     paths: BTreeMap<PathBuf, Planned>,
     below: BTreeMap<PathBuf, String>,
     users: BTreeMap<String, Option<(String, String)>>,
@@ -82,7 +82,7 @@ pub struct Overlay {
     ran: bool,
 }
 
-impl Overlay {
+impl Plan {
     /// Takes an effect in.
     pub fn apply(&mut self, effect: Effect) {
         match effect {

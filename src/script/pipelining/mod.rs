@@ -1,16 +1,20 @@
-//! Steps that wait for the next one, to travel with it.
+//! Pipelining: steps that wait for the next one, to travel with it in one round trip.
 //!
 //! A step waits only where the script's text shows that another step, or the end of what runs it, comes next,
-//! whatever happens ([`super::ahead`]). So nothing that a script can see or do lies between the two, and what the
+//! whatever happens ([`lookahead`]). So nothing that a script can see or do lies between the two, and what the
 //! user sees is as if each had been sent alone.
+
+mod lookahead;
 
 use std::cell::RefCell;
 
 use rhai::{EvalAltResult, NativeCallContext};
 
+use super::dispatch::{Ready, Sent, send_all};
 use super::fault::throw;
-use super::send::{Ready, Sent, send_all};
 use crate::error::Result;
+
+pub(super) use lookahead::Lookahead;
 
 /// How many steps travel together at most. What waits is lost when mk is killed, and nobody watches it meanwhile.
 const MOST: usize = 64;
