@@ -21,7 +21,7 @@ use crate::wire::{Attachment, Member};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Unpack {
+pub(crate) struct Unpack {
     /// Absolute path of a directory on the host. It is made when it is missing.
     pub dest: PathBuf,
     /// An artifact of the project's `artifacts.lock.yaml`, for the host's architecture. Either this or `src`.
