@@ -24,7 +24,7 @@
 //! - [`cli`]: arguments, exit codes, and the remedy added to a fault.
 
 // What both sides share has more in it than a host needs.
-#![cfg_attr(not(feature = "control"), allow(dead_code, unused_imports))]
+#![cfg_attr(not(feature = "control"), allow(dead_code, unreachable_pub, unused_imports))]
 
 pub mod agent;
 pub mod change;

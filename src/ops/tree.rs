@@ -106,7 +106,7 @@ impl Resource for TreeOf {
     }
 
     fn desired(&self, actual: Option<&Paths>) -> Result<Option<Paths>> {
-        self.tree(|tree| Ok(tree.desired(actual)))
+        self.tree(|tree| Ok(Some(tree.desired(actual))))
     }
 
     fn fix(&self, hands: &Hands, change: &Change<Paths>) -> Result {

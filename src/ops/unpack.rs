@@ -119,7 +119,7 @@ impl Resource for Unpack {
     }
 
     fn desired(&self, actual: Option<&Paths>) -> Result<Option<Paths>> {
-        Ok(self.tree(&self.members()?).desired(actual))
+        Ok(Some(self.tree(&self.members()?).desired(actual)))
     }
 
     fn fix(&self, hands: &Hands, change: &Change<Paths>) -> Result {

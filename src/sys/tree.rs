@@ -95,13 +95,13 @@ impl Tree<'_> {
     }
 
     /// What should be there.
-    pub(crate) fn desired(&self, actual: Option<&Paths>) -> Option<Paths> {
+    pub(crate) fn desired(&self, actual: Option<&Paths>) -> Paths {
         let mut wanted: BTreeMap<String, String> =
             self.members.iter().map(|member| (member.path.clone(), self.wanted(member))).collect();
         for path in actual.iter().flat_map(|paths| paths.0.keys()) {
             wanted.entry(path.clone()).or_insert_with(|| ABSENT.to_owned());
         }
-        Some(Paths(wanted))
+        Paths(wanted)
     }
 
     /// Brings the change about.
