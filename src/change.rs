@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-pub use trace::{Left, Maker, Thing, Trace, traces};
+pub(crate) use trace::{Left, Maker, Thing, Trace, traces};
 
 /// The longest text, in bytes, that a state carries so that its diff can be shown line by line.
 pub const SHOWN_TEXT: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use detail::Detail;
+pub(crate) use detail::Detail;
 
 /// The result of everything in mk that can fail.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;

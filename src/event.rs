@@ -11,14 +11,14 @@ use crate::wire::Mode;
 
 mod queue;
 
-pub use queue::{Receiver, Sender, channel};
+pub(crate) use queue::{Receiver, Sender, channel};
 
 /// The version of the event format; it grows when a field changes its meaning or goes away.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Event {
+pub(crate) struct Event {
     /// The format's version.
     pub v: u32,
     /// Milliseconds since the run began.
@@ -30,7 +30,7 @@ pub struct Event {
 
 /// A step: one operation on one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub(crate) struct Step {
     /// Unique in the run.
     pub id: u64,
     /// The host.
@@ -53,7 +53,7 @@ pub struct Step {
 /// What time is spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum TimeSpentOn {
+pub(crate) enum TimeSpentOn {
     /// mk on this side: the script, its sources and templates, encoding.
     Control,
     /// Reaching the host, starting the agent, and ending both.
@@ -70,7 +70,7 @@ pub enum TimeSpentOn {
 
 /// A stretch of time, and what it was spent on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Span {
+pub(crate) struct Span {
     /// The host that it was spent for; all hosts when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -91,7 +91,7 @@ pub struct Span {
 /// The kinds of event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EventKind {
+pub(crate) enum EventKind {
     /// A run began.
     RunStarted {
         /// The playbook, or the operation of an ad hoc run.
@@ -223,7 +223,7 @@ pub enum EventKind {
 
 /// Where events go. Clones go to the same place.
 #[derive(Clone)]
-pub struct Events {
+pub(crate) struct Events {
     sender: Sender,
     secrets: Secrets,
     started: Instant,
@@ -232,28 +232,34 @@ pub struct Events {
 
 impl Events {
     /// Events of a run that began at `started`, without the secrets.
-    pub fn new(sender: Sender, secrets: Secrets, started: Instant) -> Self {
+    pub(crate) fn new(sender: Sender, secrets: Secrets, started: Instant) -> Self {
         Self { sender, secrets, started, profiled: false }
     }
 
     /// The same events, with what time was spent on if that is wanted.
     #[must_use]
-    pub fn profiled(self, profiled: bool) -> Self {
+    pub(crate) fn profiled(self, profiled: bool) -> Self {
         Self { profiled, ..self }
     }
 
     /// Whether it is told what time was spent on.
-    pub fn is_profiled(&self) -> bool {
+    pub(crate) fn is_profiled(&self) -> bool {
         self.profiled
     }
 
     /// Tells what the time from `from` to `to` was spent on, if that is wanted. Without a host, it is of all hosts.
-    pub fn spent(&self, part: TimeSpentOn, host: Option<&str>, step: Option<u64>, (from, to): (Instant, Instant)) {
+    pub(crate) fn spent(
+        &self,
+        part: TimeSpentOn,
+        host: Option<&str>,
+        step: Option<u64>,
+        (from, to): (Instant, Instant),
+    ) {
         self.span(part, host, (step, None), (from, to));
     }
 
     /// Tells how long a playbook or a task took, if that is wanted.
-    pub fn named(&self, name: &str, host: Option<&str>, from: Instant) {
+    pub(crate) fn named(&self, name: &str, host: Option<&str>, from: Instant) {
         self.span(TimeSpentOn::Control, host, (None, Some(name)), (from, Instant::now()));
     }
 
@@ -277,7 +283,7 @@ impl Events {
 
     /// Tells what happened. Secrets are taken out here, before any sink can see them. Waits where a host, or the
     /// script, has told more than is shown yet.
-    pub fn tell(&self, what: EventKind) {
+    pub(crate) fn tell(&self, what: EventKind) {
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let event = self.without_secrets(Event { v: VERSION, ms, what });
         self.sender.send(event);

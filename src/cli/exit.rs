@@ -4,7 +4,7 @@
 use crate::error::{Error, Kind};
 
 /// The exit code of a class of fault.
-pub fn code(kind: Kind) -> u8 {
+pub(crate) fn code(kind: Kind) -> u8 {
     match kind {
         Kind::Usage | Kind::Playbook | Kind::Inventory => 2,
         Kind::Step | Kind::Assertion | Kind::Locked | Kind::Unknown | Kind::Internal => 1,

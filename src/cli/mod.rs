@@ -31,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use exit::code;
+pub(crate) use exit::code;
 
 /// An automation engine whose playbooks are Rhai scripts.
 ///

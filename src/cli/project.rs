@@ -16,7 +16,7 @@ const FILE: &str = "mk.toml";
 /// A project's defaults.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub(super) struct Settings {
     /// The inventory, relative to the file.
     pub inventory: Option<PathBuf>,
     /// How many hosts at a time.
@@ -29,7 +29,7 @@ pub struct Settings {
 
 /// A project.
 #[derive(Debug, Clone)]
-pub struct Project {
+pub(super) struct Project {
     /// Its folder.
     pub folder: PathBuf,
     /// Its defaults.
@@ -47,7 +47,7 @@ impl Project {
     ///
     /// # Errors
     /// When `mk.toml` is wrong, or others could have written it or the playbook.
-    pub fn of(path: &Path, guard: Guard) -> Result<Self> {
+    pub(super) fn of(path: &Path, guard: Guard) -> Result<Self> {
         let own = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("/")) };
         let own = if own.as_os_str().is_empty() { Path::new(".") } else { own };
         // The folder as it is: above `here/../there` is not what is above `here`.
@@ -62,7 +62,7 @@ impl Project {
     }
 
     /// Its variables, as the inventory takes them.
-    pub fn variables(&self) -> Vec<Variable> {
+    pub(super) fn variables(&self) -> Vec<Variable> {
         let place = || Place::new(self.folder.join(FILE).display().to_string(), 0, 0);
         self.settings.vars.iter().map(|(key, value)| Variable::new(key, value.clone(), "project").at(place())).collect()
     }

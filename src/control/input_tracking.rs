@@ -49,7 +49,7 @@ impl std::fmt::Display for Input {
 }
 
 /// What was read, with the digest of its name and content at that time.
-pub type InputDigests = BTreeMap<Input, String>;
+pub(crate) type InputDigests = BTreeMap<Input, String>;
 
 /// Who wants to know what is read. Clones are the same list.
 #[derive(Debug, Clone, Default)]

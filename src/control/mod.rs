@@ -22,24 +22,23 @@ mod texts;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use archive::{Archives, Choice};
-pub use artifacts::{
-    Artifacts, Cache, Completed, Entry, FILE as LOCK, Found as Artifact, MIRROR, Stored, Sums, complete, parse_lock,
-    release_arch,
-};
-pub use authority::{Authorities, Authority, AuthoritySpec};
-pub use completed::{CompletedPlay, Inputs};
-pub use input_tracking::{Input, InputDigests, InputTracker};
-pub use offers::{Blobs, Offers};
-pub use outputs::has_secret_output;
-pub use password::Scheme;
-pub use pieces::Pieces;
-pub use resolve::ResolveContext;
-pub use responder::{Responder, unasked};
-pub use shared_keys::{Form, Made, Pair, Pairs};
-pub use sources::{Base, Found, STDLIB, Sources};
+pub use archive::Archives;
+pub(crate) use artifacts::{Artifacts, FILE as LOCK, Found as Artifact, MIRROR, complete};
+pub use artifacts::{Cache, Stored, parse_lock};
+pub(crate) use authority::{Authorities, Authority, AuthoritySpec};
+pub(crate) use completed::{CompletedPlay, Inputs};
+pub(crate) use input_tracking::InputDigests;
+pub(crate) use offers::{Blobs, Offers};
+pub(crate) use outputs::has_secret_output;
+pub(crate) use password::Scheme;
+pub(crate) use pieces::Pieces;
+pub(crate) use resolve::ResolveContext;
+pub(crate) use responder::{Responder, unasked};
+pub(crate) use shared_keys::{Form, Made, Pairs};
+pub use sources::Sources;
+pub(crate) use sources::{Base, Found, STDLIB};
 pub use template::Templates;
-pub use texts::{Hashing, Texts};
+pub(crate) use texts::{Hashing, Texts};
 
 use crate::secret::Secrets;
 use crate::state::StateDir;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::secret::Secrets;
 
 /// Whether what a step prints is a secret.
-pub fn has_secret_output(args: &Value) -> bool {
+pub(crate) fn has_secret_output(args: &Value) -> bool {
     args.get("secret_output").and_then(Value::as_bool) == Some(true)
 }
 

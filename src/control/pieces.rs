@@ -28,7 +28,7 @@ pub trait Source: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Source for T {}
 
 /// Opens some content once more.
-pub type Opener = Arc<dyn Fn() -> Result<Box<dyn Source>> + Send + Sync>;
+pub(super) type Opener = Arc<dyn Fn() -> Result<Box<dyn Source>> + Send + Sync>;
 
 /// A piece that one host reads while others wait for it.
 type Slot = Arc<Mutex<Option<Arc<Piece>>>>;

@@ -64,7 +64,7 @@ impl Form {
 }
 
 /// The pairs of a run, by name.
-pub type Pairs = Mutex<BTreeMap<String, (Cert, Pair)>>;
+pub(crate) type Pairs = Mutex<BTreeMap<String, (Cert, Pair)>>;
 
 impl Control {
     /// The shared certificate of that name. Its key is made once; the certificate is issued again when the request

@@ -14,7 +14,7 @@ use crate::error::{Context, Error, Kind, Result, nearest};
 use crate::trust::Guard;
 
 /// The standard library as it was built in.
-pub static STDLIB: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/stdlib");
+pub(crate) static STDLIB: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/stdlib");
 
 /// What names of built-in files begin with.
 const BUILT_IN: &str = "stdlib:";

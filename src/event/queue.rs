@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
 const LEAST: usize = 256;
 
 /// A queue of events: its two ends.
-pub fn channel() -> (Sender, Receiver) {
+pub(crate) fn channel() -> (Sender, Receiver) {
     let state = Queue {
         events: VecDeque::new(),
         of_host: HashMap::new(),
@@ -46,10 +46,10 @@ pub fn channel() -> (Sender, Receiver) {
 }
 
 /// Where events go in.
-pub struct Sender(Arc<Shared>);
+pub(crate) struct Sender(Arc<Shared>);
 
 /// Where events come out, in the order in which they went in.
-pub struct Receiver(Arc<Shared>);
+pub(crate) struct Receiver(Arc<Shared>);
 
 struct Shared {
     state: Mutex<Queue>,
@@ -97,7 +97,7 @@ impl Queue {
 
 impl Sender {
     /// Puts an event in; waits for room first. When nobody takes events any more, there is nobody to tell.
-    pub fn send(&self, event: Event) {
+    pub(crate) fn send(&self, event: Event) {
         let (host, weight) = (host(&event.what), weight(&event.what));
         let output = if let EventKind::Output { text, .. } = &event.what { Some(text.len()) } else { None };
         let mut state = self.0.lock();
@@ -147,7 +147,7 @@ impl Receiver {
     ///
     /// # Errors
     /// When none came in that time, or none can come any more.
-    pub fn take(&self, wait: Duration) -> Result<Event, RecvTimeoutError> {
+    pub(crate) fn take(&self, wait: Duration) -> Result<Event, RecvTimeoutError> {
         let until = Instant::now() + wait;
         let mut state = self.0.lock();
         loop {

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::agent_stderr::AgentStderr;
 use super::heartbeat::{Canceller, Writer, ping};
 use super::pool::Pipe;
-use super::traffic::{Traffic, Trip};
+use super::traffic::Trip;
 use crate::change::{Left, Outcome, Trace};
 use crate::control::{Offers, Pieces, Responder, unasked};
 use crate::error::{Error, Kind, Result};
@@ -37,7 +37,7 @@ enum Taking {
 }
 
 /// What the caller of a step hears while it runs.
-pub trait Listener: Send {
+pub(super) trait Listener: Send {
     /// A piece of output.
     fn output(&mut self, id: u64, stderr: bool, bytes: &[u8]);
 
@@ -55,7 +55,7 @@ pub trait Listener: Send {
 }
 
 /// A running agent.
-pub struct AgentClient {
+pub(super) struct AgentClient {
     writer: Writer,
     reader: Box<dyn AsyncRead + Send + Unpin>,
     buffer: Vec<u8>,
@@ -64,8 +64,6 @@ pub struct AgentClient {
     pub hello: Hello,
     /// Whether it holds the host's lock for us.
     pub locked: bool,
-    /// What went over the wire since the agent started.
-    pub traffic: Traffic,
     /// Whether the connection to it is gone.
     pub lost: bool,
     /// The round trip of the last step.
@@ -79,7 +77,7 @@ pub struct AgentClient {
 }
 
 /// What comes with a host's lock.
-pub struct Taken {
+pub(super) struct Taken {
     /// The steps that an earlier run notified and did not live to run.
     pub pending: Vec<Due>,
     /// What an earlier agent of this run did last.
@@ -92,7 +90,7 @@ pub struct Taken {
 
 impl AgentClient {
     /// Takes over a pipe whose other end has become an agent.
-    pub async fn begin(pipe: Pipe) -> Result<Self> {
+    pub(super) async fn begin(pipe: Pipe) -> Result<Self> {
         let (stdin, stdout, stderr) = pipe.split();
         let writer: Writer = Arc::new(Mutex::new(stdin));
         let pinger = tokio::spawn(ping(Arc::clone(&writer)));
@@ -103,7 +101,6 @@ impl AgentClient {
             pinger,
             hello: Hello::default(),
             locked: false,
-            traffic: Traffic::default(),
             lost: false,
             trip: Trip::begin(),
             under_way: Trip::begin(),
@@ -123,13 +120,19 @@ impl AgentClient {
     }
 
     /// A handle that can stop what the agent runs, from another task.
-    pub fn canceller(&self) -> Canceller {
+    pub(super) fn canceller(&self) -> Canceller {
         Canceller::new(&self.writer)
     }
 
     /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run,
     /// given by its process id, is told to go; it gets as long as it needs to finish what must be finished.
-    pub async fn lock(&mut self, holder: &str, ledger: &str, wait: Duration, instead_of: Option<u32>) -> Result<Taken> {
+    pub(super) async fn lock(
+        &mut self,
+        holder: &str,
+        ledger: &str,
+        wait: Duration,
+        instead_of: Option<u32>,
+    ) -> Result<Taken> {
         let until = tokio::time::Instant::now() + wait;
         let mut waited = false;
         loop {
@@ -163,13 +166,13 @@ impl AgentClient {
     }
 
     /// Has steps run, one after another up to the first that fails. Each is waited for by [`AgentClient::outcome`].
-    pub async fn steps(&mut self, requests: &[Request]) -> Result {
+    pub(super) async fn steps(&mut self, requests: &[Request]) -> Result {
         self.under_way = Trip::begin();
         self.say(&ToAgent::Do { steps: requests.to_vec() }).await
     }
 
     /// The outcome of the next step. What the time was spent on is in [`AgentClient::trip`] then.
-    pub async fn outcome(
+    pub(super) async fn outcome(
         &mut self,
         request: &Request,
         responder: Option<&dyn Responder>,
@@ -182,7 +185,7 @@ impl AgentClient {
     }
 
     /// Has the host strike off notified steps.
-    pub async fn forget(&mut self, ids: &[String]) -> Result {
+    pub(super) async fn forget(&mut self, ids: &[String]) -> Result {
         self.say(&ToAgent::Forget { due: ids.to_vec() }).await?;
         loop {
             match self.message().await? {
@@ -194,7 +197,7 @@ impl AgentClient {
     }
 
     /// Waits until the agent has told of every step that it did not run, because one before it failed.
-    pub async fn dropped(&mut self, requests: &[Request]) -> Result {
+    pub(super) async fn dropped(&mut self, requests: &[Request]) -> Result {
         for request in requests {
             loop {
                 match self.message().await? {
@@ -304,7 +307,7 @@ impl AgentClient {
     }
 
     /// Ends the agent.
-    pub async fn end(mut self) {
+    pub(super) async fn end(mut self) {
         if !self.untold {
             let _ = self.say(&ToAgent::Bye).await;
         }
@@ -325,8 +328,6 @@ impl AgentClient {
 
     async fn send_encoded(&mut self, bytes: &[u8]) -> Result {
         tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes = bytes.len(), "frame sent");
-        self.traffic.sent += 1;
-        self.traffic.bytes_sent += bytes.len() as u64;
         let begun = Instant::now();
         let mut writer = self.writer.lock().await;
         let sending = async {
@@ -343,7 +344,7 @@ impl AgentClient {
     }
 
     /// Waits until the host has ended the connection, or the time is up. Says whether it has.
-    pub async fn ended(&mut self, limit: Duration) -> bool {
+    pub(super) async fn ended(&mut self, limit: Duration) -> bool {
         let gone = async { while self.frame().await.is_ok() {} };
         let _ = tokio::time::timeout(limit, gone).await;
         self.lost
@@ -370,7 +371,6 @@ impl AgentClient {
             if let Some(frame) = decode(&mut self.buffer)? {
                 let bytes = filled - self.buffer.len();
                 tracing::trace!(target: "mk::wire", agent = self.hello.pid, bytes, "frame received");
-                self.traffic.received += 1;
                 if self.buffer.is_empty() {
                     // A thousand hosts wait at once; none needs to keep the room that its longest answer took.
                     self.buffer.shrink_to(ROOM);
@@ -384,7 +384,7 @@ impl AgentClient {
                     let error = Error::new(Kind::Unreachable, "the connection to the host was lost");
                     return Err(self.stderr.heard(error).await);
                 }
-                Ok(Ok(count)) => self.traffic.bytes_received += count as u64,
+                Ok(Ok(_)) => {}
                 Ok(Err(e)) => return Err(lost(e)),
             }
         }

@@ -11,11 +11,11 @@ use crate::error::Error;
 const KEPT: usize = 2048;
 
 /// Listens to an agent's standard error; unread, that could stop the connection.
-pub struct AgentStderr(Option<JoinHandle<Vec<u8>>>);
+pub(super) struct AgentStderr(Option<JoinHandle<Vec<u8>>>);
 
 impl AgentStderr {
     /// Listens from now on.
-    pub fn listen(mut stderr: impl AsyncRead + Send + Unpin + 'static) -> Self {
+    pub(super) fn listen(mut stderr: impl AsyncRead + Send + Unpin + 'static) -> Self {
         Self(Some(tokio::spawn(async move {
             let (mut said, mut piece) = (Vec::new(), [0; 4096]);
             while let Ok(count @ 1..) = stderr.read(&mut piece).await {
@@ -27,7 +27,7 @@ impl AgentStderr {
     }
 
     /// Adds to an error what the agent said before it went.
-    pub async fn heard(&mut self, error: Error) -> Error {
+    pub(super) async fn heard(&mut self, error: Error) -> Error {
         let Some(listening) = self.0.take() else { return error };
         let said = tokio::time::timeout(Duration::from_millis(300), listening).await;
         let said = said.ok().and_then(Result::ok).unwrap_or_default();

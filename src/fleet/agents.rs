@@ -11,7 +11,7 @@ static BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/agents.r
 
 /// One executable.
 #[derive(Debug, Clone)]
-pub struct Agent {
+pub(crate) struct Agent {
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// Their hex SHA-256, which is also its name on hosts.
@@ -20,14 +20,14 @@ pub struct Agent {
 
 /// The executables at hand.
 #[derive(Debug, Clone)]
-pub struct Agents(BTreeMap<String, Agent>);
+pub(crate) struct Agents(BTreeMap<String, Agent>);
 
 impl Agents {
     /// Those in the folder that `MK_AGENT_DIR` names, else those built in, else those beside mk itself.
     ///
     /// # Errors
     /// When there are none.
-    pub fn load() -> Result<Self> {
+    pub(crate) fn load() -> Result<Self> {
         let mut found = BTreeMap::new();
         let named = std::env::var_os("MK_AGENT_DIR").map(PathBuf::from);
         if named.is_none() {
@@ -52,17 +52,17 @@ impl Agents {
 
     /// None at all: for a fleet that never connects.
     #[cfg(test)]
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(BTreeMap::new())
     }
 
     /// The agent for an architecture, as `uname -m` names it.
-    pub fn get(&self, arch: &str) -> Option<&Agent> {
+    pub(crate) fn get(&self, arch: &str) -> Option<&Agent> {
         self.0.get(arch)
     }
 
     /// All of them, by architecture.
-    pub fn all(&self) -> impl Iterator<Item = (&str, &Agent)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Agent)> {
         self.0.iter().map(|(arch, agent)| (arch.as_str(), agent))
     }
 }

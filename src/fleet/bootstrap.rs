@@ -49,7 +49,7 @@ echo "$m noexec $ds"; exit 3
 
 /// How another user is become before the agent starts.
 #[derive(Debug, Clone)]
-pub struct Become {
+pub(super) struct Become {
     /// The user.
     pub user: String,
     /// The password, where sudo wants one.
@@ -57,7 +57,7 @@ pub struct Become {
 }
 
 /// The command that starts the agent, and the mark its answers carry.
-pub fn command(agents: &Agents, other: Option<&Become>) -> (String, String) {
+pub(super) fn command(agents: &Agents, other: Option<&Become>) -> (String, String) {
     let mark = mark();
     let case = |(arch, agent): (&str, &Agent)| format!("{arch}) s={} n={};;", agent.sha256, agent.bytes.len());
     let cases = agents.all().map(case).collect::<Vec<_>>().join(" ");
@@ -93,7 +93,7 @@ fn word(text: &str) -> String {
 ///
 /// # Errors
 /// When the host has no place for it, is of an unknown architecture, or sudo refuses.
-pub async fn start(
+pub(super) async fn start(
     pipe: &mut Pipe,
     agents: &Agents,
     mark: &str,

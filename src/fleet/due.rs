@@ -18,7 +18,7 @@ use crate::wire::Due;
 
 /// A step that others notify, all resolved.
 #[derive(Clone)]
-pub struct Notified {
+pub(crate) struct Notified {
     /// Its operation.
     pub op: String,
     /// What it is about, for people.
@@ -37,7 +37,7 @@ pub struct Notified {
 
 impl Notified {
     /// Whether it is the same step.
-    pub fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         (&self.op, &self.args, &self.user) == (&other.op, &other.args, &other.user)
     }
 }
@@ -66,7 +66,7 @@ pub(super) type Dues = BTreeMap<String, OfHost>;
 
 impl Fleet {
     /// The notified steps that were due on a host before this run and have not run since, with their ids.
-    pub fn due_earlier(&self, host: &str) -> Vec<(String, Arc<Notified>)> {
+    pub(crate) fn due_earlier(&self, host: &str) -> Vec<(String, Arc<Notified>)> {
         let dues = lock(&self.dues);
         let Some(of_host) = dues.get(host) else { return Vec::new() };
         let known = |id: &String| of_host.kept.get(id).map(|(_, notified)| (id.clone(), Arc::clone(notified)));
@@ -74,20 +74,20 @@ impl Fleet {
     }
 
     /// The hosts that have such steps.
-    pub fn hosts_due_earlier(&self) -> Vec<String> {
+    pub(crate) fn hosts_due_earlier(&self) -> Vec<String> {
         let dues = lock(&self.dues);
         dues.iter().filter(|(_, of_host)| !of_host.earlier.is_empty()).map(|(host, _)| host.clone()).collect()
     }
 
     /// The id under which a notified step is kept; `None` in a check, which keeps none.
-    pub fn id_of(&self, host: &str, notified: &Notified) -> Option<String> {
+    pub(crate) fn id_of(&self, host: &str, notified: &Notified) -> Option<String> {
         let mark = self.mark(notified);
         let dues = lock(&self.dues);
         dues.get(host)?.id_of(&mark)
     }
 
     /// The steps that became due because of one that has ended, each told once.
-    pub fn take_due(&self, host: &str, step: u64) -> Vec<(String, Arc<Notified>)> {
+    pub(crate) fn take_due(&self, host: &str, step: u64) -> Vec<(String, Arc<Notified>)> {
         let mut dues = lock(&self.dues);
         let Some(of_host) = dues.get_mut(host) else { return Vec::new() };
         let ids = of_host.by_step.remove(&step).unwrap_or_default();
@@ -99,7 +99,7 @@ impl Fleet {
     ///
     /// # Errors
     /// The connection's fault, or the host's.
-    pub fn forget_due(&self, host: &str, ids: &[String]) -> Result {
+    pub(crate) fn forget_due(&self, host: &str, ids: &[String]) -> Result {
         if ids.is_empty() {
             return Ok(());
         }
@@ -112,7 +112,7 @@ impl Fleet {
     ///
     /// # Errors
     /// The connection's fault.
-    pub fn pending(&self, host: &str) -> Result<Vec<Due>> {
+    pub(crate) fn pending(&self, host: &str) -> Result<Vec<Due>> {
         let slot = self.slot(host);
         self.runtime.block_on(slot.due(self)).map_err(|e| e.on(host))
     }

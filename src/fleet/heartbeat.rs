@@ -16,7 +16,7 @@ pub(super) type Writer = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
 /// Stops what an agent runs.
 #[derive(Clone)]
-pub struct Canceller(Writer);
+pub(super) struct Canceller(Writer);
 
 impl Canceller {
     pub(super) fn new(writer: &Writer) -> Self {
@@ -24,7 +24,7 @@ impl Canceller {
     }
 
     /// Asks the agent to stop the running step.
-    pub async fn cancel(&self) {
+    pub(super) async fn cancel(&self) {
         let bytes = encode(&to_frame(&ToAgent::Cancel));
         let mut writer = self.0.lock().await;
         let _ = writer.write_all(&bytes).await;

@@ -12,7 +12,6 @@ use super::agent_client::AgentClient;
 use super::bootstrap::{self, Become};
 use super::due::Notified;
 use super::pool::{Fleet, Pipes};
-use super::traffic::Traffic;
 use crate::change::Outcome;
 use crate::control::Responder;
 use crate::error::{Error, Kind, Result};
@@ -21,7 +20,7 @@ use crate::wire::{Hello, Mode};
 
 /// A step to be run on a host.
 #[derive(Clone)]
-pub struct Call {
+pub(crate) struct Call {
     /// The host.
     pub host: String,
     /// The step, for those who watch.
@@ -46,7 +45,7 @@ pub struct Call {
 
 /// What came of a command on the bare connection.
 #[derive(Debug, Clone)]
-pub struct Raw {
+pub(crate) struct Raw {
     /// What it printed.
     pub stdout: Vec<u8>,
     /// What it complained.
@@ -190,22 +189,11 @@ impl Slot {
         tokio::time::timeout(limit, talk).await.map_err(late)?
     }
 
-    pub(super) async fn reset(&self) {
-        *self.state.lock().await = Link::New;
-    }
-
     /// The machine's own id; `None` when it is not connected.
     pub(super) async fn machine(&self) -> Option<String> {
         match &*self.state.lock().await {
             Link::Ready { agent, .. } => Some(agent.hello.machine.clone()),
             _ => None,
-        }
-    }
-
-    pub(super) async fn traffic(&self) -> Traffic {
-        match &*self.state.lock().await {
-            Link::Ready { agent, .. } => agent.traffic,
-            _ => Traffic::default(),
         }
     }
 

@@ -75,7 +75,7 @@ impl Fleet {
     ///
     /// # Errors
     /// The connection's fault, or that of the ledger.
-    pub fn made(&self, host: &str) -> Result<Vec<Entry>> {
+    pub(crate) fn made(&self, host: &str) -> Result<Vec<Entry>> {
         let slot = self.slot(host);
         self.runtime.block_on(slot.made(self)).map_err(|e| e.on(host))
     }
@@ -84,7 +84,7 @@ impl Fleet {
     ///
     /// # Errors
     /// The connection's fault, or that of the ledger.
-    pub fn struck(&self, host: &str, things: &[&Entry]) -> Result {
+    pub(crate) fn struck(&self, host: &str, things: &[&Entry]) -> Result {
         let machine = self.hello(host)?.machine;
         let gone = |entry: &&Entry| Line::Gone { op: entry.op.clone(), subject: entry.subject.clone() };
         self.ledger.note(host, &machine, &things.iter().map(gone).collect::<Vec<_>>())

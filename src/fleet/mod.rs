@@ -19,7 +19,7 @@ mod removal;
 mod steps;
 mod traffic;
 
-pub use agents::{Agent, Agents};
-pub use due::Notified;
-pub use host::Call;
-pub use pool::{Boxed, Connector, Fleet, Options, Pipe, Pipes, Prompts};
+pub(crate) use agents::Agents;
+pub(crate) use due::Notified;
+pub(crate) use host::Call;
+pub(crate) use pool::{Boxed, Connector, Fleet, Options, Pipe, Pipes, Prompts};

@@ -16,7 +16,7 @@ use super::due::Dues;
 use super::heartbeat::Canceller;
 use super::host::{Call, Slot};
 use super::steps::Told;
-use super::traffic::{Traffic, Trip};
+use super::traffic::Trip;
 use crate::change::Outcome;
 use crate::control::Control;
 use crate::error::{Error, Kind, Result};
@@ -25,7 +25,7 @@ use crate::state::Ledger;
 use crate::wire::{Hello, Mode};
 
 /// The three streams of a command on a host.
-pub struct Pipe {
+pub(crate) struct Pipe {
     /// Its standard input.
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
     /// Its standard output.
@@ -51,10 +51,10 @@ impl Pipe {
 }
 
 /// A boxed future, because a trait object cannot have `async fn`.
-pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An open connection to a host that can start commands.
-pub trait Pipes: Send + Sync {
+pub(crate) trait Pipes: Send + Sync {
     /// Starts a command; the login shell of the host reads it.
     fn spawn<'a>(&'a self, command: &'a str) -> Boxed<'a, Result<Pipe>>;
 
@@ -66,7 +66,7 @@ pub trait Pipes: Send + Sync {
 }
 
 /// Opens connections; what the fleet knows of transports.
-pub trait Connector: Send + Sync {
+pub(crate) trait Connector: Send + Sync {
     /// Connects to a host by its name in the inventory.
     fn connect<'a>(&'a self, host: &'a str) -> Boxed<'a, Result<Box<dyn Pipes>>>;
 
@@ -75,14 +75,14 @@ pub trait Connector: Send + Sync {
 }
 
 /// What may have to be asked of the person at the keyboard.
-pub trait Prompts: Send + Sync {
+pub(crate) trait Prompts: Send + Sync {
     /// The password sudo wants on hosts, if the user said that there is one.
     fn become_password(&self) -> Option<String>;
 }
 
 /// What holds for the whole run.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// How many hosts connect, and run a closure, at a time.
     pub forks: usize,
     /// Check or apply.
@@ -96,7 +96,7 @@ pub struct Options {
 }
 
 /// The hosts of a run.
-pub struct Fleet {
+pub(crate) struct Fleet {
     pub(super) options: Options,
     pub(super) events: Events,
     pub(super) control: Arc<Control>,
@@ -116,7 +116,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// A fleet without connections yet.
-    pub fn new(
+    pub(crate) fn new(
         runtime: Handle,
         options: Options,
         events: Events,
@@ -145,17 +145,17 @@ impl Fleet {
     }
 
     /// Whether this run may change anything.
-    pub fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         self.options.mode
     }
 
     /// How many hosts work at a time.
-    pub fn forks(&self) -> usize {
+    pub(crate) fn forks(&self) -> usize {
         self.options.forks.max(1)
     }
 
     /// A number no other step of this run has.
-    pub fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -163,7 +163,7 @@ impl Fleet {
     ///
     /// # Errors
     /// The step's fault, or the connection's. A host that could not be reached is not tried again.
-    pub fn call(&self, call: &Call) -> Result<Outcome> {
+    pub(crate) fn call(&self, call: &Call) -> Result<Outcome> {
         if self.is_stopped() {
             return Err(Error::new(Kind::Interrupted, "stopped").on(&call.host));
         }
@@ -176,7 +176,7 @@ impl Fleet {
 
     /// Runs steps of one host, one after another up to the first that fails, and tells of each as it ends. They
     /// travel together. Blocks the calling thread.
-    pub fn call_all(&self, calls: &[Call], told: &mut Told<'_>) {
+    pub(crate) fn call_all(&self, calls: &[Call], told: &mut Told<'_>) {
         let Some(first) = calls.first() else { return };
         if self.is_stopped() {
             return told(0, Err(Error::new(Kind::Interrupted, "stopped").on(&first.host)));
@@ -195,13 +195,13 @@ impl Fleet {
     ///
     /// # Errors
     /// The connection's fault.
-    pub fn hello(&self, host: &str) -> Result<Hello> {
+    pub(crate) fn hello(&self, host: &str) -> Result<Hello> {
         let slot = self.slot(host);
         self.runtime.block_on(slot.hello(self)).map_err(|e| e.on(host))
     }
 
     /// The ids of the machines that are connected, by host.
-    pub fn machines(&self) -> BTreeMap<String, String> {
+    pub(crate) fn machines(&self) -> BTreeMap<String, String> {
         let slots: Vec<Arc<Slot>> = lock(&self.slots).values().cloned().collect();
         let ask = async |slot: Arc<Slot>| Some((slot.name.clone(), slot.machine().await?));
         slots.into_iter().filter_map(|slot| self.runtime.block_on(ask(slot))).collect()
@@ -211,19 +211,13 @@ impl Fleet {
     ///
     /// # Errors
     /// The connection's fault.
-    pub fn raw(&self, host: &str, command: &str, stdin: &[u8], limit: Duration) -> Result<super::host::Raw> {
+    pub(crate) fn raw(&self, host: &str, command: &str, stdin: &[u8], limit: Duration) -> Result<super::host::Raw> {
         let slot = self.slot(host);
         self.runtime.block_on(slot.raw(self, command, stdin, limit)).map_err(|e| e.on(host))
     }
 
-    /// Forgets a host's connection, so that the next step connects again: after a reboot, say.
-    pub fn reconnect(&self, host: &str) {
-        let slot = self.slot(host);
-        self.runtime.block_on(slot.reset());
-    }
-
     /// Stops every running step, and refuses those that would follow.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         let cancellers = std::mem::take(&mut *lock(&self.cancellers));
         for canceller in cancellers {
@@ -232,12 +226,12 @@ impl Fleet {
     }
 
     /// Whether [`Fleet::stop`] was called.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
 
     /// Ends all agents and connections. Blocks the calling thread.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let slots: Vec<Arc<Slot>> = lock(&self.slots).values().cloned().collect();
         self.runtime.block_on(async {
             let ending: Vec<_> =
@@ -248,12 +242,6 @@ impl Fleet {
         });
         self.drop_undue();
         self.ledger.sync();
-    }
-
-    /// What went over the wire to a host so far.
-    pub fn traffic(&self, host: &str) -> Traffic {
-        let slot = self.slot(host);
-        self.runtime.block_on(slot.traffic())
     }
 
     pub(super) fn remember_canceller(&self, canceller: Canceller) {

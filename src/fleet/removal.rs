@@ -43,7 +43,7 @@ impl Fleet {
     /// # Errors
     /// The connection's fault, or that another run is at work there, or that steps which were notified are still to
     /// be run.
-    pub fn remove_agent(&self, host: &str) -> Result<Vec<String>> {
+    pub(crate) fn remove_agent(&self, host: &str) -> Result<Vec<String>> {
         let other =
             self.connector.become_user(host).map(|user| Become { user, password: self.prompts.become_password() });
         let mark = mark();

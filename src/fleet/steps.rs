@@ -19,7 +19,7 @@ use crate::secret::Masked;
 use crate::wire::{Attachment, Mode, Request};
 
 /// Is told what came of each step, by its place in the list, as soon as that is known.
-pub type Told<'a> = dyn FnMut(usize, Result<Outcome>) + 'a;
+pub(super) type Told<'a> = dyn FnMut(usize, Result<Outcome>) + 'a;
 
 impl Slot {
     /// Runs steps, one after another up to the first that fails.

@@ -1,25 +1,12 @@
-//! What goes over the wire to a host: how much, and how long it takes.
+//! How long what goes over the wire to a host takes.
 
 use std::time::{Duration, Instant};
 
 use crate::wire::Worked;
 
-/// How many frames and bytes went each way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Frames to the agent.
-    pub sent: u64,
-    /// Frames from it.
-    pub received: u64,
-    /// Bytes to the agent.
-    pub bytes_sent: u64,
-    /// Bytes from it.
-    pub bytes_received: u64,
-}
-
 /// How the time of a step's round trip was spent.
 #[derive(Debug, Clone, Copy)]
-pub struct Trip {
+pub(super) struct Trip {
     /// When it was begun.
     pub begun: Instant,
     /// When the last of the answer was there.

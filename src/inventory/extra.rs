@@ -11,7 +11,7 @@ use super::vars::{Variable, variables};
 use super::{load, yaml};
 
 /// How the origin of such a variable is called.
-pub const LABEL: &str = "command line";
+pub(crate) const LABEL: &str = "command line";
 
 /// Reads the argument of one `-e`: `key=value`, or `@file.yml` for a map of them.
 ///
@@ -20,7 +20,7 @@ pub const LABEL: &str = "command line";
 ///
 /// # Errors
 /// When there is no key, the file cannot be read or may not be obeyed, or a list, map or quoted text does not parse.
-pub fn parse_extra(arg: &str, guard: &Guard) -> Result<Vec<Variable>> {
+pub(crate) fn parse_extra(arg: &str, guard: &Guard) -> Result<Vec<Variable>> {
     if let Some(file) = arg.strip_prefix('@') {
         return load::read_yaml(Path::new(file), guard)
             .and_then(|node| variables(node, "a file of variables", LABEL))

@@ -44,7 +44,9 @@ mod vars;
 mod way;
 mod yaml;
 
-pub use extra::{LABEL as COMMAND_LINE, parse_extra};
-pub use model::{ALL, Group, Host, Inventory, UNGROUPED};
-pub use vars::{Extras, LEARNED, Origin, Variable};
-pub use way::{SshWay, Way};
+pub(crate) use extra::{LABEL as COMMAND_LINE, parse_extra};
+pub(crate) use model::ALL;
+pub use model::Inventory;
+pub use vars::Extras;
+pub(crate) use vars::{LEARNED, Variable};
+pub(crate) use way::{SshWay, Way};

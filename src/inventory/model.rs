@@ -12,10 +12,10 @@ use super::vars::{Layer, Variable};
 use super::way::Way;
 
 /// The group every host is in.
-pub const ALL: &str = "all";
+pub(crate) const ALL: &str = "all";
 
 /// The group of the hosts that are in no other.
-pub const UNGROUPED: &str = "ungrouped";
+pub(crate) const UNGROUPED: &str = "ungrouped";
 
 /// A host.
 #[derive(Debug, Clone)]

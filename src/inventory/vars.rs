@@ -24,7 +24,7 @@ pub struct Origin {
 }
 
 /// How the origin of a variable begins that a playbook learned of its host; what follows is the place of the call.
-pub const LEARNED: &str = "learned by";
+pub(crate) const LEARNED: &str = "learned by";
 
 /// A value that something gave to a key.
 #[derive(Debug, Clone, PartialEq)]

@@ -65,10 +65,10 @@ pub trait Documented {}
 impl<T> Documented for T {}
 
 /// What a change means to steps of other operations; see [`Resource::effects`].
-pub type Effects = Vec<Effect>;
+pub(crate) type Effects = Vec<Effect>;
 
 /// Something on a host that has a state: a file, a user, a unit.
-pub trait Resource: Operation {
+pub(crate) trait Resource: Operation {
     /// What is compared. A field that is `None` is not managed.
     type State: Serialize + DeserializeOwned + Clone;
 
@@ -136,7 +136,7 @@ pub trait Resource: Operation {
 }
 
 /// Something that is done, not a state that is reached: a command, a reboot.
-pub trait Action: Operation {
+pub(crate) trait Action: Operation {
     /// Why there is nothing to do; `None` when it is to be done.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ pub trait Action: Operation {
 }
 
 /// Something that is read.
-pub trait Fact: Operation {
+pub(crate) trait Fact: Operation {
     /// Reads it.
     ///
     /// # Errors

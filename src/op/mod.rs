@@ -13,7 +13,8 @@ mod run;
 mod session;
 mod spec;
 
-pub use kind::{Action, Effects, Example, Fact, Operation, Resource};
-pub use param::{Argv, FileMode, HumanDuration, Pattern};
-pub use session::Session;
-pub use spec::{Class, Danger, Parameters, Spec, action, fact, resource};
+pub(crate) use kind::{Action, Effects, Example, Fact, Operation, Resource};
+pub(crate) use param::{Argv, FileMode, HumanDuration, Pattern};
+pub(crate) use session::Session;
+pub use spec::Class;
+pub(crate) use spec::{Danger, Parameters, Spec, action, fact, resource};

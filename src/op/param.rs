@@ -145,7 +145,7 @@ impl schemars::JsonSchema for HumanDuration {
 /// One string is refused: nothing here cuts a line into words, or reads quotes and variables in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Argv(pub Vec<String>);
+pub(crate) struct Argv(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for Argv {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -192,7 +192,7 @@ impl schemars::JsonSchema for Argv {
 
 /// A regular expression, looked for in one line at a time.
 #[derive(Debug, Clone)]
-pub struct Pattern(regex_lite::Regex);
+pub(crate) struct Pattern(regex_lite::Regex);
 
 impl std::ops::Deref for Pattern {
     type Target = regex_lite::Regex;

@@ -81,17 +81,17 @@ pub struct Spec {
 }
 
 /// A resource's entry in the registry.
-pub const fn resource<R: Resource>() -> Spec {
+pub(crate) const fn resource<R: Resource>() -> Spec {
     spec::<R>(Class::Resource, run::resource::<R>)
 }
 
 /// An action's entry in the registry.
-pub const fn action<A: Action>() -> Spec {
+pub(crate) const fn action<A: Action>() -> Spec {
     spec::<A>(Class::Action, run::action::<A>)
 }
 
 /// A fact's entry in the registry.
-pub const fn fact<F: Fact>() -> Spec {
+pub(crate) const fn fact<F: Fact>() -> Spec {
     spec::<F>(Class::Fact, run::fact::<F>)
 }
 

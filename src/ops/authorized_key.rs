@@ -18,7 +18,7 @@ use crate::sys::{Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, P
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct AuthorizedKey {
+pub(super) struct AuthorizedKey {
     /// The user.
     pub user: String,
     /// The key as in a `.pub` file, with options before it if wanted.
@@ -35,7 +35,7 @@ pub struct AuthorizedKey {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum KeyState {
+pub(super) enum KeyState {
     /// It may.
     #[default]
     Present,

@@ -17,7 +17,7 @@ use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Block {
+pub(super) struct Block {
     /// Absolute path of the file on the host.
     pub path: PathBuf,
     /// What the block is called, so that it is found again.
@@ -61,7 +61,7 @@ pub struct Block {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum BlockState {
+pub(super) enum BlockState {
     /// It is to be there.
     #[default]
     Present,

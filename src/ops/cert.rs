@@ -90,7 +90,7 @@ fn private() -> FileMode {
 
 /// A certificate and its key as they are or should be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Issued {
+pub(crate) struct Issued {
     /// Who it is for.
     pub subject: String,
     /// What it is valid for, sorted.
@@ -115,10 +115,10 @@ pub struct Issued {
 }
 
 /// What `Issued::key` says when all is well.
-pub const KEY_FITS: &str = "belongs to the certificate";
+pub(crate) const KEY_FITS: &str = "belongs to the certificate";
 
 /// What `Issued::validity` says when all is well.
-pub const LONG_ENOUGH: &str = "long enough";
+pub(crate) const LONG_ENOUGH: &str = "long enough";
 
 impl Cert {
     /// A subject in one line, the same for a wish and for what is found.

@@ -14,7 +14,7 @@ use crate::sys::{Attrs, Effect, Hands, Kind, Planned, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Dir {
+pub(super) struct Dir {
     /// Absolute path on the host.
     pub path: PathBuf,
     /// `"present"` or `"absent"`.
@@ -38,7 +38,7 @@ pub struct Dir {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum DirState {
+pub(super) enum DirState {
     /// It is to be there.
     #[default]
     Present,
@@ -48,7 +48,7 @@ pub enum DirState {
 
 /// A directory as it is or should be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Found {
+pub(super) struct Found {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mode: Option<FileMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,7 @@ use crate::wire::{Attachment, Payload};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Download {
+pub(crate) struct Download {
     /// Absolute path on the host.
     pub dest: PathBuf,
     /// Where it is, over https or http. Either this or `artifact`.

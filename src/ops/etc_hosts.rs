@@ -15,7 +15,7 @@ use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct EtcHosts {
+pub(super) struct EtcHosts {
     /// What the block is called, so that there can be several.
     pub name: String,
     /// The names, in order. An empty array removes the block.
@@ -33,7 +33,7 @@ pub struct EtcHosts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The address.
     pub ip: String,
     /// The names, the full one first.

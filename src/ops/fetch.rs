@@ -21,7 +21,7 @@ use crate::wire::Attachment;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Fetch {
+pub(crate) struct Fetch {
     /// Absolute path of a file on the host.
     pub src: PathBuf,
     /// Where it goes on this side: a file below the project's folder, which it never leaves. `{name}` stands for
@@ -66,7 +66,7 @@ fn yes() -> bool {
 
 /// The file on the control side, as it is or should be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     path: PathBuf,
     content: Content,
     mode: FileMode,

@@ -17,7 +17,7 @@ use crate::sys::{Attrs, Effect, Hands, Kind, Placement, Planned, Probe, room_for
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct File {
+pub(super) struct File {
     /// Absolute path on the host.
     pub path: PathBuf,
     /// `"present"`, `"absent"` or `"link"`.
@@ -47,7 +47,7 @@ pub struct File {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum FileWish {
+pub(super) enum FileWish {
     /// A file.
     #[default]
     Present,
@@ -59,7 +59,7 @@ pub enum FileWish {
 
 /// What is or should be at the path.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Found {
+pub(super) struct Found {
     kind: Kind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<String>,

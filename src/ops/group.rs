@@ -14,7 +14,7 @@ use crate::sys::{Command, Effect, Hands, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Group {
+pub(super) struct Group {
     /// The group's name.
     pub name: String,
     /// `"present"` or `"absent"`.
@@ -32,7 +32,7 @@ pub struct Group {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum GroupState {
+pub(super) enum GroupState {
     /// It is to be there.
     #[default]
     Present,
@@ -42,7 +42,7 @@ pub enum GroupState {
 
 /// A group as it is or should be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Found {
+pub(super) struct Found {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gid: Option<u32>,
 }

@@ -15,7 +15,7 @@ use crate::sys::{Command, Hands, Placement, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Hostname {
+pub(super) struct Hostname {
     /// The name: letters, digits, hyphens and dots.
     pub name: String,
 }
@@ -25,7 +25,7 @@ const FILE: &str = "/etc/hostname";
 
 /// The two names of a host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Names {
+pub(super) struct Names {
     /// The one it has now.
     now: String,
     /// The one it gets when it starts.

@@ -17,7 +17,7 @@ use crate::sys::{Command, Hands, Placement, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct KernelModule {
+pub(super) struct KernelModule {
     /// The module's name, such as `"br_netfilter"`.
     pub name: String,
     /// `"present"` or `"absent"`.
@@ -32,7 +32,7 @@ pub struct KernelModule {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum ModuleState {
+pub(super) enum ModuleState {
     /// It is to be loaded, now and at every boot.
     #[default]
     Present,
@@ -42,7 +42,7 @@ pub enum ModuleState {
 
 /// A module as it is or should be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Found {
+pub(super) struct Found {
     loaded: bool,
     at_boot: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]

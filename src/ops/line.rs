@@ -18,7 +18,7 @@ use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Line {
+pub(super) struct Line {
     /// Absolute path of the file on the host.
     pub path: PathBuf,
     /// The line, without a newline.
@@ -60,7 +60,7 @@ pub struct Line {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum LineState {
+pub(super) enum LineState {
     /// It is to be there.
     #[default]
     Present,

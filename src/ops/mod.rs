@@ -36,15 +36,15 @@ mod wait;
 
 use crate::error::{Error, Result};
 use crate::op;
-pub use crate::op::Spec;
-pub use cert::{Cert, KEY_FITS, LONG_ENOUGH, Usage};
-pub use copy::Copy;
-pub use download::Download;
-pub use fetch::Fetch;
-pub use reboot::Reboot;
-pub use template::Template;
-pub use tree::TreeOf;
-pub use unpack::Unpack;
+pub(crate) use crate::op::Spec;
+pub(crate) use cert::{Cert, KEY_FITS, LONG_ENOUGH, Usage};
+pub(crate) use copy::Copy;
+pub(crate) use download::Download;
+pub(crate) use fetch::Fetch;
+pub(crate) use reboot::Reboot;
+pub(crate) use template::Template;
+pub(crate) use tree::TreeOf;
+pub(crate) use unpack::Unpack;
 
 /// Every operation, by name.
 pub static OPS: &[Spec] = &[

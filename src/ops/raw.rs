@@ -14,7 +14,7 @@ use crate::sys::Hands;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Raw {
+pub(super) struct Raw {
     /// The command, as the login shell reads it.
     pub command: String,
     /// What it reads on its standard input. Nothing by default.

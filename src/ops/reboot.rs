@@ -15,7 +15,7 @@ use crate::sys::{Command, GuardedCommand, Hands, Probe};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Reboot {
+pub(crate) struct Reboot {
     /// How long it may take until the host is back. Ten minutes by default.
     #[serde(default = "ten_minutes")]
     pub timeout: HumanDuration,

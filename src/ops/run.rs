@@ -18,7 +18,7 @@ use crate::sys::{Command, GuardedCommand, Hands, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Run {
+pub(super) struct Run {
     /// The program and its arguments, as a list of words.
     pub argv: Argv,
     /// The directory to run in. The agent's own by default.

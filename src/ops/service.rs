@@ -14,7 +14,7 @@ use crate::sys::{Command, Hands};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Service {
+pub(super) struct Service {
     /// The unit's name; without a suffix, `.service` is meant.
     pub unit: String,
     /// What to do with it.
@@ -25,7 +25,7 @@ pub struct Service {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
+pub(super) enum Act {
     /// Stop it and start it again; a stopped one is started.
     Restart,
     /// Have it read its configuration again.

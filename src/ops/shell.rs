@@ -18,7 +18,7 @@ use crate::sys::{self, Command, GuardedCommand, Hands, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Shell {
+pub(super) struct Shell {
     /// What the shell reads.
     pub script: String,
     /// The directory to run in. The agent's own by default.

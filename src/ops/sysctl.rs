@@ -16,7 +16,7 @@ use crate::sys::{Hands, Placement, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Sysctl {
+pub(super) struct Sysctl {
     /// The parameter, such as `"net.ipv4.ip_forward"`. In a name with dots of its own, write `/` between the parts.
     pub name: String,
     /// Its value: a number, or text. Several numbers are parted by blanks.
@@ -46,7 +46,7 @@ fn is_kept(keep: &bool) -> bool {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number or a text")]
-pub enum Setting {
+pub(super) enum Setting {
     /// A number.
     Number(i64),
     /// A text.
@@ -57,7 +57,7 @@ pub enum Setting {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum SysctlState {
+pub(super) enum SysctlState {
     /// It is to be set and kept.
     #[default]
     Present,
@@ -67,7 +67,7 @@ pub enum SysctlState {
 
 /// A setting as it is or should be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Found {
+pub(super) struct Found {
     /// In the running kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     now: Option<String>,

@@ -18,7 +18,7 @@ use crate::wire::{Attachment, Payload};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Template {
+pub(crate) struct Template {
     /// Absolute path on the host.
     pub dest: PathBuf,
     /// The template, a file on the control side, relative to the playbook's folder.

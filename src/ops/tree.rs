@@ -19,7 +19,7 @@ use crate::wire::Attachment;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct TreeOf {
+pub(crate) struct TreeOf {
     /// Absolute path of a directory on the host.
     pub dest: PathBuf,
     /// A folder on the control side, relative to the playbook's folder. What is in it lands directly in `dest`.
@@ -106,7 +106,7 @@ impl Resource for TreeOf {
     }
 
     fn desired(&self, actual: Option<&Paths>) -> Result<Option<Paths>> {
-        self.tree(|tree| Ok(tree.desired(actual)))
+        self.tree(|tree| Ok(Some(tree.desired(actual))))
     }
 
     fn fix(&self, hands: &Hands, change: &Change<Paths>) -> Result {

@@ -21,7 +21,7 @@ use crate::wire::{Attachment, Member};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Unpack {
+pub(crate) struct Unpack {
     /// Absolute path of a directory on the host. It is made when it is missing.
     pub dest: PathBuf,
     /// An artifact of the project's `artifacts.lock.yaml`, for the host's architecture. Either this or `src`.
@@ -119,7 +119,7 @@ impl Resource for Unpack {
     }
 
     fn desired(&self, actual: Option<&Paths>) -> Result<Option<Paths>> {
-        Ok(self.tree(&self.members()?).desired(actual))
+        Ok(Some(self.tree(&self.members()?).desired(actual)))
     }
 
     fn fix(&self, hands: &Hands, change: &Change<Paths>) -> Result {

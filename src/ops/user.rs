@@ -17,7 +17,7 @@ use crate::sys::{Command, Effect, Hands, Kind, Planned, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct User {
+pub(super) struct User {
     /// The login name.
     pub name: String,
     /// `"present"` or `"absent"`.
@@ -63,7 +63,7 @@ pub struct User {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum UserState {
+pub(super) enum UserState {
     /// It is to be there.
     #[default]
     Present,
@@ -73,7 +73,7 @@ pub enum UserState {
 
 /// An account as it is or should be.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Account {
+pub(super) struct Account {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

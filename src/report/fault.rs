@@ -4,12 +4,12 @@ use super::text::{Style, Text};
 use crate::error::{Error, Place};
 
 /// Renders a fault as several lines, without a newline at the end.
-pub fn render(error: &Error, style: Style) -> Text {
+pub(crate) fn render(error: &Error, style: Style) -> Text {
     of_word(error, style, true)
 }
 
 /// The same for what may not be meant, and is no fault.
-pub fn warning(error: &Error, style: Style) -> Text {
+pub(crate) fn warning(error: &Error, style: Style) -> Text {
     of_word(error, style, false)
 }
 

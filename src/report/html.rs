@@ -45,7 +45,7 @@ struct Row {
 }
 
 /// Collects what happened, and writes the page at the end.
-pub struct Html {
+pub(crate) struct Html {
     out: Sink,
     playbook: String,
     inventory: String,
@@ -57,7 +57,7 @@ pub struct Html {
 
 impl Html {
     /// A page into `out`.
-    pub fn new(out: Sink) -> Self {
+    pub(crate) fn new(out: Sink) -> Self {
         let (playbook, inventory) = (String::new(), String::new());
         Self { out, playbook, inventory, mode: Mode::Apply, rows: Vec::new(), recap: Recap::default(), ended: None }
     }

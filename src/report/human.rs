@@ -13,7 +13,7 @@ use crate::event::{Event, EventKind, Step};
 use crate::wire::Mode;
 
 /// Shows a run as it goes.
-pub struct Human {
+pub(crate) struct Human {
     out: Sink,
     verbose: u8,
     diffs: bool,
@@ -27,7 +27,7 @@ pub struct Human {
 
 impl Human {
     /// Writes to `out`; `verbose` 1 adds steps that changed nothing, 2 adds what commands print.
-    pub fn new(out: Sink, verbose: u8, diffs: bool) -> Self {
+    pub(crate) fn new(out: Sink, verbose: u8, diffs: bool) -> Self {
         Self {
             out,
             verbose,
@@ -41,7 +41,7 @@ impl Human {
     }
 
     /// Shows only what failed.
-    pub fn quiet(mut self, quiet: bool) -> Self {
+    pub(crate) fn quiet(mut self, quiet: bool) -> Self {
         self.quiet = quiet;
         self
     }

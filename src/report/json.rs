@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::event::Event;
 
 /// Writes every event as it comes.
-pub struct Json(pub Sink);
+pub(crate) struct Json(pub Sink);
 
 impl Reporter for Json {
     fn event(&mut self, event: &Event) {

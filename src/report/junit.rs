@@ -31,7 +31,7 @@ struct Case {
 }
 
 /// Collects cases, and writes the report at the end.
-pub struct JUnit {
+pub(crate) struct JUnit {
     out: Sink,
     /// Suites in the order of their first case.
     suites: Vec<(String, Vec<Case>)>,
@@ -42,7 +42,7 @@ pub struct JUnit {
 
 impl JUnit {
     /// A report into `out`.
-    pub fn new(out: Sink) -> Self {
+    pub(crate) fn new(out: Sink) -> Self {
         Self { out, suites: Vec::new(), recap: Recap::default(), ended: None }
     }
 

@@ -20,7 +20,7 @@ const LINES: usize = 30;
 const SHORT: Duration = Duration::from_millis(200);
 
 /// One line a step that runs.
-pub struct Live {
+pub(crate) struct Live {
     rows: MultiProgress,
     bars: Vec<ProgressBar>,
     running: BTreeMap<u64, (String, String, Instant)>,
@@ -35,13 +35,13 @@ impl Default for Live {
 
 impl Live {
     /// On standard error's terminal or standard output's: they are the same where both are one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let rows = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         Self { rows, bars: Vec::new(), running: BTreeMap::new(), done: 0 }
     }
 
     /// A sink whose lines go above the rows.
-    pub fn above(&self, out: Sink) -> Sink {
+    pub(crate) fn above(&self, out: Sink) -> Sink {
         out.through(|out| Above { rows: self.rows.clone(), out, held: Vec::new() })
     }
 

@@ -17,13 +17,13 @@ use crate::secret::Secrets;
 const USUAL: &str = "info,mk=debug";
 
 /// Writes each event of the run into the log.
-pub struct Log(Arc<Mutex<Sink>>);
+pub(crate) struct Log(Arc<Mutex<Sink>>);
 
 /// Begins to log into `out`, for the rest of the process. `filter` says what: `mk=trace,russh=debug`.
 ///
 /// # Errors
 /// When the filter cannot be read, or something logs already.
-pub fn start(out: Sink, filter: Option<&str>, secrets: Secrets) -> Result<Log> {
+pub(crate) fn start(out: Sink, filter: Option<&str>, secrets: Secrets) -> Result<Log> {
     let filter = EnvFilter::try_new(filter.unwrap_or(USUAL))
         .or_kind(Kind::Usage, || format!("`MK_LOG` is no filter: `{}`", filter.unwrap_or_default()))?;
     let out = Arc::new(Mutex::new(out));

@@ -18,17 +18,17 @@ mod warning_dedup;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-pub use fault::{render as render_fault, warning as render_warning};
-pub use html::Html;
-pub use human::Human;
-pub use json::Json;
-pub use junit::JUnit;
-pub use live::Live;
-pub use log::{Log, start as start_log};
-pub use profile::Profile;
-pub use recap::{Counts, Recap};
-pub use sink::Sink;
-pub use text::{Style, Text};
+pub(crate) use fault::{render as render_fault, warning as render_warning};
+pub(crate) use html::Html;
+pub(crate) use human::Human;
+pub(crate) use json::Json;
+pub(crate) use junit::JUnit;
+pub(crate) use live::Live;
+pub(crate) use log::start as start_log;
+pub(crate) use profile::Profile;
+pub(crate) use recap::Recap;
+pub(crate) use sink::Sink;
+pub(crate) use text::{Style, Text};
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Receiver};
@@ -37,7 +37,7 @@ use crate::event::{Event, Receiver};
 const TICK: Duration = Duration::from_millis(200);
 
 /// Takes events one by one.
-pub trait Reporter {
+pub(crate) trait Reporter {
     /// Takes one.
     fn event(&mut self, event: &Event);
 
@@ -54,7 +54,7 @@ pub trait Reporter {
 }
 
 /// Feeds events to all reporters until the run is over. Gives what could not be written.
-pub fn feed(events: &Receiver, reporters: &mut [Box<dyn Reporter + Send>]) -> Vec<Error> {
+pub(crate) fn feed(events: &Receiver, reporters: &mut [Box<dyn Reporter + Send>]) -> Vec<Error> {
     let mut ticked = Instant::now();
     loop {
         match events.take(TICK.saturating_sub(ticked.elapsed())) {

@@ -9,7 +9,7 @@ use crate::event::{Event, EventKind};
 
 /// How many steps of a host ended in which way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Nothing had to be done, or something was only read.
     pub ok: usize,
     /// Something was changed, or would be.
@@ -26,7 +26,7 @@ pub struct Counts {
 
 /// The counts of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Recap {
+pub(crate) struct Recap {
     /// By host.
     pub hosts: BTreeMap<String, Counts>,
     /// The hosts that are out, and why.
@@ -47,7 +47,7 @@ pub struct Recap {
 
 impl Recap {
     /// Takes an event into the counts.
-    pub fn add(&mut self, event: &Event) {
+    pub(crate) fn add(&mut self, event: &Event) {
         self.ms = self.ms.max(event.ms);
         let judged = self.failures.add(event);
         match &event.what {
@@ -89,13 +89,13 @@ impl Recap {
     }
 
     /// Whether a check foretold changes, or could not tell.
-    pub fn would_change(&self) -> bool {
+    pub(crate) fn would_change(&self) -> bool {
         let total = self.total();
         total.changed + total.unknown > 0 || self.cut_short || !self.unpredicted.is_empty()
     }
 
     /// All hosts together.
-    pub fn total(&self) -> Counts {
+    pub(crate) fn total(&self) -> Counts {
         self.hosts.values().fold(Counts::default(), |sum, one| Counts {
             ok: sum.ok + one.ok,
             changed: sum.changed + one.changed,

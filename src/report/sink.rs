@@ -9,7 +9,7 @@ use super::text::{Style, Text};
 use crate::error::{Context, Error, Kind, Result};
 
 /// Takes text that may be shown, and keeps the first fault of writing it.
-pub struct Sink {
+pub(crate) struct Sink {
     out: Box<dyn Write + Send>,
     name: String,
     style: Style,
@@ -19,12 +19,12 @@ pub struct Sink {
 
 impl Sink {
     /// Standard output.
-    pub fn stdout() -> Self {
+    pub(crate) fn stdout() -> Self {
         Self::stream(std::io::stdout(), "standard output")
     }
 
     /// Standard error.
-    pub fn stderr() -> Self {
+    pub(crate) fn stderr() -> Self {
         Self::stream(std::io::stderr(), "standard error")
     }
 
@@ -37,7 +37,7 @@ impl Sink {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn file(path: &Path) -> Result<Self> {
+    pub(crate) fn file(path: &Path) -> Result<Self> {
         let name = format!("`{}`", path.display());
         let file: Result<File> = OpenOptions::new()
             .write(true)
@@ -59,27 +59,27 @@ impl Sink {
     }
 
     /// Whether a person looks at it, as far as can be known.
-    pub fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
     /// The colours that it takes.
-    pub fn style(&self) -> Style {
+    pub(crate) fn style(&self) -> Style {
         self.style
     }
 
     /// Writes a text and the end of a line.
-    pub fn line(&mut self, text: &Text) {
+    pub(crate) fn line(&mut self, text: &Text) {
         self.put(&text.clone().newline());
     }
 
     /// Writes a text as it stands.
-    pub fn put(&mut self, text: &Text) {
+    pub(crate) fn put(&mut self, text: &Text) {
         self.write(text.as_str());
     }
 
     /// Writes what a command printed: as it is where a program or a file takes it, made fit to be shown on a terminal.
-    pub fn data(&mut self, text: &str) {
+    pub(crate) fn data(&mut self, text: &str) {
         match self.terminal {
             true => self.put(&Text::page(text)),
             false => self.write(text),
@@ -98,7 +98,7 @@ impl Sink {
     ///
     /// # Errors
     /// The first fault of writing.
-    pub fn ended(&mut self) -> Result {
+    pub(crate) fn ended(&mut self) -> Result {
         match &self.fault {
             Some(fault) if fault.kind() != ErrorKind::BrokenPipe => {
                 Err(Error::usage(format!("cannot write {}", self.name)).because(fault))

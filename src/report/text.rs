@@ -17,27 +17,28 @@ const HIDDEN: char = '\u{fffd}';
 
 /// Whether colours may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Style {
+pub(crate) struct Style {
     colour: bool,
 }
 
 /// A colour, or nothing where there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Colour(&'static str);
+pub(crate) struct Colour(&'static str);
 
 impl Style {
     /// Text without colours.
-    pub fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         Self { colour: false }
     }
 
     /// Colours, when that is what a terminal gets.
-    pub fn coloured(colour: bool) -> Self {
+    #[cfg(test)]
+    pub(crate) fn coloured(colour: bool) -> Self {
         Self { colour }
     }
 
     /// Colours where the stream is a terminal, unless `NO_COLOR` is set.
-    pub fn of(stream: &impl std::io::IsTerminal) -> Self {
+    pub(crate) fn of(stream: &impl std::io::IsTerminal) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { colour: wanted && stream.is_terminal() }
     }
@@ -73,21 +74,21 @@ impl Style {
 
 /// Text that may be shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Text(String);
+pub(crate) struct Text(String);
 
 impl Text {
     /// One line, or a piece of one, whatever is in it.
-    pub fn line(text: impl Display) -> Self {
+    pub(crate) fn line(text: impl Display) -> Self {
         Self::default().then(text)
     }
 
     /// As many lines as it has: for pages, which stand alone. Beside lines of mk's own, see [`Text::then_lines`].
-    pub fn page(text: &str) -> Self {
+    pub(crate) fn page(text: &str) -> Self {
         Self(text.chars().map(|c| if c == '\n' || is_shown(c) { c } else { HIDDEN }).collect())
     }
 
     /// One line in which nothing is lost: what cannot be shown is written as Rust and JSON do.
-    pub fn escaped(text: &str) -> Self {
+    pub(crate) fn escaped(text: &str) -> Self {
         let mut out = String::with_capacity(text.len());
         for c in text.chars() {
             match c {
@@ -101,13 +102,13 @@ impl Text {
     }
 
     /// A value as JSON in one line. What it says does not depend on what can be shown: that is written as `\u…`.
-    pub fn json(value: &impl Serialize) -> Self {
+    pub(crate) fn json(value: &impl Serialize) -> Self {
         // The values shown are maps with string keys, so serialising them cannot fail.
         Self::of_json(&serde_json::to_string(value).unwrap_or_default())
     }
 
     /// The same for people: a field a line.
-    pub fn json_page(value: &impl Serialize) -> Self {
+    pub(crate) fn json_page(value: &impl Serialize) -> Self {
         Self::of_json(&serde_json::to_string_pretty(value).unwrap_or_default())
     }
 
@@ -128,14 +129,14 @@ impl Text {
 
     /// With more in the same line.
     #[must_use]
-    pub fn then(mut self, text: impl Display) -> Self {
+    pub(crate) fn then(mut self, text: impl Display) -> Self {
         let _ = write!(OneLine(&mut self.0), "{text}");
         self
     }
 
     /// With more in the same line, in a colour.
     #[must_use]
-    pub fn paint(mut self, colour: Colour, text: impl Display) -> Self {
+    pub(crate) fn paint(mut self, colour: Colour, text: impl Display) -> Self {
         self.0.push_str(colour.0);
         let mut painted = self.then(text);
         if !colour.0.is_empty() {
@@ -146,14 +147,14 @@ impl Text {
 
     /// With another text right behind it.
     #[must_use]
-    pub fn and(mut self, other: &Self) -> Self {
+    pub(crate) fn and(mut self, other: &Self) -> Self {
         self.0.push_str(&other.0);
         self
     }
 
     /// With the end of a line.
     #[must_use]
-    pub fn newline(mut self) -> Self {
+    pub(crate) fn newline(mut self) -> Self {
         self.0.push('\n');
         self
     }
@@ -161,26 +162,21 @@ impl Text {
     /// With all lines of a text, in a colour: the first behind what is there, each further one behind a gutter, so
     /// that none can pass for a line of mk's own.
     #[must_use]
-    pub fn then_lines(self, gutter: &Self, colour: Colour, text: &str) -> Self {
+    pub(crate) fn then_lines(self, gutter: &Self, colour: Colour, text: &str) -> Self {
         let mut lines = text.lines();
         let first = self.paint(colour, lines.next().unwrap_or_default());
         lines.fold(first, |out, line| out.newline().and(gutter).paint(colour, line))
     }
 
     /// Texts as lines.
-    pub fn joined(texts: impl IntoIterator<Item = Self>) -> Self {
+    pub(crate) fn joined(texts: impl IntoIterator<Item = Self>) -> Self {
         let mut texts = texts.into_iter();
         let first = texts.next().unwrap_or_default();
         texts.fold(first, |out, text| out.newline().and(&text))
     }
 
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// What is written.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -19,7 +19,7 @@ pub(super) const STACK: usize = 32 * 1024 * 1024;
 /// Every setting has its reason: the optimizer can panic and bakes constants in; the interner makes threads
 /// wait for each other; the limits are the same in every build, so that a playbook that works in one works in
 /// all; values are never evaluated.
-pub fn engine(run: &Arc<Run>) -> Engine {
+pub(crate) fn engine(run: &Arc<Run>) -> Engine {
     let mut engine = Engine::new();
     limits(&mut engine);
     engine.set_module_resolver(Modules::new(run.control.sources.clone(), Arc::clone(&run.lookahead)));

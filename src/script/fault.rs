@@ -36,7 +36,7 @@ pub(super) fn shown(source: &str) -> String {
 }
 
 /// What the language raised, as one of our faults. `root` is the source of the script that was started.
-pub fn from_rhai(error: &EvalAltResult, root: &str) -> Error {
+pub(crate) fn from_rhai(error: &EvalAltResult, root: &str) -> Error {
     let mut frames = Vec::new();
     let (leaf, source) = descend(error, root, &mut frames);
     let position = leaf.position();

@@ -273,7 +273,7 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 /// The function of that name.
-pub fn function_named(name: &str) -> Option<&'static Function> {
+pub(crate) fn function_named(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
 }
 

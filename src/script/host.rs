@@ -12,7 +12,7 @@ use crate::error::{Error, Result, nearest};
 
 /// A host, and the user to act as on it. It has a private copy in every closure; copies are the same host.
 #[derive(Clone)]
-pub struct Host {
+pub(super) struct Host {
     pub(super) name: String,
     pub(super) user: Option<String>,
     pub(super) run: Arc<Run>,

@@ -28,7 +28,7 @@ pub(super) fn flush(host: &Host) -> Result {
 ///
 /// # Errors
 /// The step's fault; it stays due.
-pub fn flush_earlier(run: &Arc<Run>) -> Result {
+pub(crate) fn flush_earlier(run: &Arc<Run>) -> Result {
     let hosts = run.fleet.hosts_due_earlier();
     let failed = hosts.iter().filter(|host| run.failure(host).is_none()).filter_map(|host| {
         let result = earlier(run, host, None);
@@ -41,7 +41,7 @@ pub fn flush_earlier(run: &Arc<Run>) -> Result {
 ///
 /// # Errors
 /// The step's fault; it stays due.
-pub fn earlier(run: &Arc<Run>, host: &str, only: Option<&str>) -> Result {
+pub(crate) fn earlier(run: &Arc<Run>, host: &str, only: Option<&str>) -> Result {
     for (id, notified) in run.fleet.due_earlier(host) {
         if only.is_none_or(|only| only == id) {
             run_notified(run, host, &notified, Some(id), Some("left by an earlier run".to_owned()))?;

@@ -13,7 +13,7 @@ use crate::error::{Error, Place, Result};
 
 /// An outcome, and which step it came from.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub(super) struct Outcome {
     pub(super) of: crate::change::Outcome,
     pub(super) op: String,
     pub(super) place: Place,

@@ -10,7 +10,7 @@ pub(super) const CHANGED: &str = "changed";
 pub(super) const FAILED: &str = "failed";
 
 /// Parameters that every operation takes, and that the host never sees: each with what it is for.
-pub const COMMON: [(&str, &str); 5] = [
+pub(crate) const COMMON: [(&str, &str); 5] = [
     (
         RETRY,
         "Tries again when the step fails: `#{ attempts: 5, delay: \"2s\" }`, three times a second apart by default.",

@@ -19,7 +19,7 @@ use crate::error::{Context, Error, Kind, Result};
 ///
 /// # Errors
 /// What ended the script. Hosts that failed while others went on are in [`Run::failures`].
-pub fn run(run: &Arc<Run>, path: &Path) -> Result {
+pub(crate) fn run(run: &Arc<Run>, path: &Path) -> Result {
     let found =
         Found::Disk(std::path::absolute(path).or_kind(Kind::Usage, || format!("`{}` is no path", path.display()))?);
     let run = Arc::clone(run);

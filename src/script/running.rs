@@ -18,7 +18,7 @@ use crate::wire::Mode;
 
 /// What the command line decided.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The hosts that `on` may run on; `None` for all.
     pub limit: Option<BTreeSet<String>>,
     /// The tasks to run; empty for all.
@@ -32,7 +32,7 @@ pub struct Settings {
 }
 
 /// A run in progress.
-pub struct Run {
+pub(crate) struct Run {
     /// The hosts and the way to them.
     pub fleet: Fleet,
     /// This side's half of the operations.
@@ -57,7 +57,7 @@ pub struct Run {
 
 impl Run {
     /// A run that has not begun.
-    pub fn new(
+    pub(crate) fn new(
         fleet: Fleet,
         control: Arc<Control>,
         inventory: Arc<Inventory>,
@@ -84,12 +84,12 @@ impl Run {
     }
 
     /// Whether a host takes part in the `on`s that are still to come.
-    pub fn takes_part(&self, host: &str) -> bool {
+    pub(crate) fn takes_part(&self, host: &str) -> bool {
         self.within_limit(host) && !lock(&self.failed).contains_key(host) && !lock(&self.unpredicted).contains_key(host)
     }
 
     /// Whether `--limit` leaves a host. It chooses among the inventory's: `local()` need not be one of them.
-    pub fn within_limit(&self, host: &str) -> bool {
+    pub(crate) fn within_limit(&self, host: &str) -> bool {
         let limit = self.settings.limit.as_ref();
         limit.is_none_or(|limit| limit.contains(host) || self.inventory.host(host).is_err())
     }
@@ -101,14 +101,14 @@ impl Run {
     }
 
     /// Takes a host out of the rest of the run.
-    pub fn fail(&self, host: &str, error: &Error) {
+    pub(crate) fn fail(&self, host: &str, error: &Error) {
         if lock(&self.failed).insert(host.to_owned(), error.clone()).is_none() {
             self.events.tell(EventKind::HostFailed { host: host.to_owned(), error: error.clone() });
         }
     }
 
     /// Ends the prediction of a host in a check.
-    pub fn unpredict(&self, host: &str, error: &Error) {
+    pub(crate) fn unpredict(&self, host: &str, error: &Error) {
         if lock(&self.unpredicted).insert(host.to_owned(), error.clone()).is_none() {
             let (reason, place) = (error.to_string(), error.place().cloned());
             self.events.tell(EventKind::Unpredicted { host: host.to_owned(), reason, place });
@@ -116,22 +116,22 @@ impl Run {
     }
 
     /// Why the prediction of a host ended, in a check.
-    pub fn unpredicted(&self, host: &str) -> Option<Error> {
+    pub(crate) fn unpredicted(&self, host: &str) -> Option<Error> {
         lock(&self.unpredicted).get(host).cloned()
     }
 
     /// The hosts that failed, and why.
-    pub fn failures(&self) -> BTreeMap<String, Error> {
+    pub(crate) fn failures(&self) -> BTreeMap<String, Error> {
         lock(&self.failed).clone()
     }
 
     /// Why a host is out of the run.
-    pub fn failure(&self, host: &str) -> Option<Error> {
+    pub(crate) fn failure(&self, host: &str) -> Option<Error> {
         lock(&self.failed).get(host).cloned()
     }
 
     /// Remembers a step to run on a host at the end of its `on`; the same step only once, wherever it was notified.
-    pub fn notify(&self, host: &str, step: Arc<Notified>) {
+    pub(crate) fn notify(&self, host: &str, step: Arc<Notified>) {
         let mut notified = lock(&self.notified);
         let steps = notified.entry(host.to_owned()).or_default();
         if !steps.iter().any(|known| known.is(&step)) {
@@ -145,32 +145,32 @@ impl Run {
     }
 
     /// Takes the steps that were notified for a host.
-    pub fn take_notified(&self, host: &str) -> Vec<Arc<Notified>> {
+    pub(crate) fn take_notified(&self, host: &str) -> Vec<Arc<Notified>> {
         lock(&self.notified).remove(host).unwrap_or_default()
     }
 
     /// The hosts that have notified steps.
-    pub fn hosts_notified(&self) -> Vec<String> {
+    pub(crate) fn hosts_notified(&self) -> Vec<String> {
         lock(&self.notified).keys().cloned().collect()
     }
 
     /// Remembers that a playbook called another one.
-    pub fn has_played(&self) {
+    pub(crate) fn has_played(&self) {
         self.played.store(true, Ordering::Relaxed);
     }
 
     /// Whether a playbook called another one.
-    pub fn played(&self) -> bool {
+    pub(crate) fn played(&self) -> bool {
         self.played.load(Ordering::Relaxed)
     }
 
     /// Remembers a playbook that has completed when the run's last steps end well.
-    pub fn complete_later(&self, completed: CompletedPlay) {
+    pub(crate) fn complete_later(&self, completed: CompletedPlay) {
         lock(&self.completed).push(completed);
     }
 
     /// Takes the playbooks that waited for the run's last steps.
-    pub fn take_completed(&self) -> Vec<CompletedPlay> {
+    pub(crate) fn take_completed(&self) -> Vec<CompletedPlay> {
         std::mem::take(&mut lock(&self.completed))
     }
 
@@ -178,7 +178,11 @@ impl Run {
     ///
     /// # Errors
     /// Those of `read`.
-    pub fn facts(&self, host: &str, read: impl FnOnce() -> Result<Map<String, Value>>) -> Result<Map<String, Value>> {
+    pub(crate) fn facts(
+        &self,
+        host: &str,
+        read: impl FnOnce() -> Result<Map<String, Value>>,
+    ) -> Result<Map<String, Value>> {
         if let Some(known) = lock(&self.facts).get(host) {
             return Ok(known.clone());
         }
@@ -188,12 +192,12 @@ impl Run {
     }
 
     /// Forgets the facts of a host: after a reboot they are others.
-    pub fn forget_facts(&self, host: &str) {
+    pub(crate) fn forget_facts(&self, host: &str) {
         lock(&self.facts).remove(host);
     }
 
     /// The variables of a host; those of everything for a host that is not in the inventory.
-    pub fn vars(&self, host: &str) -> Map<String, Value> {
+    pub(crate) fn vars(&self, host: &str) -> Map<String, Value> {
         let mut vars = self.inventory.vars(host).unwrap_or_else(|_| self.inventory.vars_of_all());
         for (key, value) in lock(&self.learned).get(host).into_iter().flatten() {
             match value {
@@ -209,7 +213,7 @@ impl Run {
     ///
     /// # Errors
     /// For a host that the inventory does not have, and when the state cannot be written.
-    pub fn learn(&self, host: &str, key: &str, value: Value, place: &Place) -> Result {
+    pub(crate) fn learn(&self, host: &str, key: &str, value: Value, place: &Place) -> Result {
         self.inventory.host(host).map_err(|e| e.as_kind(Kind::Playbook))?;
         if self.fleet.mode() == Mode::Apply {
             let by = format!("{}:{}", place.file, place.line);
@@ -227,7 +231,7 @@ impl Run {
     ///
     /// # Errors
     /// For a host that the inventory does not have, and when the state cannot be written.
-    pub fn unlearn(&self, host: &str, key: &str) -> Result {
+    pub(crate) fn unlearn(&self, host: &str, key: &str) -> Result {
         self.inventory.host(host).map_err(|e| e.as_kind(Kind::Playbook))?;
         if self.fleet.mode() == Mode::Apply {
             self.control.state.unlearn(host, key)?;

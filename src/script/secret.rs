@@ -243,7 +243,7 @@ mod tests {
     use rhai::Scope;
 
     use super::*;
-    use crate::script::engine;
+    use crate::script::engine::engine;
     use crate::script::fault::from_rhai;
     use crate::script::tests::ready;
 

@@ -277,7 +277,7 @@ pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<Stri
 ///
 /// # Errors
 /// Says what is wrong with them.
-pub fn checked(op: &str, args: &Map<String, Value>) -> Result {
+pub(crate) fn checked(op: &str, args: &Map<String, Value>) -> Result {
     let spec = crate::ops::find(op)?;
     (spec.check)(Value::Object(args.clone())).map(drop).map_err(|e| did_you_mean(e, spec))
 }
@@ -286,7 +286,7 @@ pub fn checked(op: &str, args: &Map<String, Value>) -> Result {
 ///
 /// # Errors
 /// The step's fault.
-pub fn ad_hoc(
+pub(crate) fn ad_hoc(
     run: &std::sync::Arc<super::Run>,
     host: &str,
     op: &str,

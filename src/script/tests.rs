@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Run, Settings, engine, functions};
+use super::engine::engine;
+use super::{Run, Settings, functions};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::event::{Events, channel};

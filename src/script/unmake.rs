@@ -20,7 +20,7 @@ type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
 /// What came of taking things away.
 #[derive(Debug, Clone, Default)]
-pub struct Unmade {
+pub(crate) struct Unmade {
     /// What was taken away, or was gone already; in a check, what would be.
     pub removed: Vec<String>,
     /// What was left, because something that mk did not make is in it.
@@ -49,7 +49,7 @@ fn decode(things: Array) -> Result<Vec<Entry>> {
 ///
 /// # Errors
 /// The fault of the first step that fails; what it was to take away stays in the ledger, and all that is older.
-pub fn unmake(run: &std::sync::Arc<Run>, host: &str, things: &[Entry]) -> Result<Unmade> {
+pub(crate) fn unmake(run: &std::sync::Arc<Run>, host: &str, things: &[Entry]) -> Result<Unmade> {
     take_away(&Host::new(run, host), things, &Place::new("command line", 0, 0))
 }
 

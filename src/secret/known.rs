@@ -11,18 +11,18 @@ use serde_json::Value;
 static HIDDEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// Keeps a variable of the environment from the programs that mk starts on this machine.
-pub fn hide_variable(name: &str) {
+pub(crate) fn hide_variable(name: &str) {
     HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
 }
 
 /// The variables that the programs started on this machine must not get.
-pub fn hidden_variables() -> Vec<String> {
+pub(crate) fn hidden_variables() -> Vec<String> {
     HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
 /// Keeps the memory of this process, in which the secrets are, out of core dumps and from other processes of its user.
 /// What it starts is not concerned.
-pub fn keep_memory_private() {
+pub(crate) fn keep_memory_private() {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
@@ -38,7 +38,7 @@ pub(super) fn passwords_in(value: &Value) -> Vec<String> {
 
 /// A text without the passwords in its addresses, however short they are. It is as long as it was: a line of a
 /// playbook may have its words underlined.
-pub fn without_passwords(text: &str) -> String {
+pub(crate) fn without_passwords(text: &str) -> String {
     // From the last on: stars may be shorter than what they stand for.
     written(text).into_iter().rev().fold(text.to_owned(), |text, range| {
         let stars = "*".repeat(text[range.clone()].chars().count());

@@ -20,7 +20,7 @@ pub struct Learned {
 }
 
 /// What is known, by host and then by key.
-pub type ByHost = BTreeMap<String, BTreeMap<String, Learned>>;
+pub(crate) type ByHost = BTreeMap<String, BTreeMap<String, Learned>>;
 
 impl StateDir {
     /// All that playbooks have learned.

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-pub use learned::{ByHost, Learned};
-pub use ledger::{Entry, Ledger, Line};
-pub use pending::{Kept, Pending};
+pub(crate) use learned::Learned;
+pub(crate) use ledger::{Entry, Ledger, Line};
+pub(crate) use pending::Kept;
 
 use crate::change::digest;
 use crate::error::{Context, Error, Kind, Result};

@@ -12,7 +12,7 @@ use super::peer::NoPeer;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
+pub(crate) struct User {
     /// The login name.
     pub name: String,
     /// The numeric id.
@@ -29,7 +29,7 @@ pub struct User {
 
 /// A group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub(crate) struct Group {
     /// The name.
     pub name: String,
     /// The numeric id.
@@ -75,18 +75,18 @@ pub(super) fn group(key: &str) -> Option<Group> {
 }
 
 /// The home of a user that is there now.
-pub fn home_of(name: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn home_of(name: &str) -> Option<std::path::PathBuf> {
     user(name).map(|user| user.home.into())
 }
 
 /// The name of a user.
-pub fn user_name(uid: u32) -> Option<String> {
+pub(crate) fn user_name(uid: u32) -> Option<String> {
     user(&uid.to_string()).map(|user| user.name)
 }
 
 /// Whether a group is a user's own, as many systems make one for each user: it has the user's name, and nobody else is
 /// in it.
-pub fn is_private_group(gid: u32, uid: u32) -> bool {
+pub(crate) fn is_private_group(gid: u32, uid: u32) -> bool {
     let (Some(group), Some(own)) = (group(&gid.to_string()), user(&uid.to_string())) else { return false };
     let alone = text("/etc/passwd").lines().filter_map(parse_user).all(|user| user.gid != gid || user.uid == uid);
     group.name == own.name && group.members.iter().all(|member| *member == own.name) && alone

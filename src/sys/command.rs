@@ -16,14 +16,14 @@ use crate::error::{Context, Detail, Error, Result};
 use crate::wire::Stream;
 
 /// How much of each stream is kept, in bytes. What comes beyond is read and dropped.
-pub const OUTPUT_LIMIT: usize = 8 * 1024 * 1024;
+pub(crate) const OUTPUT_LIMIT: usize = 8 * 1024 * 1024;
 
 /// How long a command may take to end after it was asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A program to run.
 #[derive(Debug, Clone, Default)]
-pub struct Command {
+pub(crate) struct Command {
     /// The program and its arguments.
     pub argv: Vec<String>,
     /// The directory to run in.
@@ -42,7 +42,7 @@ pub struct Command {
 
 /// What came of a program.
 #[derive(Debug, Clone)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit status; `None` when a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
@@ -57,17 +57,17 @@ pub struct Ran {
 
 impl Ran {
     /// Whether it ended with status 0.
-    pub fn success(&self) -> bool {
+    pub(crate) fn success(&self) -> bool {
         self.code == Some(0)
     }
 
     /// Its output as text, without the newline at the end.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim_end_matches('\n').to_owned()
     }
 
     /// How it ended, in words.
-    pub fn ending(&self) -> String {
+    pub(crate) fn ending(&self) -> String {
         match (self.code, self.signal) {
             (Some(code), _) => format!("exited with status {code}"),
             (None, Some(signal)) => format!("was ended by signal {signal}"),
@@ -76,7 +76,7 @@ impl Ran {
     }
 
     /// The last lines of what it complained, or of what it printed.
-    pub fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let bytes = if self.stderr.iter().all(u8::is_ascii_whitespace) { &self.stdout } else { &self.stderr };
         let text = String::from_utf8_lossy(bytes);
         let lines: Vec<&str> = text.trim_end().lines().collect();
@@ -85,44 +85,44 @@ impl Ran {
 }
 
 /// The argument vector that has a shell read `script`. The one place that does.
-pub fn shell(script: &str) -> Vec<String> {
+pub(crate) fn shell(script: &str) -> Vec<String> {
     ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
 }
 
 impl Command {
     /// A command of these words.
-    pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
         Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
     /// A command whose output is parsed, so that it must speak the same language everywhere.
-    pub fn parsed<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) fn parsed<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
         Self::new(argv).env("LC_ALL", "C")
     }
 
     /// The same command with a variable set.
     #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self
     }
 
     /// The same command reading `bytes`.
     #[must_use]
-    pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
+    pub(crate) fn stdin(mut self, bytes: Vec<u8>) -> Self {
         self.stdin = Some(bytes);
         self
     }
 
     /// The same command, ended after `limit`.
     #[must_use]
-    pub fn timeout(mut self, limit: Duration) -> Self {
+    pub(crate) fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
     }
 
     /// How a user would type it.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
         let quoted = |word: &String| match word {
             word if !word.is_empty() && word.chars().all(plain) => word.clone(),
@@ -132,7 +132,7 @@ impl Command {
     }
 
     /// The failure of this command, with its last lines.
-    pub fn failure(&self, ran: &Ran) -> Error {
+    pub(crate) fn failure(&self, ran: &Ran) -> Error {
         let error = Error::step(format!("`{}` {}", self.shown(), ran.ending()));
         match ran.tail() {
             tail if tail.is_empty() => error,

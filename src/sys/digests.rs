@@ -117,7 +117,7 @@ impl Digests {
 
 /// What tells one version of a file from another. Change time cannot be set by a program, so a file that was written to
 /// always has another one.
-pub fn file_version(meta: &fs::Metadata) -> String {
+pub(crate) fn file_version(meta: &fs::Metadata) -> String {
     format!(
         "{}:{}:{}:{}.{}:{}.{}",
         meta.dev(),

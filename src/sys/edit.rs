@@ -16,7 +16,7 @@ const LONGEST: u64 = 8 * 1024 * 1024;
 
 /// A text file as it is or should be, with the whole text at hand whatever its length.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Edited {
+pub(crate) struct Edited {
     #[serde(flatten)]
     file: FileState,
     /// The text; not part of what is compared or shown, which its digest is.
@@ -26,7 +26,7 @@ pub struct Edited {
 
 /// How a text file is edited.
 #[derive(Debug, Clone, Default)]
-pub struct Editing {
+pub(crate) struct Editing {
     /// The file, its owner, and how the new text is put in place.
     pub file: FileSpec,
     /// Make the file when it is missing.
@@ -40,7 +40,7 @@ impl Editing {
     ///
     /// # Errors
     /// When it is missing and may not be, is not a text, or cannot be known yet.
-    pub fn actual(&self, probe: &Probe) -> Result<Option<Edited>> {
+    pub(crate) fn actual(&self, probe: &Probe) -> Result<Option<Edited>> {
         let path = &self.file.dest;
         let shown = path.display();
         if !self.present && probe.follow(path)?.is_none() {
@@ -59,7 +59,7 @@ impl Editing {
     ///
     /// # Errors
     /// When the edit cannot be made.
-    pub fn desired(
+    pub(crate) fn desired(
         &self,
         actual: Option<&Edited>,
         edit: impl FnOnce(&str) -> Result<String>,
@@ -77,7 +77,7 @@ impl Editing {
     ///
     /// # Errors
     /// When the new text does not pass its validation, or the host refuses.
-    pub fn fix(&self, hands: &Hands, change: &Change<Edited>) -> Result {
+    pub(crate) fn fix(&self, hands: &Hands, change: &Change<Edited>) -> Result {
         let file = |state: &Option<Edited>| state.as_ref().map(|edited| edited.file.clone());
         let Some(desired) = &change.desired else { return Err(Error::internal("an edit never removes its file")) };
         let change = Change { actual: file(&change.actual), desired: file(&change.desired), diff: change.diff.clone() };
@@ -87,33 +87,33 @@ impl Editing {
     }
 
     /// The whole text of a state; empty where there is none.
-    pub fn text(state: Option<&Edited>) -> &str {
+    pub(crate) fn text(state: Option<&Edited>) -> &str {
         state.map_or("", |edited| edited.text.as_str())
     }
 
     /// What the change means to later steps of a check.
-    pub fn effects(&self, desired: Option<&Edited>) -> Vec<Effect> {
+    pub(crate) fn effects(&self, desired: Option<&Edited>) -> Vec<Effect> {
         desired.map(|edited| self.file.effects(Some(&edited.file))).unwrap_or_default()
     }
 }
 
 /// The lines of a text, each with the line end it has; joined again they are the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lines(Vec<String>);
+pub(crate) struct Lines(Vec<String>);
 
 impl Lines {
     /// The lines of a text.
-    pub fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self(text.split_inclusive('\n').map(str::to_owned).collect())
     }
 
     /// The lines without their ends.
-    pub fn bare(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
+    pub(crate) fn bare(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
         self.0.iter().map(|line| bare(line))
     }
 
     /// Puts a line in the place of another, whose line end it takes over.
-    pub fn replace(&mut self, index: usize, line: &str) {
+    pub(crate) fn replace(&mut self, index: usize, line: &str) {
         if let Some(old) = self.0.get_mut(index) {
             let end = old[bare(old).len()..].to_owned();
             *old = format!("{line}{end}");
@@ -121,7 +121,7 @@ impl Lines {
     }
 
     /// Puts lines before the one at `index`, with the line end the file uses.
-    pub fn insert<'a>(&mut self, index: usize, lines: impl IntoIterator<Item = &'a str>) {
+    pub(crate) fn insert<'a>(&mut self, index: usize, lines: impl IntoIterator<Item = &'a str>) {
         let end = self.end();
         // Only the last line can be without an end, and it is not the last any more.
         if let Some(last) =
@@ -134,12 +134,12 @@ impl Lines {
     }
 
     /// Takes the lines of a range out.
-    pub fn remove(&mut self, range: std::ops::RangeInclusive<usize>) {
+    pub(crate) fn remove(&mut self, range: std::ops::RangeInclusive<usize>) {
         self.0.drain(range);
     }
 
     /// Keeps the lines that `keep` says yes to.
-    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.0.retain(|line| keep(bare(line)));
     }
 
@@ -148,7 +148,7 @@ impl Lines {
     ///
     /// # Errors
     /// When the line asked for is not there: anywhere else could be wrong.
-    pub fn place(&self, after: Option<&Regex>, before: Option<&Regex>) -> Result<usize> {
+    pub(crate) fn place(&self, after: Option<&Regex>, before: Option<&Regex>) -> Result<usize> {
         let missing = |name: &str, regex: &Regex| Error::step(format!("no line matches `{name}`: `{regex}`"));
         match (after, before) {
             (Some(after), _) => {
@@ -164,7 +164,7 @@ impl Lines {
     }
 
     /// The text again.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.0.concat()
     }
 

@@ -14,7 +14,7 @@ use crate::wire::Payload;
 
 /// An owner, a group and a mode as a user asks for them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Attrs {
+pub(crate) struct Attrs {
     /// Permission bits.
     pub mode: Option<u32>,
     /// A user's name or number.
@@ -28,7 +28,7 @@ impl Attrs {
     ///
     /// # Errors
     /// When a name is not known on the host.
-    pub fn placement(&self, probe: &Probe) -> Result<Placement> {
+    pub(crate) fn placement(&self, probe: &Probe) -> Result<Placement> {
         let no = |what: &str, name: &String| {
             Error::step(format!("{what} `{name}` does not exist on this host"))
                 .hint(format!("make it in an earlier step with `host.{what}`"))
@@ -49,7 +49,7 @@ impl Attrs {
     }
 
     /// What was found, in the words the user chose: a number stays a number.
-    pub fn in_words(&self, look: &Look) -> Self {
+    pub(crate) fn in_words(&self, look: &Look) -> Self {
         let name = |wanted: &Option<String>, found: &String, id: Option<u32>| match wanted {
             Some(wanted) if wanted.bytes().all(|b| b.is_ascii_digit()) => {
                 id.map_or_else(|| found.clone(), |id| id.to_string())
@@ -66,7 +66,7 @@ impl Attrs {
 
 /// A file with content, as it is or should be. A field that is `None` is not managed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FileState {
+pub(crate) struct FileState {
     /// The bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
@@ -83,7 +83,7 @@ pub struct FileState {
 
 /// How a file with content is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct FileSpec {
+pub(crate) struct FileSpec {
     /// Where.
     pub dest: PathBuf,
     /// Attrs, group and mode.
@@ -96,7 +96,7 @@ pub struct FileSpec {
 
 impl FileSpec {
     /// The state wished for, with this content.
-    pub fn desired(&self, content: Content) -> FileState {
+    pub(crate) fn desired(&self, content: Content) -> FileState {
         FileState {
             content: Some(content),
             mode: self.attrs.mode.map(octal),
@@ -109,7 +109,7 @@ impl FileSpec {
     ///
     /// # Errors
     /// When something other than a file is in the way, its directory is missing, or an owner is unknown.
-    pub fn actual(&self, probe: &Probe) -> Result<Option<FileState>> {
+    pub(crate) fn actual(&self, probe: &Probe) -> Result<Option<FileState>> {
         self.attrs.placement(probe)?;
         let shown = self.dest.display();
         if !self.dest.is_absolute() {
@@ -134,7 +134,7 @@ impl FileSpec {
     ///
     /// # Errors
     /// When the content does not pass its validation, or the host refuses.
-    pub fn fix(&self, hands: &Hands, change: &Change<FileState>, payload: &Payload) -> Result {
+    pub(crate) fn fix(&self, hands: &Hands, change: &Change<FileState>, payload: &Payload) -> Result {
         let placement = self.attrs.placement(hands)?;
         if change.actual.is_some() && !change.has("content") {
             return hands.place(&self.dest, placement);
@@ -146,7 +146,7 @@ impl FileSpec {
     }
 
     /// What the change means to later steps of a check.
-    pub fn effects(&self, desired: Option<&FileState>) -> Vec<Effect> {
+    pub(crate) fn effects(&self, desired: Option<&FileState>) -> Vec<Effect> {
         let Some(desired) = desired else { return vec![Effect::Gone(self.dest.clone())] };
         vec![Effect::Path(
             self.dest.clone(),
@@ -166,7 +166,7 @@ impl FileSpec {
 ///
 /// # Errors
 /// Also when something other than a directory is in its place.
-pub fn room_for(probe: &Probe, path: &Path) -> Result {
+pub(crate) fn room_for(probe: &Probe, path: &Path) -> Result {
     let parent = path.parent().unwrap_or(Path::new("/"));
     match probe.follow(parent)? {
         Some(Look { kind: Kind::Dir, .. }) => Ok(()),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// A pattern for relative paths. Without a slash it is for names, wherever they are; with one it is for
 /// whole paths.
 #[derive(Debug, Clone)]
-pub struct Glob {
+pub(crate) struct Glob {
     text: String,
     regex: Regex,
 }
@@ -17,7 +17,7 @@ impl Glob {
     ///
     /// # Errors
     /// When a bracket or brace is not closed.
-    pub fn new(text: &str) -> Result<Self> {
+    pub(crate) fn new(text: &str) -> Result<Self> {
         let wrong = |why: &str| Error::playbook(format!("`{text}` is not a pattern: {why}"));
         let mut regex = String::from("^(?:");
         let mut letters = text.trim_end_matches('/').chars().peekable();
@@ -69,24 +69,19 @@ impl Glob {
         Ok(Self { text: text.to_owned(), regex })
     }
 
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
     /// Whether it is for names and not for whole paths.
-    pub fn is_for_names(&self) -> bool {
+    pub(crate) fn is_for_names(&self) -> bool {
         !self.text.trim_end_matches('/').contains('/')
     }
 
     /// Whether it fits a relative path: the path itself, or its name.
-    pub fn fits(&self, path: &str) -> bool {
+    pub(crate) fn fits(&self, path: &str) -> bool {
         let seen = if self.is_for_names() { path.rsplit('/').next().unwrap_or(path) } else { path };
         self.regex.is_match(seen)
     }
 
     /// Whether it fits a relative path or a folder above it.
-    pub fn covers(&self, path: &str) -> bool {
+    pub(crate) fn covers(&self, path: &str) -> bool {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         ends.into_iter().any(|end| self.fits(&path[..end]))
     }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Something to run, and when not to.
 #[derive(Debug, Clone, Default)]
-pub struct GuardedCommand {
+pub(crate) struct GuardedCommand {
     /// What runs.
     pub command: Command,
     /// The exit codes that mean success.
@@ -32,7 +32,7 @@ impl GuardedCommand {
     ///
     /// # Errors
     /// When a guard cannot be asked, or, in check mode, its answer cannot be known yet.
-    pub fn guard(&self, probe: &Probe) -> Result<Option<String>> {
+    pub(crate) fn guard(&self, probe: &Probe) -> Result<Option<String>> {
         if let Some(path) = &self.creates
             && probe.look(path)?.is_some()
         {
@@ -57,7 +57,7 @@ impl GuardedCommand {
     }
 
     /// Runs it as something that only looks; `None` when it does more than that.
-    pub fn look(&self, probe: &Probe) -> Option<Result<Outcome>> {
+    pub(crate) fn look(&self, probe: &Probe) -> Option<Result<Outcome>> {
         self.reads.then(|| {
             let ran = self.observe(probe, &Command { stream: true, ..self.command.clone() })?;
             match self.judge(&ran, Status::Read) {
@@ -74,7 +74,7 @@ impl GuardedCommand {
     ///
     /// # Errors
     /// When it cannot be started, does not end in time, or exits with a code that is not accepted.
-    pub fn act(&self, hands: &Hands) -> Result<Outcome> {
+    pub(crate) fn act(&self, hands: &Hands) -> Result<Outcome> {
         if let Some(path) = &self.creates {
             hands.makes(path, false);
         }

@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::wire::Payload;
 
 /// Read and write access to a host.
-pub struct Hands<'a> {
+pub(crate) struct Hands<'a> {
     probe: Probe<'a>,
     creations: &'a RefCell<Creations>,
 }
@@ -37,7 +37,7 @@ impl<'a> Deref for Hands<'a> {
 
 impl<'a> Hands<'a> {
     /// Hands on this host. What they make is noted in `creations`.
-    pub fn new(
+    pub(crate) fn new(
         peer: &'a dyn Peer,
         jobs: &'a Jobs,
         digests: &'a RefCell<Digests>,
@@ -49,7 +49,7 @@ impl<'a> Hands<'a> {
 
     /// Takes note that something may come to stand at a path where nothing is yet: what a command makes, say.
     /// With `if_empty` it is taken away again only when nothing is in it then.
-    pub fn makes(&self, path: &Path, if_empty: bool) {
+    pub(crate) fn makes(&self, path: &Path, if_empty: bool) {
         // What mk keeps for itself goes with the agent.
         if !path.starts_with(self.state_dir()) && !path.starts_with(self.run_dir()) {
             self.creations.borrow_mut().path(path, if_empty);
@@ -57,7 +57,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Takes note of something that was made and that the step's state does not tell of.
-    pub fn made(&self, thing: Thing) {
+    pub(crate) fn made(&self, thing: Thing) {
         self.creations.borrow_mut().made(thing);
     }
 
@@ -65,7 +65,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When it cannot be started, or does not end in time.
-    pub fn run(&self, command: &Command) -> Result<Ran> {
+    pub(crate) fn run(&self, command: &Command) -> Result<Ran> {
         let command = Command { stream: self.probe.stream, ..command.clone() };
         command.execute(self.probe.jobs, self.probe.peer)
     }
@@ -74,7 +74,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// Also when it exits with another status than 0.
-    pub fn must(&self, command: &Command) -> Result<Ran> {
+    pub(crate) fn must(&self, command: &Command) -> Result<Ran> {
         let ran = self.run(command)?;
         if ran.success() { Ok(ran) } else { Err(command.failure(&ran)) }
     }
@@ -83,7 +83,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the host refuses.
-    pub fn write(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
         self.makes(path, false);
         write::replace(&Self::real(path), &mut &bytes[..], None, place, None).map(drop)
     }
@@ -93,7 +93,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When `validate` does not accept the content, other bytes arrive, or the host refuses.
-    pub fn write_payload(
+    pub(crate) fn write_payload(
         &self,
         path: &Path,
         payload: &Payload,
@@ -121,7 +121,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the control side does not have one of them, or the connection broke.
-    pub fn blobs(&self, sha256: &[String]) -> Result<Box<dyn Read + '_>> {
+    pub(crate) fn blobs(&self, sha256: &[String]) -> Result<Box<dyn Read + '_>> {
         self.probe.peer.blobs(sha256)
     }
 
@@ -130,13 +130,19 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When other bytes arrive, or the host refuses.
-    pub fn write_one_of_many(&self, path: &Path, source: &mut dyn Read, sha256: &str, place: Placement) -> Result {
+    pub(crate) fn write_one_of_many(
+        &self,
+        path: &Path,
+        source: &mut dyn Read,
+        sha256: &str,
+        place: Placement,
+    ) -> Result {
         self.makes(path, false);
         write::replace_one_of_many(path, source, sha256, place)
     }
 
     /// Makes everything written below a directory last.
-    pub fn settle(&self, dir: &Path) {
+    pub(crate) fn settle(&self, dir: &Path) {
         write::sync_all(dir);
     }
 
@@ -144,7 +150,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn set_kernel(&self, path: &Path, value: &str) -> Result {
+    pub(crate) fn set_kernel(&self, path: &Path, value: &str) -> Result {
         fs::write(path, format!("{value}\n")).or_step(|| format!("cannot write `{value}` to `{}`", path.display()))
     }
 
@@ -152,7 +158,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the host refuses.
-    pub fn place(&self, path: &Path, place: Placement) -> Result {
+    pub(crate) fn place(&self, path: &Path, place: Placement) -> Result {
         let failed = || format!("cannot set the owner and mode of `{}`", path.display());
         if place.uid.is_some() || place.gid.is_some() {
             rustix::fs::chown(path, place.uid.map(Uid::from_raw), place.gid.map(Gid::from_raw)).or_step(failed)?;
@@ -167,7 +173,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the host refuses.
-    pub fn place_link(&self, path: &Path, place: Placement) -> Result {
+    pub(crate) fn place_link(&self, path: &Path, place: Placement) -> Result {
         let (uid, gid) = (place.uid.map(Uid::from_raw), place.gid.map(Gid::from_raw));
         rustix::fs::chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
             .or_step(|| format!("cannot set the owner of `{}`", path.display()))
@@ -177,7 +183,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the host refuses.
-    pub fn make_dir(&self, path: &Path, place: Placement, parents: bool) -> Result {
+    pub(crate) fn make_dir(&self, path: &Path, place: Placement, parents: bool) -> Result {
         let failed = || format!("cannot make the directory `{}`", path.display());
         if let Some(parent) = path.parent().filter(|parent| parents && !parent.exists()) {
             self.make_dir(parent, Placement::default(), true)?;
@@ -195,7 +201,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When something other than a link is in the way, or the host refuses.
-    pub fn link(&self, path: &Path, target: &str) -> Result {
+    pub(crate) fn link(&self, path: &Path, target: &str) -> Result {
         let failed = || format!("cannot make the link `{}`", path.display());
         self.makes(path, false);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -209,7 +215,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the host refuses.
-    pub fn remove(&self, path: &Path) -> Result {
+    pub(crate) fn remove(&self, path: &Path) -> Result {
         let failed = || format!("cannot remove `{}`", path.display());
         match fs::symlink_metadata(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -225,7 +231,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When something is in it, or the host refuses.
-    pub fn remove_empty_dir(&self, path: &Path) -> Result {
+    pub(crate) fn remove_empty_dir(&self, path: &Path) -> Result {
         fs::remove_dir(path).or_step(|| format!("cannot remove `{}`", path.display()))?;
         self.creations.borrow_mut().gone(path);
         Ok(())
@@ -235,7 +241,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the host refuses.
-    pub fn keep_copy(&self, path: &Path) -> Result<PathBuf> {
+    pub(crate) fn keep_copy(&self, path: &Path) -> Result<PathBuf> {
         use std::os::unix::fs::MetadataExt as _;
         let failed = || format!("cannot keep a copy of `{}`", path.display());
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -253,7 +259,7 @@ impl<'a> Hands<'a> {
     ///
     /// # Errors
     /// When the host refuses.
-    pub fn note(&self, path: &Path, value: &Value) -> Result {
+    pub(crate) fn note(&self, path: &Path, value: &Value) -> Result {
         if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
             let mut builder = fs::DirBuilder::new();
             let made = builder.recursive(true).mode(0o700).create(parent);

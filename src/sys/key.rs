@@ -9,7 +9,7 @@ use crate::error::{Context, Error, Result};
 ///
 /// # Errors
 /// When the host has no random bytes.
-pub fn new_private_key() -> Result<String> {
+pub(crate) fn new_private_key() -> Result<String> {
     let failed = || "cannot make a private key".to_owned();
     // Almost every 32 bytes are a valid key; those that are not are drawn again.
     for _ in 0..16 {
@@ -23,7 +23,7 @@ pub fn new_private_key() -> Result<String> {
 }
 
 /// The public half of a private key, in DER; `None` for a key of another kind or no key at all.
-pub fn public_half(pem: &str) -> Option<Vec<u8>> {
+pub(crate) fn public_half(pem: &str) -> Option<Vec<u8>> {
     let key = SecretKey::from_pkcs8_pem(pem).ok()?;
     key.public_key().to_public_key_der().ok().map(|der| der.as_bytes().to_vec())
 }

@@ -46,7 +46,7 @@ pub trait Peer {
 
 /// A peer for steps that need none: every question is refused.
 #[derive(Debug, Default)]
-pub struct NoPeer;
+pub(crate) struct NoPeer;
 
 impl Peer for NoPeer {
     fn blob(&self, sha256: &str) -> Result<Box<dyn Read + '_>> {

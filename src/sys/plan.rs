@@ -166,6 +166,7 @@ impl Plan {
     }
 
     /// A planned user's primary group and home; an inner `None` when it is planned to be gone.
+    #[expect(clippy::option_option, reason = "not planned, planned to be gone, planned to be there")]
     pub fn user(&self, name: &str) -> Option<Option<&(String, String)>> {
         self.users.get(name).map(Option::as_ref)
     }

@@ -20,7 +20,7 @@ use crate::error::{Context, Error, Result};
 
 /// What stands at a path; links are not followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub(crate) struct Look {
     /// File, directory, link or other.
     pub kind: Kind,
     /// Permission bits, with setuid, setgid and sticky.
@@ -40,7 +40,7 @@ pub struct Look {
 }
 
 /// Read-only access to a host.
-pub struct Probe<'a> {
+pub(crate) struct Probe<'a> {
     pub(super) plan: Option<&'a RefCell<Plan>>,
     pub(super) peer: &'a dyn Peer,
     pub(super) jobs: &'a Jobs,
@@ -52,7 +52,7 @@ pub struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     /// A probe of this host. With a plan it sees the host as planned.
-    pub fn new(
+    pub(crate) fn new(
         plan: Option<&'a RefCell<Plan>>,
         peer: &'a dyn Peer,
         jobs: &'a Jobs,
@@ -64,12 +64,12 @@ impl<'a> Probe<'a> {
     }
 
     /// Where mk keeps what must survive a reboot of this host.
-    pub fn state_dir(&self) -> &Path {
+    pub(crate) fn state_dir(&self) -> &Path {
         &self.state_dir
     }
 
     /// Where mk keeps what a reboot of this host should forget.
-    pub fn run_dir(&self) -> &Path {
+    pub(crate) fn run_dir(&self) -> &Path {
         &self.run_dir
     }
 
@@ -77,7 +77,7 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// When the path cannot be looked at, or, in check mode, cannot be known yet.
-    pub fn look(&self, path: &Path) -> Result<Option<Look>> {
+    pub(crate) fn look(&self, path: &Path) -> Result<Option<Look>> {
         let Some(plan) = self.plan else { return real_look(path) };
         let plan = plan.borrow();
         match plan.path(path) {
@@ -100,7 +100,7 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// As for [`Probe::look`]; also a chain of links that does not end.
-    pub fn follow(&self, path: &Path) -> Result<Option<Look>> {
+    pub(crate) fn follow(&self, path: &Path) -> Result<Option<Look>> {
         let mut path = path.to_owned();
         for _ in 0..40 {
             match self.look(&path)? {
@@ -117,7 +117,7 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// When it is not a file, is longer than `limit`, cannot be read, or cannot be known yet.
-    pub fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         if let Some(planned) = self.planned(path) {
             return match (planned.kind, planned.content) {
                 (None, _) => Ok(None),
@@ -139,7 +139,7 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// As for [`Probe::read`].
-    pub fn content(&self, path: &Path) -> Result<Option<Content>> {
+    pub(crate) fn content(&self, path: &Path) -> Result<Option<Content>> {
         if let Some(planned) = self.planned(path) {
             return match (planned.kind, planned.content) {
                 (None, _) => Ok(None),
@@ -157,7 +157,7 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// When it cannot be listed.
-    pub fn list(&self, path: &Path) -> Result<Option<Vec<String>>> {
+    pub(crate) fn list(&self, path: &Path) -> Result<Option<Vec<String>>> {
         let mut names: Vec<String> = match fs::read_dir(path) {
             Ok(entries) => entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -177,7 +177,7 @@ impl<'a> Probe<'a> {
     }
 
     /// A user by name or number; a planned one has the numbers it would get, which are not known: 0.
-    pub fn user(&self, key: &str) -> Option<User> {
+    pub(crate) fn user(&self, key: &str) -> Option<User> {
         match self.plan.map(|plan| plan.borrow().user(key).map(Option::<&_>::cloned)) {
             Some(Some(None)) => None,
             Some(Some(Some((_, home)))) => accounts::user(key).or_else(|| {
@@ -189,13 +189,13 @@ impl<'a> Probe<'a> {
     }
 
     /// Whether a user is only planned, so that its numbers are not known.
-    pub fn user_is_planned(&self, name: &str) -> bool {
+    pub(crate) fn user_is_planned(&self, name: &str) -> bool {
         let planned = self.plan.is_some_and(|plan| plan.borrow().user(name).flatten().is_some());
         planned && accounts::user(name).is_none()
     }
 
     /// A group by name or number.
-    pub fn group(&self, key: &str) -> Option<Group> {
+    pub(crate) fn group(&self, key: &str) -> Option<Group> {
         match self.plan.and_then(|plan| plan.borrow().group(key)) {
             Some(false) => None,
             Some(true) => {
@@ -209,13 +209,13 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// When the shadow file cannot be read: only root can.
-    pub fn shadow(&self, user: &str) -> Result<Option<String>> {
+    pub(crate) fn shadow(&self, user: &str) -> Result<Option<String>> {
         let text = fs::read("/etc/shadow").or_step(|| "cannot read the passwords in `/etc/shadow`".to_owned())?;
         Ok(accounts::parse_shadow(&String::from_utf8_lossy(&text), user))
     }
 
     /// Every group that lists `user` as a member.
-    pub fn memberships(&self, user: &str) -> Vec<String> {
+    pub(crate) fn memberships(&self, user: &str) -> Vec<String> {
         accounts::groups().into_iter().filter(|g| g.members.iter().any(|m| m == user)).map(|g| g.name).collect()
     }
 
@@ -224,7 +224,7 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// When it cannot be started or does not end in time; in check mode also when its program is only
     /// planned. Its exit status is the caller's to judge.
-    pub fn observe(&self, command: &Command) -> Result<Ran> {
+    pub(crate) fn observe(&self, command: &Command) -> Result<Ran> {
         let result = Command { stream: command.stream && self.stream, ..command.clone() }.execute(self.jobs, self.peer);
         if let (Err(_), Some(plan), Some(program)) = (&result, self.plan, command.argv.first()) {
             let plan = plan.borrow();
@@ -242,7 +242,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Where a program is, by the search path of this process and the usual places for administration.
-    pub fn program(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         places(name).find(|path| fs::metadata(path).is_ok_and(|m| m.is_file() && m.mode() & 0o111 != 0))
     }
 
@@ -250,7 +250,7 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// The other half's fault, or a broken connection.
-    pub fn ask(&self, question: Value) -> Result<Value> {
+    pub(crate) fn ask(&self, question: Value) -> Result<Value> {
         self.peer.ask(question)
     }
 
@@ -258,37 +258,37 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// A broken connection.
-    pub fn give(&self, sha256: &str, size: u64) -> Result<Box<dyn io::Write + '_>> {
+    pub(crate) fn give(&self, sha256: &str, size: u64) -> Result<Box<dyn io::Write + '_>> {
         self.peer.give(sha256, size)
     }
 
     /// Whether this is a check: what is read is a prediction, and waiting for something is in vain.
-    pub fn is_check(&self) -> bool {
+    pub(crate) fn is_check(&self) -> bool {
         self.plan.is_some()
     }
 
     /// Whether earlier steps of this check would change anything, so that a command may answer otherwise then.
-    pub fn is_anything_planned(&self) -> bool {
+    pub(crate) fn is_anything_planned(&self) -> bool {
         self.plan.is_some_and(|plan| !plan.borrow().is_empty())
     }
 
     /// Why something may be there once earlier steps have run, in check mode; `None` when nothing suggests so.
-    pub fn doubt(&self, path: &Path) -> Option<String> {
+    pub(crate) fn doubt(&self, path: &Path) -> Option<String> {
         self.plan?.borrow().doubt(path)
     }
 
     /// Whether an earlier step of this check would install the package or remove it; `None` when none would.
-    pub fn planned_package(&self, name: &str) -> Option<bool> {
+    pub(crate) fn planned_package(&self, name: &str) -> Option<bool> {
         self.plan?.borrow().package(name)
     }
 
     /// Whether an earlier step of this check planned that something is at the path.
-    pub fn is_planned(&self, path: &Path) -> bool {
+    pub(crate) fn is_planned(&self, path: &Path) -> bool {
         self.planned(path).is_some_and(|planned| planned.kind.is_some())
     }
 
     /// Whether an earlier step of this check planned something directly in a directory.
-    pub fn has_planned_in(&self, dir: &Path) -> bool {
+    pub(crate) fn has_planned_in(&self, dir: &Path) -> bool {
         self.plan.is_some_and(|plan| plan.borrow().children(dir).next().is_some())
     }
 
@@ -296,7 +296,7 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// When it is.
-    pub fn pause(&self, time: Duration) -> Result {
+    pub(crate) fn pause(&self, time: Duration) -> Result {
         let until = Instant::now() + time;
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             if self.jobs.is_stopped() {
@@ -322,7 +322,7 @@ impl<'a> Probe<'a> {
 /// State that lasts and state that a reboot clears: the system's own for root, the user's for others. Both are below
 /// the folder that the agent's environment names in `MK_AGENT_STATE`, if it does: so tests run side by side, and none
 /// finishes what another has left.
-pub fn directories() -> (PathBuf, PathBuf) {
+pub(crate) fn directories() -> (PathBuf, PathBuf) {
     if let Some(folder) = std::env::var_os("MK_AGENT_STATE").map(PathBuf::from) {
         return (folder.join("state"), folder.join("run"));
     }

@@ -36,14 +36,14 @@ fn kind_of(member: &Member) -> Kind {
 /// What is or should be at each path of a tree, in words that are equal when nothing differs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Paths(BTreeMap<String, String>);
+pub(crate) struct Paths(BTreeMap<String, String>);
 
 /// What a path is to be when something is there that must go.
 const ABSENT: &str = "absent";
 
 /// A tree as it is wished for.
 #[derive(Debug, Clone)]
-pub struct Tree<'a> {
+pub(crate) struct Tree<'a> {
     /// The directory that everything goes below.
     pub dest: &'a Path,
     /// What is to be there.
@@ -61,7 +61,7 @@ impl Tree<'_> {
     ///
     /// # Errors
     /// When something is in the way, a directory on the way is a link, or an owner is unknown.
-    pub fn actual(&self, probe: &Probe) -> Result<Option<Paths>> {
+    pub(crate) fn actual(&self, probe: &Probe) -> Result<Option<Paths>> {
         self.attrs.placement(probe)?;
         match probe.follow(self.dest)? {
             None => return Ok(None),
@@ -95,20 +95,20 @@ impl Tree<'_> {
     }
 
     /// What should be there.
-    pub fn desired(&self, actual: Option<&Paths>) -> Option<Paths> {
+    pub(crate) fn desired(&self, actual: Option<&Paths>) -> Paths {
         let mut wanted: BTreeMap<String, String> =
             self.members.iter().map(|member| (member.path.clone(), self.wanted(member))).collect();
         for path in actual.iter().flat_map(|paths| paths.0.keys()) {
             wanted.entry(path.clone()).or_insert_with(|| ABSENT.to_owned());
         }
-        Some(Paths(wanted))
+        Paths(wanted)
     }
 
     /// Brings the change about.
     ///
     /// # Errors
     /// When the host refuses, or other bytes than those wanted arrive.
-    pub fn fix(&self, hands: &Hands, change: &Change<Paths>) -> Result {
+    pub(crate) fn fix(&self, hands: &Hands, change: &Change<Paths>) -> Result {
         let place = self.attrs.placement(hands)?;
         let differing: BTreeSet<&str> = change.diff.fields.iter().map(|field| field.name.as_str()).collect();
         let wanted = change.desired.as_ref().map(|paths| &paths.0);
@@ -156,7 +156,7 @@ impl Tree<'_> {
     }
 
     /// What the change means to later steps of a check.
-    pub fn effects(&self, desired: Option<&Paths>) -> Vec<Effect> {
+    pub(crate) fn effects(&self, desired: Option<&Paths>) -> Vec<Effect> {
         let dir = |path: &Path| Effect::Path(path.to_owned(), Planned { kind: Some(Kind::Dir), ..Planned::default() });
         let mut effects: Vec<Effect> = self.dest.ancestors().filter(|path| !path.exists()).map(dir).collect();
         let mut parents = BTreeSet::new();

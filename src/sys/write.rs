@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 
 /// Attributes with their names resolved to numbers: who a new file belongs to and who may use it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Placement {
+pub(crate) struct Placement {
     /// Permission bits; the old file's, else 0644, when not given.
     pub mode: Option<u32>,
     /// The owner; the old file's, else the agent's own user, when not given.

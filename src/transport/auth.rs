@@ -45,7 +45,7 @@ enum Outcome {
 
 impl Login<'_> {
     /// Logs in, or says what was tried.
-    pub async fn run(mut self) -> Result {
+    pub(super) async fn run(mut self) -> Result {
         let mut tried = Vec::new();
         let mut agent = self.agent(&mut tried).await;
         let candidates = self.candidates(agent.as_mut().map(|(_, keys)| keys.as_slice()), &mut tried).await;

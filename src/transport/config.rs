@@ -40,7 +40,7 @@ pub(super) struct Me {
 
 impl Me {
     /// The user of this process.
-    pub fn of_process() -> Self {
+    pub(super) fn of_process() -> Self {
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let home = etcetera::home_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let user = var("USER").or_else(|| var("LOGNAME")).map_or_else(
@@ -53,7 +53,7 @@ impl Me {
 
 impl Config {
     /// What SSH does about `host` without any configuration.
-    pub fn defaults(host: &str, me: &Me) -> Self {
+    pub(super) fn defaults(host: &str, me: &Me) -> Self {
         let ssh = me.home.join(".ssh");
         Self {
             hostname: host.to_owned(),
@@ -80,7 +80,7 @@ impl Config {
     }
 
     /// Reads what `ssh -G host` printed. What it does not say stays at its default.
-    pub fn parse(host: &str, text: &str, me: &Me) -> Self {
+    pub(super) fn parse(host: &str, text: &str, me: &Me) -> Self {
         let mut config = Self::defaults(host, me);
         let (mut identities, mut certificates) = (Vec::new(), Vec::new());
         for (key, value) in text.lines().filter_map(|line| line.trim().split_once(' ')) {

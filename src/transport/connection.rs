@@ -18,7 +18,7 @@ const AT_ONCE: usize = 4;
 /// A connection to a host: an SSH session, or nothing but this machine. Cheap to clone; the session ends
 /// with its last clone, when nothing runs on it any more, or with [`Connection::close`].
 #[derive(Debug, Clone)]
-pub struct Connection {
+pub(crate) struct Connection {
     host: String,
     inner: Inner,
     turns: Arc<Semaphore>,
@@ -32,7 +32,7 @@ enum Inner {
 
 impl Connection {
     /// This machine, under the name `host` has in the inventory.
-    pub fn local(host: &str) -> Self {
+    pub(crate) fn local(host: &str) -> Self {
         Self::new(host, Inner::Local)
     }
 
@@ -44,18 +44,14 @@ impl Connection {
         Self { host: host.to_owned(), inner, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// The host's name in the inventory.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
     /// Whether the host is this machine, without SSH.
-    pub fn is_local(&self) -> bool {
+    #[cfg_attr(not(test), expect(dead_code, reason = "its tests run commands on a bare connection"))]
+    pub(crate) fn is_local(&self) -> bool {
         matches!(self.inner, Inner::Local)
     }
 
     /// Where it leads: `root@10.0.0.2:22 via jumpbox`, or `this machine`.
-    pub fn describe(&self) -> &str {
+    pub(crate) fn describe(&self) -> &str {
         match &self.inner {
             Inner::Local => "this machine",
             Inner::Ssh(session) => session.describe(),
@@ -63,7 +59,8 @@ impl Connection {
     }
 
     /// Whether the connection is known to be lost or closed.
-    pub fn is_closed(&self) -> bool {
+    #[cfg_attr(not(test), expect(dead_code, reason = "its tests run commands on a bare connection"))]
+    pub(crate) fn is_closed(&self) -> bool {
         match &self.inner {
             Inner::Local => false,
             Inner::Ssh(session) => session.is_closed(),
@@ -75,7 +72,7 @@ impl Connection {
     ///
     /// Over SSH a command does not die with its connection. One that must not survive ends when its stdin
     /// does.
-    pub async fn spawn(&self, command: &str) -> Result<Process> {
+    pub(crate) async fn spawn(&self, command: &str) -> Result<Process> {
         let process = match &self.inner {
             Inner::Local => local::spawn(command),
             Inner::Ssh(session) => channel::spawn(session, command).await,
@@ -85,7 +82,8 @@ impl Connection {
 
     /// Runs `command` with `stdin`, keeping up to `limit` bytes of each of its outputs. After `timeout`
     /// it is ended, as far as that can be done from here, and the fault is of [`Kind::Step`].
-    pub async fn run(&self, command: &str, stdin: &[u8], limit: usize, timeout: Duration) -> Result<Ran> {
+    #[cfg_attr(not(test), expect(dead_code, reason = "its tests run commands on a bare connection"))]
+    pub(crate) async fn run(&self, command: &str, stdin: &[u8], limit: usize, timeout: Duration) -> Result<Ran> {
         let ran = async {
             let _turn = self.turns.acquire().await.or_kind(Kind::Internal, || "no more commands are run".into())?;
             let Process { stdin: mut input, stdout, stderr, mut end } = self.spawn(command).await?;
@@ -109,7 +107,7 @@ impl Connection {
     }
 
     /// Ends the connection. Streams of commands still running on it end too, and their ends are faults.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         if let Inner::Ssh(session) = &self.inner {
             session.close().await;
         }

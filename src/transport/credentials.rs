@@ -53,7 +53,7 @@ pub(super) enum Signing {
 
 impl Candidate {
     /// A key an agent holds.
-    pub fn of_agent(identity: &AgentIdentity) -> Self {
+    pub(super) fn of_agent(identity: &AgentIdentity) -> Self {
         let (public, certificate, comment) = match identity {
             AgentIdentity::PublicKey { key, comment } => (key.clone(), None, comment),
             AgentIdentity::Certificate { certificate, comment } => {

@@ -22,10 +22,10 @@ const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Finds the ways into a host of the inventory by its name, for the names in `jump`. A name it does not
 /// know is taken for `user@address:port`, or a name of the SSH configuration.
-pub type Hops<'a> = &'a (dyn Fn(&str) -> Option<Vec<Way>> + Sync);
+pub(crate) type Hops<'a> = &'a (dyn Fn(&str) -> Option<Vec<Way>> + Sync);
 
 /// Makes connections. One serves a whole run, from any number of tasks at once.
-pub struct Dialer {
+pub(crate) struct Dialer {
     shared: Shared,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Debug for Dialer {
 
 impl Dialer {
     /// A dialer for one run.
-    pub fn new(options: Options, prompt: Arc<dyn Prompt>) -> Self {
+    pub(crate) fn new(options: Options, prompt: Arc<dyn Prompt>) -> Self {
         super::files::raise();
         let settings = Settings::new(options.ssh.clone(), options.ssh_config.clone(), Me::of_process());
         Self {
@@ -65,7 +65,7 @@ impl Dialer {
     /// Connects to `host` by the first of its ways that works. If none does, the fault names each and why.
     ///
     /// Faults are of [`Kind::Unreachable`], [`Kind::HostKey`], [`Kind::Auth`] or [`Kind::Inventory`].
-    pub async fn connect(&self, host: &str, ways: &[Way], hops: Hops<'_>) -> Result<Connection> {
+    pub(crate) async fn connect(&self, host: &str, ways: &[Way], hops: Hops<'_>) -> Result<Connection> {
         let mut faults = Vec::new();
         for way in ways {
             match self.by(host, way, hops).await {
@@ -113,25 +113,25 @@ impl Dialer {
 
     /// What a user should hear about although nothing failed: recorded host keys, ignored lines of
     /// `known_hosts`, ways that were passed over. Each is returned once, the same one never again.
-    pub fn notices(&self) -> Vec<String> {
+    pub(crate) fn notices(&self) -> Vec<String> {
         self.shared.notices.take()
     }
 }
 
 impl Shared {
     /// How long each step of connecting may take.
-    pub fn connect_limit(&self, route: &Route) -> Duration {
+    pub(super) fn connect_limit(&self, route: &Route) -> Duration {
         self.options.connect_timeout.or(route.config.connect_timeout).unwrap_or(CONNECT)
     }
 
     /// After how much silence a host is asked for a sign of life, and how often before it counts as lost.
-    pub fn keepalive(&self, route: &Route) -> (Duration, usize) {
+    pub(super) fn keepalive(&self, route: &Route) -> (Duration, usize) {
         let own = (self.options.keepalive_interval, self.options.keepalive_max);
         route.config.alive_interval.map_or(own, |interval| (interval, route.config.alive_max))
     }
 
     /// After how long a host that takes nothing counts as lost.
-    pub fn dead_after(&self, route: &Route) -> Duration {
+    pub(super) fn dead_after(&self, route: &Route) -> Duration {
         let (interval, times) = self.keepalive(route);
         interval.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX).saturating_add(1))
     }
@@ -177,7 +177,7 @@ fn every_way_failed(host: &str, mut faults: Vec<(String, Error)>) -> Error {
 pub(super) struct Notices(Arc<Mutex<(Vec<String>, usize)>>);
 
 impl Notices {
-    pub fn add(&self, notice: String) {
+    pub(super) fn add(&self, notice: String) {
         let mut notices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !notices.0.contains(&notice) {
             notices.0.push(notice);

@@ -23,17 +23,17 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub fn new(prompt: Arc<dyn Prompt>) -> Self {
+    pub(super) fn new(prompt: Arc<dyn Prompt>) -> Self {
         Self { prompt, turn: tokio::sync::Mutex::default() }
     }
 
-    pub async fn ask(&self, question: Question) -> Option<SecretString> {
+    pub(super) async fn ask(&self, question: Question) -> Option<SecretString> {
         let _turn = self.turn.lock().await;
         let prompt = Arc::clone(&self.prompt);
         tokio::task::spawn_blocking(move || prompt.answer(&question)).await.ok().flatten()
     }
 
-    pub fn allows_passwords(&self) -> bool {
+    pub(super) fn allows_passwords(&self) -> bool {
         self.prompt.allows_passwords()
     }
 }
@@ -66,7 +66,7 @@ pub(super) struct Keyring {
 
 impl Keyring {
     /// The key in a file, `None` when there is no such file.
-    pub async fn load(&self, path: &Path, asker: &Asker) -> Loaded {
+    pub(super) async fn load(&self, path: &Path, asker: &Asker) -> Loaded {
         let cell = {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(files.entry(path.to_owned()).or_default())
@@ -114,7 +114,7 @@ impl KeyFile {
     }
 
     /// Whether the file alone, without a question, is enough to sign.
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match &self.private {
             Private::Open(_) => true,
             Private::Sealed(_, opened) => opened.get().is_some_and(Result::is_ok),
@@ -123,12 +123,12 @@ impl KeyFile {
     }
 
     /// Whether there is no private key in the file.
-    pub fn is_public_only(&self) -> bool {
+    pub(super) fn is_public_only(&self) -> bool {
         matches!(self.private, Private::Elsewhere)
     }
 
     /// The private key, asking for its passphrase unless that was done before, for whatever host.
-    pub async fn private(&self, asker: &Asker) -> Result<Arc<PrivateKey>, String> {
+    pub(super) async fn private(&self, asker: &Asker) -> Result<Arc<PrivateKey>, String> {
         match &self.private {
             Private::Open(key) => Ok(Arc::clone(key)),
             Private::Sealed(text, opened) => opened.get_or_init(|| unlock(&self.path, text, asker)).await.clone(),

@@ -15,7 +15,7 @@ use crate::error::Place;
 
 /// The lines of some `known_hosts` files, in their order.
 #[derive(Debug, Clone, Default)]
-pub struct KnownHosts {
+pub(super) struct KnownHosts {
     entries: Vec<Entry>,
     bad: Vec<(Place, &'static str)>,
 }
@@ -57,7 +57,7 @@ struct Pattern {
 
 /// A key a file knows of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub(crate) struct Known {
     /// The line.
     pub place: Place,
     /// Its type, such as `ssh-ed25519`.
@@ -74,7 +74,7 @@ impl fmt::Display for Known {
 
 /// What the files say about a host's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is the one at this line.
     Match(Place),
     /// Nothing is known of the host, but perhaps an authority that should have signed its key.
@@ -92,7 +92,7 @@ pub enum Verdict {
 
 impl KnownHosts {
     /// Reads `text`, adding its lines; `file` is how they are named.
-    pub fn add(&mut self, file: &str, text: &[u8]) {
+    pub(super) fn add(&mut self, file: &str, text: &[u8]) {
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let place = Place::new(file, index + 1, 0);
             match std::str::from_utf8(line).map_err(|_| "not UTF-8").and_then(parse) {
@@ -104,7 +104,7 @@ impl KnownHosts {
     }
 
     /// Reads a list of revoked keys, one public key a line: none of them may be used by any host.
-    pub fn add_revoked(&mut self, file: &str, text: &[u8]) {
+    pub(super) fn add_revoked(&mut self, file: &str, text: &[u8]) {
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let place = Place::new(file, index + 1, 0);
             let line = String::from_utf8_lossy(line);
@@ -128,7 +128,7 @@ impl KnownHosts {
     }
 
     /// Reads a file, adding its lines. One that does not exist has none.
-    pub fn add_file(&mut self, path: &Path) -> std::io::Result<()> {
+    pub(super) fn add_file(&mut self, path: &Path) -> std::io::Result<()> {
         match std::fs::read(path) {
             Ok(text) => self.add(&path.display().to_string(), &text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -138,12 +138,12 @@ impl KnownHosts {
     }
 
     /// The lines that were ignored, and why.
-    pub fn bad_lines(&self) -> &[(Place, &'static str)] {
+    pub(super) fn bad_lines(&self) -> &[(Place, &'static str)] {
         &self.bad
     }
 
     /// What is known about `key` of the host called by any of `names` (as [`name`] makes them).
-    pub fn verdict(&self, names: &[String], key: &PublicKey) -> Verdict {
+    pub(super) fn verdict(&self, names: &[String], key: &PublicKey) -> Verdict {
         let mut found = None;
         let mut authority = None;
         let (mut same, mut others) = (Vec::new(), Vec::new());
@@ -167,19 +167,19 @@ impl KnownHosts {
     }
 
     /// Where `key` signs certificates of the host called by any of `names`.
-    pub fn authority(&self, names: &[String], key: &PublicKey) -> Option<&Place> {
+    pub(super) fn authority(&self, names: &[String], key: &PublicKey) -> Option<&Place> {
         self.about(names)
             .find(|entry| entry.marker == Marker::Authority && entry.key.key_data() == key.key_data())
             .map(|entry| &entry.place)
     }
 
     /// Whether any authority may sign certificates of the host.
-    pub fn has_authority(&self, names: &[String]) -> bool {
+    pub(super) fn has_authority(&self, names: &[String]) -> bool {
         self.about(names).any(|entry| entry.marker == Marker::Authority)
     }
 
     /// Where `key` is revoked for the host.
-    pub fn revoked(&self, names: &[String], key: &PublicKey) -> Option<&Place> {
+    pub(super) fn revoked(&self, names: &[String], key: &PublicKey) -> Option<&Place> {
         self.about(names)
             .find(|entry| entry.marker == Marker::Revoked && entry.key.key_data() == key.key_data())
             .map(|entry| &entry.place)
@@ -225,13 +225,13 @@ impl Hosts {
 }
 
 /// How a host is called in `known_hosts`: in lower case, with its port unless that is 22.
-pub fn name(host: &str, port: u16) -> String {
+pub(super) fn name(host: &str, port: u16) -> String {
     let host = host.to_lowercase();
     if port == 22 { host } else { format!("[{host}]:{port}") }
 }
 
 /// `name` as only who knows it can recognise: `|1|salt|hash`.
-pub fn hashed(salt: &[u8], name: &str) -> String {
+pub(super) fn hashed(salt: &[u8], name: &str) -> String {
     let hash = hmac(salt, name).map(|mac| mac.finalize().into_bytes()).unwrap_or_default();
     format!("|1|{}|{}", BASE64.encode(salt), BASE64.encode(hash))
 }

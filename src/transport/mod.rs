@@ -43,9 +43,8 @@ mod tunnel;
 #[cfg(test)]
 mod tests;
 
-pub use connection::Connection;
-pub use dialer::{Dialer, Hops};
-pub use known_hosts::{Known, Verdict};
-pub use options::{HostKeyPolicy, NoPrompt, Options, Prompt, Question};
-pub use process::{End, Exit, Process, Ran, Reader, Writer};
-pub use scan::ScannedKey;
+pub(crate) use connection::Connection;
+pub(crate) use dialer::Dialer;
+pub(crate) use known_hosts::Verdict;
+pub(crate) use options::{HostKeyPolicy, Options, Prompt, Question};
+pub(crate) use scan::ScannedKey;

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 /// What to do about a host key that no file knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HostKeyPolicy {
+pub(crate) enum HostKeyPolicy {
     /// Refuse it.
     #[default]
     Strict,
@@ -18,7 +18,7 @@ pub enum HostKeyPolicy {
 
 /// What the command line says about connections.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// How long a TCP connection and then the handshake may each take. Default: the SSH
     /// configuration's `ConnectTimeout`, else ten seconds.
     pub connect_timeout: Option<Duration>,
@@ -67,7 +67,7 @@ impl Default for Options {
 
 /// Something only the user knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
+pub(crate) enum Question {
     /// The passphrase of a private key file. Asked once a file and run, for all hosts.
     Passphrase {
         /// The file.
@@ -94,7 +94,7 @@ pub enum Question {
 }
 
 /// Who answers questions. Calls come one at a time, on a thread that may block.
-pub trait Prompt: Send + Sync {
+pub(crate) trait Prompt: Send + Sync {
     /// The answer, or `None` when there will be none.
     fn answer(&self, question: &Question) -> Option<SecretString>;
 
@@ -104,10 +104,12 @@ pub trait Prompt: Send + Sync {
     }
 }
 
-/// Answers nothing: for runs without a terminal.
+/// Answers nothing.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoPrompt;
+pub(crate) struct NoPrompt;
 
+#[cfg(test)]
 impl Prompt for NoPrompt {
     fn answer(&self, _question: &Question) -> Option<SecretString> {
         None

@@ -9,14 +9,14 @@ use tokio::sync::{Notify, oneshot};
 use crate::error::{Error, Kind, Result};
 
 /// What a command writes.
-pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
+pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// What a command reads.
-pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+pub(crate) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// By itself, with this status.
     Code(u32),
     /// By a signal, named without `SIG`.
@@ -25,12 +25,14 @@ pub enum Exit {
 
 impl Exit {
     /// Whether it ended with status zero.
-    pub fn success(&self) -> bool {
+    #[cfg_attr(not(test), expect(dead_code, reason = "its tests run commands on a bare connection"))]
+    pub(crate) fn success(&self) -> bool {
         *self == Self::Code(0)
     }
 
     /// The status a shell would report: 128 and more for a signal.
-    pub fn code(&self) -> u32 {
+    #[cfg_attr(not(test), expect(dead_code, reason = "its tests run commands on a bare connection"))]
+    pub(crate) fn code(&self) -> u32 {
         match self {
             Self::Code(code) => *code,
             Self::Signal(name) => 128 + signal_number(name),
@@ -84,7 +86,7 @@ pub(super) fn signal_name(number: i32) -> String {
 /// since SSH's flow control is not ours to steer; but only while its reader takes something at least every
 /// ten seconds. A reader that stands still longer loses the stream: it ends early, and [`End::wait`]
 /// reports that. So one forgotten stream can delay, never block.
-pub struct Process {
+pub(crate) struct Process {
     /// What the command reads.
     pub stdin: Writer,
     /// What it writes.
@@ -103,7 +105,7 @@ impl fmt::Debug for Process {
 
 /// The end of a command, to wait for or to bring about. Dropping it leaves the command alone.
 #[derive(Debug)]
-pub struct End {
+pub(crate) struct End {
     outcome: oneshot::Receiver<Result<Exit>>,
     known: Option<Result<Exit>>,
     stop: Arc<Notify>,
@@ -118,7 +120,7 @@ impl End {
     /// Waits for the command to end. Read its output meanwhile: one that cannot write does not end.
     ///
     /// A lost connection is an error of [`Kind::Unreachable`]. Waiting again gives the same answer.
-    pub async fn wait(&mut self) -> Result<Exit> {
+    pub(crate) async fn wait(&mut self) -> Result<Exit> {
         if let Some(known) = &self.known {
             return known.clone();
         }
@@ -129,14 +131,14 @@ impl End {
 
     /// Ends the command: locally its process group is killed; over SSH its channel is closed after asking
     /// the host to kill it, which hosts do not do for root. [`End::wait`] afterwards does not block for long.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.stop.notify_one();
     }
 }
 
 /// A command that ended, and what it wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// How it ended.
     pub exit: Exit,
     /// What it wrote, up to the limit.

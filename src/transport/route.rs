@@ -41,17 +41,17 @@ pub(super) enum Via {
 
 impl Route {
     /// `user@address:port`, as SSH writes it.
-    pub fn login(&self) -> String {
+    pub(super) fn login(&self) -> String {
         format!("{}@{}", self.config.user, self.address())
     }
 
     /// `address:port`.
-    pub fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         address(&self.config.hostname, self.config.port)
     }
 
     /// `root@10.0.0.2:22 via jumpbox`.
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let mut text = self.login();
         match &self.via {
             Via::Direct => {}
@@ -75,7 +75,7 @@ impl Route {
     }
 
     /// The OpenSSH command that does the same, to try by hand.
-    pub fn ssh_command(&self) -> String {
+    pub(super) fn ssh_command(&self) -> String {
         let mut words = vec!["ssh".to_owned(), "-v".to_owned()];
         if self.config.port != 22 {
             words.extend(["-p".to_owned(), self.config.port.to_string()]);
@@ -140,7 +140,7 @@ type Planned<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 impl Planner<'_> {
     /// The route to a host of the inventory by one of its ways.
-    pub async fn route(&self, name: &str, way: &SshWay) -> Result<Route> {
+    pub(super) async fn route(&self, name: &str, way: &SshWay) -> Result<Route> {
         self.plan(name, way, None, Trail::default().with(true, name)?).await
     }
 

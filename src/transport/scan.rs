@@ -17,7 +17,7 @@ use crate::inventory::SshWay;
 
 /// One of a host's keys, as it presented it. Nothing vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScannedKey {
+pub(crate) struct ScannedKey {
     /// How `known_hosts` calls the host.
     pub name: String,
     /// The key, `ssh-ed25519 AAAA…`, as it stands in `host_keys` of an inventory.
@@ -36,7 +36,7 @@ impl ScannedKey {
     ///
     /// # Errors
     /// When there is no such file, or it cannot be written.
-    pub fn record(&self) -> Result<bool> {
+    pub(crate) fn record(&self) -> Result<bool> {
         let Some(file) = &self.file else {
             return Err(Error::usage(format!("no `known_hosts` file is named for `{}`", self.name)));
         };
@@ -45,7 +45,8 @@ impl ScannedKey {
     }
 
     /// The line for a `known_hosts` file.
-    pub fn line(&self) -> String {
+    #[cfg(test)]
+    pub(crate) fn line(&self) -> String {
         format!("{} {}", self.name, self.key)
     }
 }
@@ -53,7 +54,7 @@ impl ScannedKey {
 impl Dialer {
     /// The keys of a host, one of each type it has. Jump hosts on the way are checked and logged in to as
     /// ever; the host itself is not.
-    pub async fn scan(&self, host: &str, way: &SshWay, hops: Hops<'_>) -> Result<Vec<ScannedKey>> {
+    pub(crate) async fn scan(&self, host: &str, way: &SshWay, hops: Hops<'_>) -> Result<Vec<ScannedKey>> {
         self.scan_by(host, way, hops).await.map_err(|e| e.on(host))
     }
 

@@ -52,7 +52,7 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// Shakes hands over `stream`, checks the host key, and logs in.
-    pub async fn start(
+    pub(super) async fn start(
         stream: Stream,
         route: &Route,
         shared: &Shared,
@@ -70,22 +70,22 @@ impl Session {
     }
 
     /// `root@10.0.0.2:22 via jumpbox`.
-    pub fn describe(&self) -> &str {
+    pub(super) fn describe(&self) -> &str {
         &self.description
     }
 
     /// Whether the host is gone.
-    pub fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.handle.is_closed()
     }
 
     /// What says why the host is gone, once it is.
-    pub fn watcher(&self) -> Watcher {
+    pub(super) fn watcher(&self) -> Watcher {
         Watcher { host: self.host.clone(), description: self.description.clone(), lost: self.lost.clone() }
     }
 
     /// Opens a channel for a command, trying again while the host has no room for one.
-    pub async fn open(&self) -> Result<Channel<Msg>> {
+    pub(super) async fn open(&self) -> Result<Channel<Msg>> {
         let last = PAUSES[PAUSES.len() - 1];
         let mut pauses = PAUSES.into_iter().chain(std::iter::repeat(last)).take(OPENINGS);
         loop {
@@ -108,7 +108,7 @@ impl Session {
     }
 
     /// Opens a channel to an address as seen from the host.
-    pub async fn tunnel(&self, host: &str, port: u16, limit: Duration) -> Result<Channel<Msg>, String> {
+    pub(super) async fn tunnel(&self, host: &str, port: u16, limit: Duration) -> Result<Channel<Msg>, String> {
         let opened = self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0);
         match tokio::time::timeout(limit, opened).await {
             Ok(Ok(channel)) => Ok(channel),
@@ -125,7 +125,7 @@ impl Session {
     }
 
     /// Says goodbye.
-    pub async fn close(&self) {
+    pub(super) async fn close(&self) {
         let goodbye = self.handle.disconnect(Disconnect::ByApplication, "", "");
         let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
     }
@@ -141,7 +141,7 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// The loss as a fault.
-    pub fn error(&self) -> Error {
+    pub(super) fn error(&self) -> Error {
         let error =
             Error::new(Kind::Unreachable, format!("lost the connection to `{}` ({})", self.host, self.description));
         match self.lost.reason() {
@@ -151,7 +151,7 @@ impl Watcher {
     }
 
     /// The host's name.
-    pub fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         &self.host
     }
 }
@@ -164,11 +164,11 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    pub fn reason(&self) -> Option<String> {
+    pub(super) fn reason(&self) -> Option<String> {
         self.reason.get().cloned()
     }
 
-    pub fn banner(&self) -> Option<String> {
+    pub(super) fn banner(&self) -> Option<String> {
         let banner = self.banner.lock().unwrap_or_else(PoisonError::into_inner);
         Some(banner.trim().to_owned()).filter(|banner| !banner.is_empty())
     }

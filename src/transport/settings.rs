@@ -37,12 +37,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub fn new(ssh: PathBuf, config: Option<PathBuf>, me: Me) -> Self {
+    pub(super) fn new(ssh: PathBuf, config: Option<PathBuf>, me: Me) -> Self {
         Self { ssh, config, me, answers: Mutex::default(), running: Semaphore::new(AT_ONCE) }
     }
 
     /// What holds for a host. What the query names wins.
-    pub async fn of(&self, query: &Query) -> Result<Config> {
+    pub(super) async fn of(&self, query: &Query) -> Result<Config> {
         check_host(&query.host)?;
         let cell = {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -49,7 +49,7 @@ impl Complaints {
     }
 
     /// `error` with what was complained. A command that just died may still have words in its pipe.
-    pub async fn explain(self, error: Error) -> Error {
+    pub(super) async fn explain(self, error: Error) -> Error {
         if let Some(mut more) = self.more {
             let _ = tokio::time::timeout(Duration::from_millis(500), more.changed()).await;
         }
@@ -188,7 +188,7 @@ pub(super) struct Impatient<S> {
 }
 
 impl<S> Impatient<S> {
-    pub fn new(stream: S, limit: Duration) -> Self {
+    pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, waiting: None }
     }
 

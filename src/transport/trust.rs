@@ -46,7 +46,7 @@ pub(super) struct Trust {
 
 impl Trust {
     /// Gathers what is known of a route's host.
-    pub fn load(route: &Route, policy: HostKeyPolicy, notices: &Notices) -> Result<Self> {
+    pub(super) fn load(route: &Route, policy: HostKeyPolicy, notices: &Notices) -> Result<Self> {
         let config = &route.config;
         let (names, portless, principal) = match &config.host_key_alias {
             Some(alias) => (vec![name(alias, 22)], Vec::new(), alias.to_lowercase()),
@@ -100,7 +100,7 @@ impl Trust {
 
     /// The algorithms to ask for, those of known keys first: a host that has several keys then presents
     /// one that can be recognised.
-    pub fn algorithms(&self) -> Vec<Algorithm> {
+    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
         let known: Vec<Algorithm> = self
             .pins
             .iter()
@@ -117,13 +117,13 @@ impl Trust {
 
     /// The algorithms to ask for certificates in: none unless an authority for this host is known, since
     /// a host that shows a certificate does not show its key.
-    pub fn certificate_algorithms(&self) -> Vec<Algorithm> {
+    pub(super) fn certificate_algorithms(&self) -> Vec<Algorithm> {
         let wanted = self.pins.is_empty() && self.known.has_authority(&self.names);
         if wanted { ALGORITHMS.to_vec() } else { Vec::new() }
     }
 
     /// Accepts what a host presents, or says why not.
-    pub async fn check(self: &Arc<Self>, presented: &PublicKeyOrCertificate) -> Result {
+    pub(super) async fn check(self: &Arc<Self>, presented: &PublicKeyOrCertificate) -> Result {
         let key = presented.public_key();
         if let Some(place) = self.revoked(&key) {
             return Err(self.is_revoked("the host key", &key, place));
@@ -263,22 +263,22 @@ impl Trust {
     }
 
     /// What the files know of a key, for a scan that trusts nothing.
-    pub fn opinion(&self, key: &PublicKey) -> Option<Verdict> {
+    pub(super) fn opinion(&self, key: &PublicKey) -> Option<Verdict> {
         self.pins.is_empty().then(|| self.verdict(key))
     }
 
     /// The file that new keys are recorded in.
-    pub fn records_in(&self) -> Option<&Path> {
+    pub(super) fn records_in(&self) -> Option<&Path> {
         self.remember_in.as_deref()
     }
 
     /// Whether names are recorded as hashes.
-    pub fn hashes(&self) -> bool {
+    pub(super) fn hashes(&self) -> bool {
         self.hash
     }
 
     /// How `known_hosts` calls the host.
-    pub fn known_as(&self) -> &str {
+    pub(super) fn known_as(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     /// Takes a channel over.
-    pub fn new(channel: Channel<Msg>) -> Self {
+    pub(super) fn new(channel: Channel<Msg>) -> Self {
         let (mut read, write) = channel.split();
         let (to, reader) = duplex(BUFFER);
         let (open, dropped) = oneshot::channel();

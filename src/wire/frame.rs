@@ -8,7 +8,7 @@ use super::piece::unpack;
 use crate::error::{Error, Kind, Result};
 
 /// The longest body accepted, in bytes. Blobs and output travel in chunks far below it.
-pub const MAX_FRAME: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_FRAME: usize = 16 * 1024 * 1024;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
 
 /// The bytes of the frame that brings a piece of a blob to the request that asked for it.
 #[cfg(feature = "control")]
-pub fn encode_piece(request: u64, piece: &Piece) -> Vec<u8> {
+pub(crate) fn encode_piece(request: u64, piece: &Piece) -> Vec<u8> {
     assembled(if piece.packed { PACKED } else { BLOB }, &request.to_be_bytes(), &piece.bytes)
 }
 

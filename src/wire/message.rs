@@ -182,7 +182,7 @@ pub enum Ask {
 }
 
 /// The reply to [`Ask::Other`].
-pub type Answer = std::result::Result<Value, Error>;
+pub(crate) type Answer = std::result::Result<Value, Error>;
 
 /// What the control side sends.
 #[derive(Debug, Clone, Serialize, Deserialize)]

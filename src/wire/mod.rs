@@ -9,12 +9,11 @@ mod frame;
 mod message;
 mod piece;
 
-pub use attachment::{Attachment, Member, Payload};
+pub(crate) use attachment::{Attachment, Member, Payload};
 #[cfg(feature = "control")]
-pub use frame::encode_piece;
-pub use frame::{Frame, MAX_FRAME, decode, encode, read_frame, write_frame};
-pub use message::{
-    Answer, Ask, BUILD, Due, FromAgent, Hello, Mode, PROTOCOL, Record, Request, Stream, ToAgent, Worked, from_body,
-    to_frame,
-};
-pub use piece::{CHUNK, Piece};
+pub(crate) use frame::encode_piece;
+pub use frame::{Frame, decode, encode, read_frame, write_frame};
+pub(crate) use message::{Answer, Ask, Due, Record, Stream, Worked};
+pub use message::{BUILD, FromAgent, Hello, Mode, PROTOCOL, Request, ToAgent, from_body, to_frame};
+pub use piece::CHUNK;
+pub(crate) use piece::Piece;

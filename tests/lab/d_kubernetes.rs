@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 use crate::support::{Run, run_small, script_small, small};
 
 /// The arguments that take the cluster away.
-pub const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
+pub(crate) const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
 
 /// A run that must have ended well.
-pub fn well(run: Run) -> Run {
+pub(crate) fn well(run: Run) -> Run {
     assert_eq!(run.code, 0, "{}", run.all);
     run
 }
 
 /// The cluster as the playbooks make it, whatever was there before.
-pub fn built() -> Run {
+pub(crate) fn built() -> Run {
     well(run_small(&["playbooks/all.rhai"]))
 }
 
 /// Takes the whole cluster away, and looks that mk knew of everything that it had made.
-pub fn taken_away() {
+pub(crate) fn taken_away() {
     for again in [false, true] {
         let run = well(run_small(&CONFIRMED));
         assert!(!run.all.contains("something that mk did not make is in it"), "{}", run.all);

@@ -6,12 +6,12 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// The tree with the playbooks and inventories.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The command that runs mk with the lab's inventory.
-pub fn mk(args: &[&str]) -> Command {
+pub(crate) fn mk(args: &[&str]) -> Command {
     // Another lab will do where it has the hosts that a test names.
     let inventory = std::env::var("MK_LAB_INVENTORY").unwrap_or_else(|_| "inventories/lab".to_owned());
     let text = std::fs::read_to_string(root().join(&inventory).join("inventory.yml")).unwrap();
@@ -24,7 +24,7 @@ pub fn mk(args: &[&str]) -> Command {
 }
 
 /// The command that runs mk with the small lab's inventory.
-pub fn small(args: &[&str]) -> Command {
+pub(crate) fn small(args: &[&str]) -> Command {
     let up = std::path::Path::new("/var/lib/mk/small/known_hosts").exists();
     assert!(up, "the small lab is not up: mk run playbooks/lab/up.rhai -i inventories/small");
     let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
@@ -33,26 +33,26 @@ pub fn small(args: &[&str]) -> Command {
 }
 
 /// Runs a playbook against the small lab as another inventory describes it, and reads its events.
-pub fn run_with(inventory: &std::path::Path, args: &[&str]) -> Run {
+pub(crate) fn run_with(inventory: &std::path::Path, args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
     command.args(["run", "--json"]).args(args).arg("-i").arg(inventory).current_dir(root()).env("MK_LOCK_WAIT", "60s");
     events(&command.output().unwrap())
 }
 
 /// Runs a playbook against the small lab and reads its events.
-pub fn run_small(args: &[&str]) -> Run {
+pub(crate) fn run_small(args: &[&str]) -> Run {
     events(&small(&[&["run", "--json"], args].concat()).output().unwrap())
 }
 
 /// Runs a script against the small lab and reads its events.
-pub fn script_small(text: &str) -> Run {
+pub(crate) fn script_small(text: &str) -> Run {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("small.rhai");
     std::fs::write(&path, text).unwrap();
     run_small(&[path.to_str().unwrap()])
 }
 
 /// A run of mk and its events.
-pub struct Run {
+pub(crate) struct Run {
     /// Its exit code.
     pub code: i32,
     /// Its events, in order.
@@ -63,7 +63,7 @@ pub struct Run {
 
 /// What a run printed. Shown in the message of a failed test, it is what a reader needs of it: not a line for every
 /// step that went well, since CI keeps no more than the end of its log.
-pub struct Printed(String);
+pub(crate) struct Printed(String);
 
 impl std::ops::Deref for Printed {
     type Target = str;
@@ -103,14 +103,14 @@ const SHOWN: usize = 20;
 const UNCHANGED: [&str; 3] = ["ok", "read", "skipped"];
 
 /// Runs a playbook and reads its events.
-pub fn run(args: &[&str]) -> Run {
+pub(crate) fn run(args: &[&str]) -> Run {
     let mut words = vec!["run", "--json"];
     words.extend(args);
     events(&mk(&words).output().unwrap())
 }
 
 /// Runs a script against the lab and reads its events.
-pub fn script(text: &str, flags: &[&str]) -> Run {
+pub(crate) fn script(text: &str, flags: &[&str]) -> Run {
     // One folder for all, because mk keeps authorities by project.
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("project");
     std::fs::create_dir_all(&folder).unwrap();
@@ -136,7 +136,7 @@ fn events(output: &Output) -> Run {
 
 /// One step that ended well.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Done {
+pub(crate) struct Done {
     /// The host.
     pub host: String,
     /// The operation and its subject.
@@ -149,7 +149,7 @@ pub struct Done {
 
 impl Run {
     /// The steps that ended well, in order.
-    pub fn done(&self) -> Vec<Done> {
+    pub(crate) fn done(&self) -> Vec<Done> {
         let steps = self.events.iter().filter_map(|event| event["event"].get("step_done"));
         steps
             .map(|done| {
@@ -166,7 +166,7 @@ impl Run {
     }
 
     /// The steps that changed something, or would.
-    pub fn changes(&self) -> Vec<Done> {
+    pub(crate) fn changes(&self) -> Vec<Done> {
         self.done().into_iter().filter(|done| !UNCHANGED.contains(&done.status.as_str())).collect()
     }
 }

@@ -149,7 +149,7 @@ fn what_a_script_says_of_a_step_is_what_the_report_says() {
 }
 
 /// Three hosts that are this machine, each with an agent of its own.
-pub const THREE: &str = "groups:\n  web: { hosts: ['web-[1..3]'] }\nhosts:\n  'web-[1..3]':\n    ways: [{ local: }]\n    vars: { node_ip: 10.0.0.1 }\n";
+pub(crate) const THREE: &str = "groups:\n  web: { hosts: ['web-[1..3]'] }\nhosts:\n  'web-[1..3]':\n    ways: [{ local: }]\n    vars: { node_ip: 10.0.0.1 }\n";
 
 #[test]
 fn a_value_that_a_check_cannot_know_ends_the_prediction_wherever_it_is_read() {

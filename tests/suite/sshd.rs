@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use crate::support::Place;
 
 /// One host: an sshd at a port of its own, in a mount namespace of its own.
-pub struct Sshd {
+pub(crate) struct Sshd {
     child: Child,
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
 }
 
 /// Runs a program that the tests need.
-pub fn tool(program: &str, words: &[&str]) -> String {
+pub(crate) fn tool(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|e| panic!("cannot run `{program}`: {e}; install openssh and procps"));
     assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -24,7 +24,7 @@ pub fn tool(program: &str, words: &[&str]) -> String {
 }
 
 /// The keys of a folder's sshds: one that they show, one that may log in.
-pub fn keys(folder: &Path) {
+pub(crate) fn keys(folder: &Path) {
     for name in ["host", "user"] {
         let path = folder.join(name);
         tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &path.display().to_string()]);
@@ -34,7 +34,7 @@ pub fn keys(folder: &Path) {
 }
 
 /// Hosts of a place, each with an sshd, and the inventory that names them.
-pub fn hosts(place: &Place, names: &[&str]) -> Vec<Sshd> {
+pub(crate) fn hosts(place: &Place, names: &[&str]) -> Vec<Sshd> {
     keys(place.path());
     let dir = place.path().display();
     let key = std::fs::read_to_string(place.path().join("host.pub")).unwrap();
@@ -53,12 +53,12 @@ pub fn hosts(place: &Place, names: &[&str]) -> Vec<Sshd> {
 
 impl Sshd {
     /// Starts one with the keys of a folder.
-    pub fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         Self::start_with(folder, "")
     }
 
     /// The same, with more variables of what runs there, as `NAME=VALUE`.
-    pub fn start_with(folder: &Path, environment: &str) -> Self {
+    pub(crate) fn start_with(folder: &Path, environment: &str) -> Self {
         let dir = folder.display();
         // A port that was free a moment ago may be taken by now.
         for _ in 0..5 {
@@ -103,7 +103,7 @@ impl Sshd {
     }
 
     /// Sends a signal to the processes that serve connections, not to the one that accepts new ones.
-    pub fn signal_sessions(&self, signal: &str) {
+    pub(crate) fn signal_sessions(&self, signal: &str) {
         let sessions: Vec<String> = sessions_under(self.child.id()).iter().map(ToString::to_string).collect();
         assert!(!sessions.is_empty(), "nobody is connected to the sshd at {}", self.port);
         let words: Vec<&str> = [signal].into_iter().chain(sessions.iter().map(String::as_str)).collect();

@@ -59,7 +59,7 @@ fn a_reader_that_goes_away_is_no_fault() {
 }
 
 /// Runs mk on a terminal of its own, and gives what that shows, codes and all.
-pub fn on_a_terminal(place: &Place, args: &str, environment: &[(&str, &str)]) -> String {
+pub(crate) fn on_a_terminal(place: &Place, args: &str, environment: &[(&str, &str)]) -> String {
     let mut script = place.command(&[]);
     let mk = script.get_program().to_string_lossy().into_owned();
     let mut command = std::process::Command::new("script");

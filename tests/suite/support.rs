@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A folder for one test, and mk run in it.
-pub struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 /// What a run of mk came to.
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit code.
     pub code: i32,
     /// What it printed, with the test's folder as `DIR` and times as `TIME`.
@@ -20,17 +20,17 @@ pub struct Ran {
 
 impl Place {
     /// An empty folder.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file into it.
-    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
@@ -38,7 +38,7 @@ impl Place {
     }
 
     /// The command that runs mk here, with nothing of the caller's environment but the search path.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
         command.args(args).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var("PATH").unwrap());
@@ -54,12 +54,12 @@ impl Place {
     }
 
     /// Runs mk here.
-    pub fn mk(&self, args: &[&str]) -> Ran {
+    pub(crate) fn mk(&self, args: &[&str]) -> Ran {
         self.shown(&self.command(args).output().unwrap())
     }
 
     /// An output in a form that is the same in every run.
-    pub fn shown(&self, output: &Output) -> Ran {
+    pub(crate) fn shown(&self, output: &Output) -> Ran {
         Ran {
             code: output.status.code().unwrap_or(-1),
             stdout: self.plain(&output.stdout),

@@ -9,7 +9,7 @@ use crate::wire;
 
 /// What is wanted of an archive.
 #[derive(Debug, Clone, Default)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// Names, patterns for names, paths and patterns for paths; `None` for everything.
     pub only: Option<Vec<String>>,
     /// How many folders to leave away from the front of every path.
@@ -21,7 +21,7 @@ impl Choice {
     ///
     /// # Errors
     /// When something wanted is not there, or must not be unpacked.
-    pub fn of(&self, index: &Index) -> Result<Vec<wire::Member>> {
+    pub(crate) fn of(&self, index: &Index) -> Result<Vec<wire::Member>> {
         let mut chosen: BTreeMap<String, (&Member, wire::Member)> = BTreeMap::new();
         for (member, path) in self.placed(index)? {
             let Some(member_there) = safe(member, &path)? else { continue };

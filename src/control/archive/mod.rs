@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use choose::Choice;
+pub(crate) use choose::Choice;
 
 use super::artifacts::{Cache, Stored};
 use crate::change::hex;

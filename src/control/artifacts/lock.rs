@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Place, Result};
 use crate::trust::Guard;
 
 /// The name of a lock file, of a project as of a mirror.
-pub const FILE: &str = "artifacts.lock.yaml";
+pub(crate) const FILE: &str = "artifacts.lock.yaml";
 
 /// The longest lock file, in bytes.
 pub(super) const LONGEST: u64 = 8 * 1024 * 1024;
@@ -91,7 +91,7 @@ impl Entry {
 }
 
 /// Whether a text is the address of something to be fetched.
-pub fn is_remote(url: &str) -> bool {
+pub(super) fn is_remote(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }
 
@@ -112,7 +112,7 @@ struct Raw {
 ///
 /// # Errors
 /// Everything that is wrong with it, at its place; an entry without a sum too. When others may have written it.
-pub fn read(file: &Path, guard: &Guard) -> Result<Vec<Entry>> {
+pub(super) fn read(file: &Path, guard: &Guard) -> Result<Vec<Entry>> {
     let shown = file.display().to_string();
     let text = guard.text(file).map_err(|e| e.as_kind(Kind::Playbook))?;
     with_sums(parse(&shown, &text)?)
@@ -122,7 +122,7 @@ pub fn read(file: &Path, guard: &Guard) -> Result<Vec<Entry>> {
 ///
 /// # Errors
 /// When there is one.
-pub fn with_sums(entries: Vec<Entry>) -> Result<Vec<Entry>> {
+pub(super) fn with_sums(entries: Vec<Entry>) -> Result<Vec<Entry>> {
     match entries.iter().find(|entry| entry.sums.is_empty()) {
         None => Ok(entries),
         Some(entry) => Err(Error::playbook(format!("{} has neither `sha256` nor `sha512`", entry.title()))

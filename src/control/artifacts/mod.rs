@@ -15,15 +15,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cache::{Cache, Stored};
-pub use lock::{Entry, FILE, Sums, parse as parse_lock};
-pub use sums::{Completed, complete};
+pub use lock::parse as parse_lock;
+pub(crate) use lock::{Entry, FILE, Sums};
+pub(crate) use sums::complete;
 
 use super::input_tracking::{Input, InputTracker, of_path};
 use crate::error::{Error, Place, Result};
 use crate::trust::Guard;
 
 /// The variable that names a mirror.
-pub const MIRROR: &str = "artifact_mirror";
+pub(crate) const MIRROR: &str = "artifact_mirror";
 
 /// The artifacts of a project.
 pub struct Artifacts {
@@ -242,7 +243,7 @@ fn pin(mirror: &str) -> Result<Option<&str>> {
 }
 
 /// An architecture as the kernel names it, in the words that releases are named by.
-pub fn release_arch(machine: &str) -> &str {
+pub(crate) fn release_arch(machine: &str) -> &str {
     match machine {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -17,7 +17,7 @@ const LONGEST: u64 = 1024 * 1024;
 
 /// What became of the entries of a lock that had no sum.
 #[derive(Debug, Default)]
-pub struct Completed {
+pub(crate) struct Completed {
     /// Those that have one now, and the address it was published at.
     pub found: Vec<(Entry, String)>,
     /// Those that have none still.
@@ -28,7 +28,7 @@ pub struct Completed {
 ///
 /// # Errors
 /// When the lock cannot be read or written. A sum that is not published is no fault, only missing.
-pub fn complete(file: &Path, guard: &Guard) -> Result<Completed> {
+pub(crate) fn complete(file: &Path, guard: &Guard) -> Result<Completed> {
     let shown = file.display().to_string();
     let mut text = guard.text(file).map_err(|e| e.as_kind(Kind::Playbook))?;
     let mut completed = Completed::default();

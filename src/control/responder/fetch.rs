@@ -20,7 +20,7 @@ use crate::ops::Fetch;
 use crate::wire::{Attachment, Mode};
 
 /// Which host's file, and which of its files, each file on this side is.
-pub type Fetched = Mutex<HashMap<PathBuf, (String, String)>>;
+pub(crate) type Fetched = Mutex<HashMap<PathBuf, (String, String)>>;
 
 /// Takes a host's file in. Where it goes is this side's alone to say.
 pub(super) struct Taker {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-pub use fetch::Fetched;
+pub(super) use fetch::Fetched;
 
 use super::Control;
 use super::offers::Offers;
@@ -111,7 +111,7 @@ impl Control {
 }
 
 /// The fault of a host that does what its step does not.
-pub fn unasked(what: &str) -> Error {
+pub(crate) fn unasked(what: &str) -> Error {
     Error::new(Kind::Protocol, format!("the host {what} that its step does not call for"))
 }
 

@@ -22,7 +22,7 @@ const LONGEST: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Facts {
+pub(super) struct Facts {
     /// Read only these. All by default.
     #[serde(default = "all")]
     pub only: Vec<Section>,
@@ -32,7 +32,7 @@ pub struct Facts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Section {
+pub(super) enum Section {
     /// The distribution: `id`, `version_id`, `codename`, `pretty_name`, and `family`, such as `"debian"`.
     Os,
     /// The kernel's release.

@@ -29,11 +29,11 @@ struct Route {
     metric: u32,
 }
 
-pub fn interfaces(probe: &Probe) -> Value {
+pub(super) fn interfaces(probe: &Probe) -> Value {
     serde_json::to_value(read(probe)).unwrap_or_default()
 }
 
-pub fn default_ipv4(probe: &Probe) -> Value {
+pub(super) fn default_ipv4(probe: &Probe) -> Value {
     let routes = routes(&text(probe, "/proc/net/route"));
     let default = routes.into_iter().filter(|route| route.mask.is_unspecified()).min_by_key(|route| route.metric);
     let Some(default) = default else { return Value::Null };

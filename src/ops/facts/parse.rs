@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Reads an os-release file.
-pub fn os(text: &str) -> Value {
+pub(super) fn os(text: &str) -> Value {
     let get = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
         Some(line.trim().trim_matches(['"', '\'']).to_owned())
@@ -23,7 +23,7 @@ pub fn os(text: &str) -> Value {
 }
 
 /// The name with a domain that a hosts file has for a host.
-pub fn fqdn(hosts: &str, name: &str) -> Option<String> {
+pub(super) fn fqdn(hosts: &str, name: &str) -> Option<String> {
     let names = hosts.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace().skip(1));
     for names in names {
         let names: Vec<&str> = names.collect();
@@ -36,7 +36,7 @@ pub fn fqdn(hosts: &str, name: &str) -> Option<String> {
 }
 
 /// How many numbers are in a list such as `0-3,5`.
-pub fn count(numbers: &str) -> Option<usize> {
+pub(super) fn count(numbers: &str) -> Option<usize> {
     numbers.split(',').try_fold(0, |sum, range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
@@ -45,7 +45,7 @@ pub fn count(numbers: &str) -> Option<usize> {
 }
 
 /// A field of meminfo in MiB.
-pub fn meminfo(text: &str, name: &str) -> Option<u64> {
+pub(super) fn meminfo(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let kib: u64 = value.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024)
@@ -53,7 +53,7 @@ pub fn meminfo(text: &str, name: &str) -> Option<u64> {
 
 /// A local file system.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Mount {
+pub(super) struct Mount {
     /// Where it is.
     pub path: String,
     /// What it is on.
@@ -64,7 +64,7 @@ pub struct Mount {
 
 /// The local file systems in a table of mounts: those on a device, and whatever is the root, unless it comes
 /// over a network.
-pub fn mounts(text: &str) -> Vec<Mount> {
+pub(super) fn mounts(text: &str) -> Vec<Mount> {
     let remote = |kind: &str| {
         kind.starts_with("nfs")
             || kind.starts_with("fuse")

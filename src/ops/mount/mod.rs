@@ -20,7 +20,7 @@ use crate::sys::{Command, Effect, Hands, Kind, Lines, Placement, Planned, Probe}
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Mount {
+pub(super) struct Mount {
     /// Absolute path of the directory to mount on. It is made when it is missing.
     pub path: PathBuf,
     /// `"mounted"` (in fstab and mounted), `"present"` (in fstab), `"unmounted"` (not mounted, fstab as it is) or
@@ -51,7 +51,7 @@ pub struct Mount {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum MountState {
+pub(super) enum MountState {
     /// In fstab, and mounted.
     #[default]
     Mounted,
@@ -73,7 +73,7 @@ fn fstab() -> PathBuf {
 
 /// A file system as it is or should be.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Found {
+pub(super) struct Found {
     /// Its line in fstab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fstab: Option<String>,

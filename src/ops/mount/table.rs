@@ -52,7 +52,7 @@ pub(super) fn place(path: &str) -> &str {
 
 impl Entry {
     /// What a line says; `None` for a comment or something else.
-    pub fn parse(line: &str) -> Option<Self> {
+    pub(super) fn parse(line: &str) -> Option<Self> {
         let line = line.trim_start();
         let mut words = line.split_whitespace().filter(|_| !line.starts_with('#'));
         let (src, path, fstype) = (plain(words.next()?), plain(words.next()?), plain(words.next()?));
@@ -63,7 +63,7 @@ impl Entry {
     }
 
     /// The line.
-    pub fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         let words = [&self.src, &self.path, &self.fstype, &self.options].map(|word| escaped(word));
         format!("{} {} {}", words.join(" "), self.dump, self.pass)
     }
@@ -91,7 +91,7 @@ pub(super) fn mounted(mountinfo: &str, path: &str) -> Option<Mounted> {
 impl Mounted {
     /// Whether it is as the options ask for, as far as the kernel's own flags go: each of them stands in the
     /// table or not, while what a file system makes of its own options cannot be compared as text.
-    pub fn fits(&self, options: &str) -> bool {
+    pub(super) fn fits(&self, options: &str) -> bool {
         let has = |flag: &str| self.options.iter().any(|option| option == flag);
         options.split(',').all(|wanted| match wanted {
             "ro" | "rw" | "nosuid" | "nodev" | "noexec" | "noatime" | "nodiratime" => has(wanted),

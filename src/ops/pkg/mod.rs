@@ -22,7 +22,7 @@ use crate::sys::{Effect, Hands, Probe};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Pkg {
+pub(super) struct Pkg {
     /// One name or a list of them. `"name=1.2*"` asks for a version; `*` stands for anything.
     pub names: Names,
     /// `"present"`, `"latest"` or `"absent"`.
@@ -47,7 +47,7 @@ pub struct Pkg {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a package's name or a list of names")]
-pub enum Names {
+pub(super) enum Names {
     /// One.
     One(String),
     /// Several.
@@ -58,7 +58,7 @@ pub enum Names {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum PkgState {
+pub(super) enum PkgState {
     /// Installed, in whatever version.
     #[default]
     Present,
@@ -82,7 +82,7 @@ fn two_minutes() -> HumanDuration {
 ///
 /// When the newest version is wanted, the age of the lists is part of the state: old lists do not know it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Packages {
+pub(super) struct Packages {
     #[serde(flatten)]
     words: BTreeMap<String, String>,
     /// The versions found; what they are to be is mostly left to the host, so they are not compared.

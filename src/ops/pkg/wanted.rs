@@ -11,7 +11,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Reads `name`, `name:architecture`, `name=version`; `None` when no package can be called so.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (name, version) = match text.split_once('=') {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
@@ -25,7 +25,7 @@ impl Wanted {
     }
 
     /// The name without the architecture.
-    pub fn bare(&self) -> &str {
+    pub(super) fn bare(&self) -> &str {
         self.name.split(':').next().unwrap_or_default()
     }
 }

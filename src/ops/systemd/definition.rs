@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::sys::{Kind, Probe};
 
 /// Where unit files are looked for.
-pub const DIRS: [&str; 5] = [
+pub(super) const DIRS: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -15,7 +15,7 @@ pub const DIRS: [&str; 5] = [
 ];
 
 /// Whether a file defines the unit, or its template.
-pub fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
+pub(super) fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
     let mut unknown = None;
     for path in definitions(name) {
         match probe.look(Path::new(&path)) {
@@ -28,7 +28,7 @@ pub fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
 }
 
 /// Whether an earlier step of this check writes the unit's file or something into its drop-in directory.
-pub fn is_planned(probe: &Probe, name: &str) -> bool {
+pub(super) fn is_planned(probe: &Probe, name: &str) -> bool {
     probe.is_check()
         && definitions(name)
             .any(|path| probe.is_planned(Path::new(&path)) || probe.has_planned_in(Path::new(&format!("{path}.d"))))
@@ -38,7 +38,7 @@ pub fn is_planned(probe: &Probe, name: &str) -> bool {
 ///
 /// systemd says itself when one has changed, but it does not see the first one in a directory made since it last
 /// read its units.
-pub fn has_new_drop_in(probe: &Probe, name: &str, used: &[&str]) -> bool {
+pub(super) fn has_new_drop_in(probe: &Probe, name: &str, used: &[&str]) -> bool {
     // One of the same name in a folder that comes first takes its place.
     let is_used = |file: &Path| used.iter().any(|used| Path::new(used).file_name() == file.file_name());
     // An empty one, or a link to nothing, takes one away.
@@ -56,7 +56,7 @@ pub fn has_new_drop_in(probe: &Probe, name: &str, used: &[&str]) -> bool {
 }
 
 /// Every path that can define a unit.
-pub fn definitions(name: &str) -> impl Iterator<Item = String> {
+pub(super) fn definitions(name: &str) -> impl Iterator<Item = String> {
     let template = name.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
     let names: Vec<String> = [Some(name.to_owned()), template].into_iter().flatten().collect();
     DIRS.into_iter().flat_map(move |dir| names.clone().into_iter().map(move |name| format!("{dir}/{name}")))

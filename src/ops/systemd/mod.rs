@@ -29,7 +29,7 @@ const QUEUED: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Systemd {
+pub(super) struct Systemd {
     /// The unit's name; without a suffix, `.service` is meant.
     pub unit: String,
     /// `"started"` or `"stopped"`. Not managed by default.
@@ -59,7 +59,7 @@ pub struct Systemd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum UnitWish {
+pub(super) enum UnitWish {
     /// It is to run.
     Started,
     /// It is not to run.
@@ -73,7 +73,7 @@ fn patience() -> HumanDuration {
 
 /// A unit as it is or should be.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct UnitState {
+pub(super) struct UnitState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,7 @@ const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
 ///
 /// # Errors
 /// When the run is over.
-pub fn wait(hands: &Hands, shown: &Shown) -> Result {
+pub(super) fn wait(hands: &Hands, shown: &Shown) -> Result {
     let (mut waited, mut rested) = (Duration::ZERO, Duration::ZERO);
     let Some(mut before) = Processes::of(shown.control_group()) else { return hands.pause(LONGEST) };
     while waited < LONGEST && rested < REST {

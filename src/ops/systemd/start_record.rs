@@ -21,7 +21,7 @@ use crate::sys::{Hands, Probe};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "the outcome of an earlier step, or a digest as text")]
-pub enum Input {
+pub(crate) enum Input {
     /// A digest, whatever it stands for.
     Digest(String),
     /// The outcome of an earlier step.
@@ -50,10 +50,10 @@ impl Input {
 }
 
 /// Digests by the name of what they are of, short enough to be read in a diff.
-pub type Digests = BTreeMap<String, String>;
+pub(super) type Digests = BTreeMap<String, String>;
 
 /// The digests of inputs. One without a path goes by its place in the list.
-pub fn digests(inputs: &[Input]) -> Digests {
+pub(super) fn digests(inputs: &[Input]) -> Digests {
     let name = |index: usize, input: &Input| match input.path() {
         Some(path) => path.to_string_lossy().into_owned(),
         None => format!("input {}", index + 1),
@@ -64,7 +64,7 @@ pub fn digests(inputs: &[Input]) -> Digests {
 
 /// What is written down of a unit's last start by mk.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct StartRecord {
+pub(super) struct StartRecord {
     /// Which start it was, in systemd's words.
     #[serde(default)]
     pub invocation: String,
@@ -82,7 +82,7 @@ fn file(probe: &Probe, unit: &str) -> PathBuf {
 
 impl StartRecord {
     /// The record of a unit; `None` when there is none, or none that can be read: then the files' times count.
-    pub fn load(probe: &Probe, unit: &str) -> Option<Self> {
+    pub(super) fn load(probe: &Probe, unit: &str) -> Option<Self> {
         serde_json::from_slice(&fs::read(file(probe, unit)).ok()?).ok()
     }
 
@@ -90,7 +90,7 @@ impl StartRecord {
     ///
     /// # Errors
     /// When the host refuses; the next run would restart the unit for nothing.
-    pub fn save(&self, hands: &Hands, unit: &str) -> Result {
+    pub(super) fn save(&self, hands: &Hands, unit: &str) -> Result {
         let value = serde_json::to_value(self).or_step(|| format!("cannot note what `{unit}` was started with"))?;
         hands.note(&file(hands, unit), &value)
     }
@@ -98,7 +98,7 @@ impl StartRecord {
 
 /// The inputs that a running unit has read, as far as can be known: as recorded; or, where that start is not
 /// the one on record, as they are now unless one of their files is newer than the start.
-pub fn read_by(probe: &Probe, unit: &Shown, recorded: Option<(&str, &Digests)>, inputs: &[Input]) -> Digests {
+pub(super) fn read_by(probe: &Probe, unit: &Shown, recorded: Option<(&str, &Digests)>, inputs: &[Input]) -> Digests {
     let now = digests(inputs);
     let newer = |recorded: Option<&Digests>| {
         let mut read = recorded.unwrap_or(&now).clone();

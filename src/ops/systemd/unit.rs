@@ -13,7 +13,7 @@ const PROPERTIES: &str = "LoadState,LoadError,ActiveState,SubState,UnitFileState
 
 /// A unit as systemd knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shown {
+pub(super) struct Shown {
     fields: BTreeMap<String, String>,
 }
 
@@ -22,7 +22,7 @@ impl Shown {
     ///
     /// # Errors
     /// When there is no systemd to answer.
-    pub fn ask(probe: &Probe, unit: &str) -> Result<Self> {
+    pub(super) fn ask(probe: &Probe, unit: &str) -> Result<Self> {
         // What the systemd library itself looks at; the command line's own words for it say less.
         if !Path::new("/run/systemd/system").is_dir() {
             return Err(Error::step("systemd does not run on this host"));
@@ -37,7 +37,7 @@ impl Shown {
     ///
     /// # Errors
     /// When there is no systemd to answer, or the run is over.
-    pub fn await_next(&self, hands: &Hands, unit: &str, longest: Duration) -> Result {
+    pub(super) fn await_next(&self, hands: &Hands, unit: &str, longest: Duration) -> Result {
         let step = Duration::from_millis(20);
         let mut waited = Duration::ZERO;
         while waited < longest && Self::ask(hands, unit)?.invocation() == self.invocation() {
@@ -48,7 +48,7 @@ impl Shown {
     }
 
     /// Reads `name=value` lines.
-    pub fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { fields: text.lines().filter_map(pair).collect() }
     }
@@ -58,44 +58,44 @@ impl Shown {
     }
 
     /// Whether systemd has a definition of the unit.
-    pub fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.get("LoadState") != "not-found"
     }
 
     /// Why its definition cannot be used, in systemd's words.
-    pub fn load_fault(&self) -> Option<String> {
+    pub(super) fn load_fault(&self) -> Option<String> {
         let fault = self.get("LoadError").trim_matches('"');
         let bad = matches!(self.get("LoadState"), "error" | "bad-setting");
         bad.then(|| if fault.is_empty() { self.get("LoadState").to_owned() } else { fault.to_owned() })
     }
 
     /// Whether its definition on disk is newer than the one in use.
-    pub fn is_stale(&self) -> bool {
+    pub(super) fn is_stale(&self) -> bool {
         self.get("NeedDaemonReload") == "yes"
     }
 
     /// The drop-ins in use, by their paths.
-    pub fn drop_ins(&self) -> Vec<&str> {
+    pub(super) fn drop_ins(&self) -> Vec<&str> {
         self.get("DropInPaths").split_whitespace().collect()
     }
 
     /// Whether it is masked.
-    pub fn is_masked(&self) -> bool {
+    pub(super) fn is_masked(&self) -> bool {
         self.get("LoadState") == "masked" || self.get("UnitFileState").starts_with("masked")
     }
 
     /// Whether it runs, or did what it had to and counts as running.
-    pub fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         matches!(self.get("ActiveState"), "active" | "reloading" | "refreshing")
     }
 
     /// Whether it is on its way up, or systemd has yet to see to it.
-    pub fn is_starting(&self) -> bool {
+    pub(super) fn is_starting(&self) -> bool {
         self.state() == "starting" || self.get("Job").parse().is_ok_and(|job: u32| job > 0)
     }
 
     /// Its state as this operation names it.
-    pub fn state(&self) -> &'static str {
+    pub(super) fn state(&self) -> &'static str {
         match self.get("ActiveState") {
             _ if self.is_active() => "started",
             "activating" if self.get("SubState") == "auto-restart" => "restarting after a failure",
@@ -107,7 +107,7 @@ impl Shown {
     }
 
     /// Whether it starts at boot; where the question has no answer, as wished.
-    pub fn is_enabled(&self, wish: bool) -> bool {
+    pub(super) fn is_enabled(&self, wish: bool) -> bool {
         match self.get("UnitFileState") {
             "enabled" => true,
             // Enabled until the next boot is neither.
@@ -118,39 +118,39 @@ impl Shown {
     }
 
     /// Whether it has nothing that could be enabled.
-    pub fn is_static(&self) -> bool {
+    pub(super) fn is_static(&self) -> bool {
         self.get("UnitFileState") == "static"
     }
 
     /// Whether it is over once it has done its work.
-    pub fn is_oneshot(&self) -> bool {
+    pub(super) fn is_oneshot(&self) -> bool {
         self.get("Type") == "oneshot"
     }
 
     /// Whether systemd counts it as started before it said so itself: only time tells whether it stays up.
-    pub fn may_still_fall(&self) -> bool {
+    pub(super) fn may_still_fall(&self) -> bool {
         matches!(self.get("Type"), "simple" | "exec" | "idle" | "forking")
     }
 
     /// The control group of its processes, by its path from the root of all.
-    pub fn control_group(&self) -> &str {
+    pub(super) fn control_group(&self) -> &str {
         self.get("ControlGroup")
     }
 
     /// Which start of the unit this is.
-    pub fn invocation(&self) -> &str {
+    pub(super) fn invocation(&self) -> &str {
         self.get("InvocationID")
     }
 
     /// When it was started, by the monotonic clock. Its program reads its files from then on, which can be
     /// long before systemd calls it active.
-    pub fn started(&self) -> Option<Duration> {
+    pub(super) fn started(&self) -> Option<Duration> {
         let micros = |name| self.get(name).parse().ok().filter(|micros| *micros > 0).map(Duration::from_micros);
         micros("ExecMainStartTimestampMonotonic").or_else(|| micros("ActiveEnterTimestampMonotonic"))
     }
 
     /// How it ended, in words.
-    pub fn ending(&self) -> String {
+    pub(super) fn ending(&self) -> String {
         let result = match self.get("Result") {
             "" => "unknown",
             result => result,

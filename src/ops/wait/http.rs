@@ -11,7 +11,7 @@ const LONGEST: u64 = 4096;
 
 /// A URL of plain HTTP.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Url {
+pub(super) struct Url {
     /// The host and port as the server is told.
     authority: String,
     /// The host and port to connect to.
@@ -25,7 +25,7 @@ impl Url {
     ///
     /// # Errors
     /// When it is not one of plain HTTP.
-    pub fn parse(url: &str) -> Result<Self> {
+    pub(super) fn parse(url: &str) -> Result<Self> {
         let Some(rest) = url.strip_prefix("http://") else {
             return Err(Error::playbook(format!("`{url}`: only `http://` can be asked"))
                 .hint("for TLS, `command: [\"curl\", \"-fsS\", …]` asks with the host's own program"));
@@ -48,7 +48,7 @@ impl Url {
 }
 
 /// The status with which a GET is answered, or why there is none.
-pub fn get(url: &Url, limit: Duration) -> Result<u16, String> {
+pub(super) fn get(url: &Url, limit: Duration) -> Result<u16, String> {
     let mut stream = connect(&url.address, limit)?;
     let text = |e: std::io::Error| e.to_string();
     stream.set_read_timeout(Some(limit)).map_err(text)?;

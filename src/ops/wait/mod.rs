@@ -24,7 +24,7 @@ const TRY: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Wait {
+pub(super) struct Wait {
     /// A TCP port that accepts connections: `"host:port"`, or a number on the host itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
@@ -55,7 +55,7 @@ pub struct Wait {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a port's number or \"host:port\"")]
-pub enum Port {
+pub(super) enum Port {
     /// On the host itself.
     Here(u16),
     /// A name or address and a port.

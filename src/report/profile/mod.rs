@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::event::{Event, EventKind, Span, TimeSpentOn};
 
 /// Collects spans of time, and shows at the end what they come to.
-pub struct Profile {
+pub(crate) struct Profile {
     out: Sink,
     trace: Option<Sink>,
     all: bool,
@@ -38,7 +38,7 @@ type Hosts<'a> = BTreeMap<&'a str, Vec<Segment>>;
 
 impl Profile {
     /// A table into `out`, with every host and step if `verbose` is more than 0, and a trace into a file.
-    pub fn new(out: Sink, trace: Option<Sink>, verbose: u8) -> Self {
+    pub(crate) fn new(out: Sink, trace: Option<Sink>, verbose: u8) -> Self {
         Self { out, trace, all: verbose > 0, kept: Kept::default() }
     }
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::sshd::Sshd;
 use super::{connect, dialer};
 use crate::error::Kind;
-use crate::transport::Exit;
+use crate::transport::process::Exit;
 
 const LIMIT: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_mins(1);

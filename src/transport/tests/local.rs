@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::dialer;
 use crate::error::Kind;
 use crate::inventory::Way;
-use crate::transport::{Connection, Exit, Options};
+use crate::transport::process::Exit;
+use crate::transport::{Connection, Options};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
 
-use super::{Connection, Dialer, NoPrompt, Options, Prompt, Question};
+use super::options::NoPrompt;
+use super::{Connection, Dialer, Options, Prompt, Question};
 use crate::error::{Error, Result};
 use crate::inventory::{SshWay, Way};
 

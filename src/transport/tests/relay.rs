@@ -7,13 +7,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Duration, sleep};
 
-pub struct Relay {
+pub(super) struct Relay {
     pub port: u16,
     silent: Arc<AtomicBool>,
 }
 
 impl Relay {
-    pub async fn to(port: u16) -> Self {
+    pub(super) async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = Self { port: listener.local_addr().unwrap().port(), silent: Arc::default() };
         let silent = Arc::clone(&relay.silent);
@@ -30,7 +30,7 @@ impl Relay {
     }
 
     /// From now on nothing passes, and nothing is closed.
-    pub fn fall_silent(&self) {
+    pub(super) fn fall_silent(&self) {
         self.silent.store(true, Ordering::SeqCst);
     }
 }

@@ -13,7 +13,7 @@ use super::text;
 use crate::inventory::SshWay;
 use crate::transport::Options;
 
-pub struct Sshd {
+pub(super) struct Sshd {
     child: Child,
     pub port: u16,
     pub dir: TempDir,
@@ -27,7 +27,7 @@ impl Drop for Sshd {
 }
 
 /// Runs a program the tests need, naming the package when it is missing.
-pub fn tool(program: &str, package: &str, arguments: &[&str]) -> String {
+pub(super) fn tool(program: &str, package: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -39,7 +39,7 @@ pub fn tool(program: &str, package: &str, arguments: &[&str]) -> String {
 }
 
 /// Makes a key pair.
-pub fn keygen(path: &Path, kind: &str, passphrase: &str) {
+pub(super) fn keygen(path: &Path, kind: &str, passphrase: &str) {
     let path = path.to_string_lossy();
     let bits = if kind == "rsa" { vec!["-b", "2048"] } else { vec![] };
     let arguments = [vec!["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", &path], bits].concat();
@@ -52,17 +52,17 @@ fn free_port() -> u16 {
 
 impl Sshd {
     /// Starts with an ed25519 host key, known to the client, and an ed25519 user key, allowed in.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::with("")
     }
 
     /// The same with more lines in its configuration. `DIR` in them is the fixture's directory.
-    pub fn with(more: &str) -> Self {
+    pub(super) fn with(more: &str) -> Self {
         Self::prepared(more, |_| {})
     }
 
     /// The same after `prepare` has put more files into the directory.
-    pub fn prepared(more: &str, prepare: impl FnOnce(&Path)) -> Self {
+    pub(super) fn prepared(more: &str, prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::Builder::new().prefix("mk-sshd-").tempdir().unwrap();
         let path = dir.path();
         // sshd insists on the mode of the directory it separates its privileges in.
@@ -87,30 +87,30 @@ impl Sshd {
         panic!("sshd did not start: {}", text(&path.join("log")));
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Makes the client know a host key of the fixture as this server's.
-    pub fn know(&self, public: &str) {
+    pub(super) fn know(&self, public: &str) {
         let key = text(&self.path(public));
         self.known_hosts(&format!("[127.0.0.1]:{} {key}", self.port));
     }
 
-    pub fn known_hosts(&self, lines: &str) {
+    pub(super) fn known_hosts(&self, lines: &str) {
         std::fs::write(self.path("known_hosts"), lines).unwrap();
     }
 
-    pub fn ssh_config(&self, lines: &str) {
+    pub(super) fn ssh_config(&self, lines: &str) {
         std::fs::write(self.path("ssh_config"), lines).unwrap();
     }
 
-    pub fn public(&self, name: &str) -> String {
+    pub(super) fn public(&self, name: &str) -> String {
         text(&self.path(name)).trim().to_owned()
     }
 
     /// Options that see nothing of this machine's user.
-    pub fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         Options {
             known_hosts: vec![self.path("known_hosts")],
             ssh_config: Some(self.path("ssh_config")),
@@ -119,7 +119,7 @@ impl Sshd {
         }
     }
 
-    pub fn way(&self) -> SshWay {
+    pub(super) fn way(&self) -> SshWay {
         SshWay {
             address: Some("127.0.0.1".into()),
             port: Some(self.port),
@@ -129,7 +129,7 @@ impl Sshd {
     }
 
     /// How many logins the server has seen.
-    pub fn logins(&self) -> usize {
+    pub(super) fn logins(&self) -> usize {
         text(&self.path("log")).matches("Accepted publickey for").count()
     }
 }
@@ -176,6 +176,6 @@ fn greets(port: u16) -> bool {
 }
 
 /// Makes a file readable by its owner alone, as SSH wants private keys.
-pub fn private(path: &Path) {
+pub(super) fn private(path: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
