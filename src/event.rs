@@ -291,6 +291,8 @@ impl Events {
         if let What::StepDone { outcome, .. } = &mut event.what {
             // Here the keys of maps are the host's; everywhere else they are ours.
             self.secrets.mask_outcome(outcome);
+            // Of a secret that is no long random text, its digest lets anybody try one after another.
+            outcome.digest = None;
         }
         let lost = || What::Said { host: None, warning: true, text: "an event that could not be shown".to_owned() };
         // Rather nothing is shown than a secret.
