@@ -297,6 +297,8 @@ impl Events {
         if let EventKind::StepDone { outcome, .. } = &mut event.what {
             // Here the keys of maps are the host's; everywhere else they are ours.
             self.secrets.mask_outcome(outcome);
+            // Of a secret that is no long random text, its digest lets anybody try one after another.
+            outcome.digest = None;
         }
         let lost =
             || EventKind::Said { host: None, warning: true, text: "an event that could not be shown".to_owned() };

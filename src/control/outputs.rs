@@ -7,6 +7,9 @@ use crate::change::Outcome;
 use crate::error::{Error, Result};
 use crate::secret::Secrets;
 
+/// How long what is printed in secret may be, in bytes: it is looked for line by line in all that is shown.
+const LONGEST: usize = 1024 * 1024;
+
 /// Whether what a step prints is a secret.
 pub(crate) fn has_secret_output(args: &Value) -> bool {
     args.get("secret_output").and_then(Value::as_bool) == Some(true)
@@ -17,7 +20,7 @@ impl Control {
     /// printed in secret becomes one.
     ///
     /// # Errors
-    /// When there are no random bytes.
+    /// When more is printed than a secret has, and when there are no random bytes.
     pub fn kept(&self, args: &Value, outcome: &mut Outcome) -> Result {
         Secrets::defuse(outcome);
         if has_secret_output(args) {
@@ -25,6 +28,12 @@ impl Control {
                 if let Some(Value::String(said)) = outcome.values.get_mut(name)
                     && !said.is_empty()
                 {
+                    if said.len() > LONGEST {
+                        return Err(Error::step(format!(
+                            "a secret of {} bytes, over the limit of {LONGEST}",
+                            said.len()
+                        )));
+                    }
                     *said = self.secrets.hold(said.trim_end_matches('\n'))?;
                 }
             }

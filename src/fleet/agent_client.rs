@@ -189,7 +189,7 @@ impl AgentClient {
         self.say(&ToAgent::Forget { due: ids.to_vec() }).await?;
         loop {
             match self.message().await? {
-                FromAgent::Forgotten { result } => return result,
+                FromAgent::Forgotten { result } => return result.map_err(|e| e.told_by_host(false, false)),
                 FromAgent::Pong => {}
                 _ => return Err(protocol("the agent answered something else than what is due")),
             }

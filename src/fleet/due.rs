@@ -11,10 +11,13 @@ use super::host::{Call, Slot};
 use super::pool::{Fleet, lock};
 use crate::change::{digest, hex};
 use crate::control::{Offers, Responder};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Kind, Place, Result};
 use crate::event::EventKind;
 use crate::state::Kept;
 use crate::wire::Due;
+
+/// How many steps may be due on a host: no agent tells of more.
+const MOST: usize = 1000;
 
 /// A step that others notify, all resolved.
 #[derive(Clone)]
@@ -152,6 +155,10 @@ impl Fleet {
     /// Matches what a host says is due with what is kept for it, under its lock. Only what is kept can ever run; of
     /// anything else the name is told.
     pub(super) fn found_due(&self, host: &str, pending: Vec<Due>) -> Result {
+        if pending.len() > MOST {
+            let message = format!("the host says that {} steps are due, over the limit of {MOST}", pending.len());
+            return Err(Error::new(Kind::Protocol, message));
+        }
         let mut dues = lock(&self.dues);
         let of_host = self.loaded(&mut dues, host)?;
         let (known, strange): (Vec<&Due>, Vec<&Due>) =
@@ -161,8 +168,8 @@ impl Fleet {
         for due in strange {
             let by = if due.by.is_empty() { String::new() } else { format!(" by {}", due.by) };
             let text = format!(
-                "`{}` was notified{by}, is due here and has not run; what it does is not kept in this machine's state: \
-                 run it from where it was notified, or see to it yourself and then `mk pending forget {host}`",
+                "`{}` was notified{by}, is due here and has not run; what it does is not kept here: run it from where \
+                 it was notified, or see to it yourself and then `mk pending forget {host}`",
                 due.name
             );
             self.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
@@ -207,8 +214,10 @@ impl Fleet {
             at: jiff::Timestamp::now().as_second(),
         };
         pending.keep(host, &id, &kept)?;
-        for (sha256, mut content) in contents {
-            pending.keep_content(sha256, &mut content)?;
+        let mut contents = contents.into_iter();
+        if let Err(error) = contents.try_for_each(|(sha256, mut content)| pending.keep_content(sha256, &mut content)) {
+            let _ = pending.forget(host, &id);
+            return Err(error);
         }
         of_host.own.insert(id.clone());
         of_host.kept.insert(id.clone(), (mark, Arc::clone(notified)));
@@ -239,9 +248,12 @@ impl Fleet {
     fn loaded<'a>(&self, dues: &'a mut Dues, host: &str) -> Result<&'a mut OfHost> {
         let of_host = dues.entry(host.to_owned()).or_default();
         if !of_host.loaded {
+            self.control.state.pending().tidy(host)?;
             for (id, kept) in self.control.state.pending().of(host)? {
                 self.control.secrets.take_back(&kept.secrets);
-                let responder = self.control.revived(host, &kept)?;
+                // What another project notified may need what this one does not have. It stays due, and the host is no
+                // worse for it: that it is due is told, and it can be forgotten.
+                let Ok(responder) = self.control.revived(host, &kept) else { continue };
                 let Kept { op, subject, args, user, place, .. } = kept.clone();
                 let notified = Notified { op, subject, args, user, responder, at_once: kept.at_once, place };
                 of_host.kept.insert(id, (self.mark(&notified), Arc::new(notified)));

@@ -11,28 +11,39 @@ use crate::event::EventKind;
 use crate::state::{Entry, Line};
 use crate::wire::{Mode, Request};
 
+/// Of how many things that a host cannot have made it is told which, in one message of its.
+const MOST_TOLD: usize = 10;
+
 impl Fleet {
     /// Keeps what a step made and took away.
     pub(super) fn note_made(&self, host: &str, machine: &str, traces: Vec<Trace>, request: &Request) -> Result {
         let maker = Maker { place: request.place.clone(), user: request.user.clone() };
         let step = Step { op: &request.op, args: &request.args };
-        let lines = traces.into_iter().filter(|trace| self.believed(host, trace, Some(&step)));
+        let mut doubted = 0;
+        let lines = traces.into_iter().filter(|trace| self.believed(host, trace, Some(&step), &mut doubted));
         let lines: Vec<Line> = lines.filter_map(|trace| self.line(host, trace, &maker)).collect();
+        self.tell_doubted(host, doubted);
         self.ledger.note(host, machine, &lines)
     }
 
     /// Keeps what an earlier run made and could not tell.
     pub(super) fn note_left(&self, host: &str, machine: &str, left: Vec<Left>) -> Result {
-        let left = left.into_iter().filter(|left| self.believed(host, &left.trace, None));
+        let mut doubted = 0;
+        let left = left.into_iter().filter(|left| self.believed(host, &left.trace, None, &mut doubted));
         let lines = left.filter_map(|left| self.line(host, left.trace, &left.maker));
         let lines: Vec<Line> = lines.collect();
+        self.tell_doubted(host, doubted);
         self.ledger.note(host, machine, &lines)
     }
 
-    /// Whether what a host says goes into the ledger; where it does not, that is told.
-    fn believed(&self, host: &str, trace: &Trace, step: Option<&Step>) -> bool {
+    /// Whether what a host says goes into the ledger; where it does not, that is counted, and of the first few told.
+    fn believed(&self, host: &str, trace: &Trace, step: Option<&Step>, doubted: &mut usize) -> bool {
         let holds = claims::holds(trace, step);
-        if !holds && let Trace::Made(thing) = trace {
+        *doubted += usize::from(!holds);
+        if !holds
+            && *doubted <= MOST_TOLD
+            && let Trace::Made(thing) = trace
+        {
             let text = format!(
                 "the host says that `{} {}` would take away what a step made, which no such step can have made: it is not \
                  in the ledger",
@@ -41,6 +52,13 @@ impl Fleet {
             self.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
         }
         holds
+    }
+
+    fn tell_doubted(&self, host: &str, doubted: usize) {
+        if let Some(more @ 1..) = doubted.checked_sub(MOST_TOLD) {
+            let text = format!("the host says {more} things more that no such step can have made");
+            self.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
+        }
     }
 
     /// A line of the ledger; `None` for what would show a secret: nobody may read one there.

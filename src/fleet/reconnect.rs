@@ -83,7 +83,11 @@ impl Slot {
                 Err(Error::step("the connection was lost, so the host stopped the step in the middle"))
             }
             Some(Record { result: Some(result), .. }) => {
-                result.clone().map_err(|e| e.told_by_host(call.mode == Mode::Check, fleet.is_stopped()))
+                let result =
+                    result.clone().map_err(|e| e.told_by_host(call.mode == Mode::Check, fleet.is_stopped()))?;
+                // Otherwise it would be run once more at the end of the run.
+                call.settles.iter().try_for_each(|id| fleet.settled(&self.name, id))?;
+                Ok(result)
             }
             None if last.is_some_and(|last| last < call.step.id) => self.step(fleet, agent, call).await,
             _ => Err(lost.because(UNSURE)),

@@ -6,7 +6,7 @@
 use std::any::TypeId;
 use std::sync::LazyLock;
 
-use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, FuncInfo, ImmutableString, NativeCallContext};
+use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, FuncInfo, ImmutableString, NativeCallContext};
 
 use super::fault::throw;
 use super::secret::refusal;
@@ -15,7 +15,10 @@ use crate::secret::Secrets;
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
 /// What may be done with such a text, since nothing is told of it.
-const ALLOWED: [&str; 7] = ["+", "+=", "append", "print", "debug", "to_string", "to_debug"];
+const ALLOWED: [&str; 6] = ["+", "+=", "append", "print", "debug", "to_string"];
+
+/// What writes a text in quotes, as a list is shown. Escaped letter by letter, a token would be one no more.
+const QUOTES: &str = "to_debug";
 
 /// The language as it comes.
 static PLAIN: LazyLock<Engine> = LazyLock::new(Engine::new);
@@ -23,12 +26,15 @@ static PLAIN: LazyLock<Engine> = LazyLock::new(Engine::new);
 /// Every function of the language that looks into a text.
 static LOOKING: LazyLock<Vec<(String, Vec<TypeId>)>> = LazyLock::new(|| {
     let text = TypeId::of::<ImmutableString>();
+    // Bytes have no secrets: one that is appended to some would be text no more, and its length that of the token.
+    let bytes = TypeId::of::<Blob>();
     // What takes a function may call one of a script's, which only its own engine knows.
     let calls = [TypeId::of::<Array>(), TypeId::of::<FnPtr>()];
     let of = |info: FuncInfo| {
         let types = info.metadata.param_types.to_vec();
         let looks = types.contains(&text) && !types.iter().any(|one| calls.contains(one));
-        (looks && !ALLOWED.contains(&info.metadata.name.as_str())).then(|| (info.metadata.name.to_string(), types))
+        (looks && (types.contains(&bytes) || !ALLOWED.contains(&info.metadata.name.as_str())))
+            .then(|| (info.metadata.name.to_string(), types))
     };
     PLAIN.collect_fn_metadata(None, of, true)
 });
@@ -37,6 +43,11 @@ static LOOKING: LazyLock<Vec<(String, Vec<TypeId>)>> = LazyLock::new(|| {
 const OPERATORS: [&str; 8] = ["==", "!=", "<", "<=", ">", ">=", "-", "-="];
 
 pub(super) fn register(engine: &mut Engine) {
+    engine.register_raw_fn("sort", [TypeId::of::<Array>()], |context: NativeCallContext, args: &mut [&mut Dynamic]| {
+        // Texts are put in order without asking anybody.
+        let any = args[0].read_lock::<Array>().is_some_and(|list| list.iter().any(is_tainted));
+        if any { Err(throw(&context, refusal("`sort`"))) } else { plain(&context, "sort", args) }
+    });
     // Otherwise the language compares texts without asking anybody.
     engine.set_fast_operators(false);
     for (name, types) in LOOKING.iter() {
@@ -47,7 +58,8 @@ pub(super) fn register(engine: &mut Engine) {
     }
     let (text, letter) = (TypeId::of::<ImmutableString>(), TypeId::of::<char>());
     let pairs = [[text, text], [text, letter], [letter, text]];
-    for (name, types) in OPERATORS.iter().flat_map(|name| pairs.map(|types| (*name, types))) {
+    let onto_bytes = ("+=", [TypeId::of::<Blob>(), text]);
+    for (name, types) in OPERATORS.iter().flat_map(|name| pairs.map(|types| (*name, types))).chain([onto_bytes]) {
         engine.register_raw_fn(name, types, move |context: NativeCallContext, args: &mut [&mut Dynamic]| {
             called(&context, name, args)
         });
@@ -55,10 +67,21 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 fn called(context: &NativeCallContext, name: &'static str, args: &mut [&mut Dynamic]) -> Raised<Dynamic> {
+    if name == QUOTES
+        && let Some(text) = args.first().and_then(|value| value.read_lock::<ImmutableString>())
+        && Secrets::is_tainted(&text)
+    {
+        return Ok(format!("\"{}\"", text.as_str()).into());
+    }
     if args.iter().any(|value| is_tainted(value)) {
         let name = name.trim_start_matches("get$");
         return Err(throw(context, refusal(&format!("`{name}`"))));
     }
+    plain(context, name, args)
+}
+
+/// The language's own.
+fn plain(context: &NativeCallContext, name: &'static str, args: &mut [&mut Dynamic]) -> Raised<Dynamic> {
     let plain = (&*PLAIN, name, None, context.global_runtime_state(), context.call_position());
     NativeCallContext::from(plain).call_native_fn_raw(name, true, args)
 }

@@ -47,13 +47,15 @@ pub(super) fn text(value: &Dynamic) -> Option<String> {
 
 /// What a value says when it is shown to people.
 pub(super) fn said(value: &Dynamic) -> String {
-    text(value).unwrap_or_else(|| value.to_string())
+    // A list with one would have it escaped letter by letter.
+    let list = || to_json(value).ok().filter(Secrets::taints).map(|list| list.to_string());
+    text(value).or_else(list).unwrap_or_else(|| value.to_string())
 }
 
 pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
     engine.register_type_with_name::<Secret>("secret");
     engine.register_fn("to_string", |secret: &mut Secret| secret.0.clone());
-    engine.register_fn("to_debug", |secret: &mut Secret| format!("{:?}", secret.0));
+    engine.register_fn("to_debug", |secret: &mut Secret| format!("\"{}\"", secret.0));
     pieces(engine);
     joins(engine);
     compares(engine);

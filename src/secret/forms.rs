@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::SHORTEST;
 
-/// The longest secret that is looked for encoded twice, in bytes: what is longer than a key is mostly other text.
+/// The longest secret that is looked for in all forms, and encoded twice, in bytes: what is longer than a key is mostly
+/// other text, and found as it is, line by line, and whole in JSON and base64.
 const LONGEST_TWICE: usize = 4 * 1024;
 
 /// All of them: as it is, and as programs quote and encode it.
@@ -17,6 +18,12 @@ pub(super) fn forms(text: &str) -> Vec<Vec<u8>> {
         text.lines().map(str::trim).filter(|line| line.len() >= 16 && !line.starts_with("-----")).map(str::to_owned),
     );
     let mut forms = Vec::new();
+    if text.len() > LONGEST_TWICE {
+        // In all forms of all its lines, half a megabyte takes gigabytes and minutes.
+        forms.extend(base64_forms(text.as_bytes()));
+        forms.push(quoted(text).swap_remove(0).into_bytes());
+        forms.extend(whole.drain(..).map(String::into_bytes));
+    }
     for text in whole.iter().filter(|text| text.len() >= SHORTEST) {
         forms.push(text.as_bytes().to_vec());
         forms.extend(quoted(text).into_iter().map(String::into_bytes));

@@ -10,7 +10,7 @@ mod known;
 mod stream;
 pub mod token;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -42,7 +42,7 @@ pub struct Secrets(Arc<RwLock<Inner>>);
 struct Inner {
     by_token: BTreeMap<String, SecretString>,
     by_label: BTreeMap<String, String>,
-    forms: Vec<Vec<u8>>,
+    forms: BTreeSet<Vec<u8>>,
     /// Made when the next text is masked: it takes milliseconds, and secrets come several at a time.
     matcher: OnceLock<Option<AhoCorasick>>,
     /// Whether there was an address with a password in it: it is taken out of every address then, however short it is.
@@ -58,13 +58,11 @@ impl Inner {
 
     /// Has a text masked wherever it turns up.
     fn mask_from_now_on(&mut self, text: &str) {
-        let new: Vec<Vec<u8>> = forms::forms(text).into_iter().filter(|form| !self.forms.contains(form)).collect();
-        if new.is_empty() {
-            return;
+        let known = self.forms.len();
+        self.forms.extend(forms::forms(text));
+        if self.forms.len() > known {
+            self.matcher = OnceLock::new();
         }
-        self.forms.extend(new);
-        self.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        self.matcher = OnceLock::new();
     }
 
     /// The token of a text; the same text always has the same one.
@@ -502,6 +500,16 @@ mod tests {
         let key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49\nAwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----\n";
         secrets.add("key", key).unwrap();
         assert_eq!(secrets.mask("> MIGHAgEAMBMGByqGSM49AgEGCCqGSM49"), format!("> {MASK}"));
+    }
+
+    #[test]
+    fn blank_lines_after_what_may_begin_a_secret_are_not_kept_for_ever() {
+        let secrets = Secrets::default();
+        secrets.add("s", "hunter2hunter2").unwrap();
+        let mut masked = Masked::new(secrets);
+        let mut shown = masked.push(format!("{}h", "x".repeat(50)).as_bytes()).len();
+        (0..50).for_each(|_| shown += masked.push(&[b'\n'; 64 * 1024]).len());
+        assert!(shown > 48 * 64 * 1024, "{shown}");
     }
 
     proptest! {

@@ -16,7 +16,9 @@ impl Secrets {
         }
         let (unwrapped, places) = forms::unwrapped(bytes);
         let held = longest(&unwrapped);
-        direct.max(places.get(unwrapped.len() - held).map_or(0, |place| bytes.len() - place))
+        let held = places.get(unwrapped.len() - held).map_or(0, |place| bytes.len() - place);
+        // No line of anything wrapped is followed by blank lines without end.
+        direct.max(held.min(2 * inner.forms.iter().map(Vec::len).max().unwrap_or(0) + MOST_BLANK))
     }
 
     /// The border itself, or the end of the complete secret that it would cut.
@@ -25,6 +27,9 @@ impl Secrets {
         found.iter().find(|range| range.start < border && border < range.end).map_or(border, |range| range.end)
     }
 }
+
+/// How much that is no part of a secret is held back with its beginning at most, in bytes.
+const MOST_BLANK: usize = 64 * 1024;
 
 /// Whether what ends here looks like lines of something that is wrapped: long, and without a blank. The last one may
 /// have only begun.

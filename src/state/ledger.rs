@@ -22,6 +22,9 @@ const OLD_LINES: usize = 200;
 /// How many lines a host's file may have: what a host says it made grows it, and one that never ends is failed alone.
 const MOST_LINES: usize = if cfg!(test) { 5000 } else { 1_000_000 };
 
+/// How long such a file may be, in bytes: a host may say of one thing as much as a message holds.
+const MOST_BYTES: u64 = if cfg!(test) { 2 << 20 } else { 256 << 20 };
+
 /// A thing that mk made on a host, and the call that takes it away again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -134,15 +137,21 @@ impl Ledger {
         let _lock = self.state.lock()?;
         let known = lock(&self.begun).get(host).copied();
         let all = lines.len() + known.map_or_else(|| self.begin(host, machine), Ok)?;
-        if all > MOST_LINES {
-            return Err(Error::step(format!("the host says of more than {MOST_LINES} things that it made them"))
-                .hint("`mk prune` takes things away; a host that goes on saying so is not what it seems"));
-        }
-        lock(&self.begun).insert(host.to_owned(), all);
         let path = self.path(host);
         let failed = || format!("cannot write mk's state `{}`", path.display());
         let mut file = File::options().append(true).open(&path).or_kind(Kind::Internal, failed)?;
-        file.write_all(text(lines)?.as_bytes()).or_kind(Kind::Internal, failed)?;
+        let (text, before) = (text(lines)?, file.metadata().or_kind(Kind::Internal, failed)?.len());
+        let too_much = match () {
+            () if all > MOST_LINES => Some(format!("of more than {MOST_LINES} things")),
+            () if before + text.len() as u64 > MOST_BYTES => Some(format!("in more than {MOST_BYTES} bytes")),
+            () => None,
+        };
+        if let Some(too_much) = too_much {
+            return Err(Error::step(format!("the host says {too_much} that it made them"))
+                .hint("`mk prune` takes things away; a host that goes on saying so is not what it seems"));
+        }
+        lock(&self.begun).insert(host.to_owned(), all);
+        file.write_all(text.as_bytes()).or_kind(Kind::Internal, failed)?;
         lock(&self.unsynced).insert(host.to_owned());
         Ok(())
     }
@@ -271,6 +280,16 @@ mod tests {
         ledger.note("h", "m", &[Line::Gone { op: "dir".to_owned(), subject: "/c".to_owned() }]).unwrap();
         assert_eq!(subjects(&ledger, None), ["/a", "/ab"]);
         assert_eq!(ledger.hosts().unwrap(), ["h"]);
+    }
+
+    #[test]
+    fn a_host_that_says_very_much_of_few_things_is_stopped_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = ledger(&folder);
+        let long = |n: u32| made("file", &format!("/a/{n}{}", "x".repeat(400_000)));
+        let error = (0..10).find_map(|n| ledger.note("h", "m", &[long(n)]).err()).unwrap();
+        assert!(error.message().contains("in more than"), "{error}");
+        ledger.note("other", "m", &[made("dir", "/a")]).unwrap();
     }
 
     #[test]

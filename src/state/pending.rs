@@ -87,16 +87,30 @@ impl Pending {
     /// What is kept for a host, by id.
     ///
     /// # Errors
-    /// When a file cannot be read, or is not what mk wrote.
+    /// When a file cannot be read.
     pub fn of(&self, host: &str) -> Result<BTreeMap<String, Kept>> {
         let mut found = BTreeMap::new();
         for name in names(&self.folder(host))? {
             let Some(id) = name.strip_suffix(".json") else { continue };
             let text = self.0.read(&format!("pending/{host}/{name}"))?.unwrap_or_default();
-            let damaged = || format!("mk's state `{}` is damaged", self.folder(host).join(&name).display());
-            found.insert(id.to_owned(), serde_json::from_str(&text).or_kind(Kind::Internal, damaged)?);
+            // What a loss of power has cut cannot be run, and must not stop what can: its host tells that it is due.
+            if let Ok(kept) = serde_json::from_str(&text) {
+                found.insert(id.to_owned(), kept);
+            }
         }
         Ok(found)
+    }
+
+    /// Removes what a run has left that was killed while it kept a step, secrets and all. Whoever asks has the host's
+    /// lock, so that no other run keeps one now.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn tidy(&self, host: &str) -> Result {
+        for name in names(&self.folder(host))?.iter().filter(|name| name.ends_with(".new")) {
+            let _ = fs::remove_file(self.folder(host).join(name));
+        }
+        Ok(())
     }
 
     /// The hosts for which anything is kept.
@@ -141,8 +155,10 @@ impl Pending {
         let _ = fs::remove_file(&temporary);
         let new = File::options().create_new(true).write(true).mode(0o600).open(&temporary);
         let mut new = new.or_kind(Kind::Internal, failed)?;
-        std::io::copy(content, &mut new).and_then(|_| new.flush()).or_kind(Kind::Internal, failed)?;
-        fs::rename(&temporary, file).or_kind(Kind::Internal, failed)
+        let written = std::io::copy(content, &mut new).and_then(|_| new.flush());
+        let kept = written.and_then(|()| fs::rename(&temporary, file));
+        // What fills the disk, and may hold secrets, does not stay there.
+        kept.inspect_err(|_| drop(fs::remove_file(&temporary))).or_kind(Kind::Internal, failed)
     }
 }
 

@@ -57,6 +57,8 @@ def fill(value, step):
         return {key: fill(item, step) for key, item in value.items()}
     if isinstance(value, list):
         return [fill(item, step) for item in value]
+    if value == "DUE":
+        return step["notify"][0]["id"] if step.get("notify") else "none"
     return step["id"] if value == "ID" else value
 
 
@@ -148,7 +150,7 @@ while True:
     if message["to"] == "lock":
         say({"from": "locked", "holder": None, "pending": [], **scenario.get("locked", {})})
     elif message["to"] == "forget":
-        say({"from": "forgotten", "result": {"Ok": None}})
+        say({"from": "forgotten", "result": scenario.get("forgotten", {"Ok": None})})
     elif message["to"] == "do":
         for step in message["steps"]:
             lie(step)

@@ -207,10 +207,57 @@ fn a_host_cannot_end_the_run_for_the_others_nor_point_into_files_of_this_side() 
 }
 
 #[test]
+fn a_host_that_does_not_forget_what_is_due_ends_the_run_for_itself_alone() {
+    let lab = Lab::new();
+    lab.place.file(
+        "p.rhai",
+        "on(\"all\", |host| {\n    if host.name == \"a\" {\n        \
+         host.run([\"true\"], #{ changed: |outcome| false, notify: later(\"shell\", \"true\") });\n    }\n});\n\
+         log(\"the others go on\");\n",
+    );
+    for kind in ["playbook", "interrupted", "unknown"] {
+        let refused = json!({ "Err": { "kind": kind, "message": "m" } });
+        let scenario = json!({ "done": { "due": ["DUE"] }, "forgotten": refused });
+        let ran = lab.command(&scenario, &["run", "p.rhai", "-i", "inventory.yml"]);
+        assert!(ran.code == 1 && ran.stdout.contains("the others go on"), "{kind}: {}{}", ran.stdout, ran.stderr);
+    }
+}
+
+#[test]
+fn a_host_does_not_fill_the_screen_with_what_it_says_is_due_or_made() {
+    let lab = Lab::new();
+    lab.place.file("p.rhai", "on(\"all\", |host| { host.run([\"true\"]); });\n");
+    let due: Vec<Value> = (0..5000).map(|n| json!({ "id": format!("a{n}"), "name": "x" })).collect();
+    let made = json!({ "made": { "op": "shell", "subject": "x", "args": { "script": "id" } } });
+    for scenario in [json!({ "locked": { "pending": due } }), json!({ "done": { "made": vec![made; 5000] } })] {
+        let ran = lab.command(&scenario, &["run", "p.rhai", "-i", "inventory.yml"]);
+        let lines = format!("{}{}", ran.stdout, ran.stderr).lines().count();
+        assert!(lines < 100, "{lines} lines: {}", &ran.stdout[..2000]);
+    }
+}
+
+#[test]
 fn a_message_of_very_many_values_costs_little() {
     let lab = Lab::new();
-    let many = json!({ "lies": [["raw", 1, "[],", 5_000_000]] });
-    lab.say(&many);
+    let out = costs_little(&lab, &json!({ "lies": [["raw", 1, "[],", 5_000_000]] }));
+    assert!(out.contains("values, over the limit of"), "{out}");
+}
+
+#[test]
+fn a_secret_of_very_many_lines_costs_little() {
+    let lab = Lab::new();
+    lab.place.file("p.rhai", "on(\"all\", |host| { host.run([\"x\"], #{ secret_output: true }); });\n");
+    let lines = |count: u32| (0..count).map(|n| format!("line {n:08} of a secret\n")).collect::<String>();
+    for (count, wanted) in [(20_000, "\"run_done\""), (300_000, "over the limit of")] {
+        let result = json!({ "Ok": { "status": "changed", "values": { "stdout": lines(count) }, "micros": 1 } });
+        let out = costs_little(&lab, &json!({ "done": { "result": result } }));
+        assert!(out.contains(wanted), "{out}");
+    }
+}
+
+/// Runs the playbook against agents that lie so, and gives what it told.
+fn costs_little(lab: &Lab, scenario: &Value) -> String {
+    lab.say(scenario);
     let (begun, mut most) = (Instant::now(), 0);
     let mut command = lab.place.command(&["run", "p.rhai", "-i", "inventory.yml", "--json"]);
     command.env("MK_AGENT_DIR", lab.place.path().join("agents"));
@@ -220,10 +267,9 @@ fn a_message_of_very_many_values_costs_little() {
         most = most.max(peak(mk.id()));
         std::thread::sleep(Duration::from_millis(20));
     }
-    let out = std::fs::read_to_string(lab.place.path().join("out")).unwrap();
-    assert!(out.contains("values, over the limit of"), "{out}");
     // Two hosts, each with its frame of 15 MB. It took 1.8 GB before.
     assert!(most < 400 * 1024 && begun.elapsed() < Duration::from_secs(60), "{most} KiB, {:?}", begun.elapsed());
+    std::fs::read_to_string(lab.place.path().join("out")).unwrap()
 }
 
 /// The most memory that a process has had, in KiB; 0 when it is over.

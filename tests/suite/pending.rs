@@ -335,3 +335,75 @@ fn agent_of(mk: u32) -> Option<u32> {
         .join(" ");
     format!("{children} {of_threads}").split_whitespace().next()?.parse().ok()
 }
+
+#[test]
+fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
+    let place = Place::new();
+    place.file("inventory.yml", "hosts: { h: { ways: [local: ] } }\n");
+    place.file("source", "x");
+    let dir = place.path().display().to_string();
+    let playbook = |project: &str, rest: &str| {
+        place.file(&format!("{project}/mk.toml"), "inventory = \"../inventory.yml\"\n");
+        let text = format!("ca(\"demo\", #{{ cn: \"ca-of-{project}\" }});\non(\"h\", |host| {{ {rest} }});\n");
+        place.file(&format!("{project}/p.rhai"), &text.replace("DIR", &dir));
+    };
+    let laters = "[later(\"cert\", \"DIR/c\", #{ ca: \"demo\", cn: \"x\" }), later(\"fetch\", \"DIR/source\", #{ dest: \"got\" })]";
+    let rest = format!(
+        "host.copy(\"DIR/conf\", #{{ content: \"1\", notify: {laters} }}); host.shell(\"touch DIR/midway; sleep 600\");"
+    );
+    playbook("one", &rest);
+    {
+        let mut command = place.command(&["run", "one/p.rhai"]);
+        let _run = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        until(&place, "midway");
+    }
+    playbook("two", "host.run([\"true\"]);");
+    let other = place.mk(&["run", "two/p.rhai"]);
+    assert_eq!(other.code, 0, "{}{}", other.stdout, other.stderr);
+    assert!(other.stdout.contains("is due here"), "{}", other.stdout);
+    assert!(!place.path().join("c.crt").exists(), "an authority of another project has signed");
+    assert!(!place.path().join("two/got").exists(), "a file of another project's went into this one");
+    playbook("one", "host.run([\"true\"]);");
+    let own = place.mk(&["run", "one/p.rhai"]);
+    assert_eq!(own.code, 0, "{}{}", own.stdout, own.stderr);
+    assert!(place.path().join("c.crt").exists() && place.path().join("one/got").exists(), "{}", own.stdout);
+}
+
+#[test]
+fn what_was_cut_while_it_was_kept_stops_nothing_and_goes() {
+    let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
+    let kept = walkdir::WalkDir::new(place.path().join("state")).into_iter().flatten().map(|entry| entry.into_path());
+    let kept = kept.filter(|path| path.parent().unwrap().ends_with("pending/local")).next().unwrap();
+    std::fs::write(&kept, "").unwrap();
+    let cut = kept.with_extension("1-ThreadId(1).new");
+    std::fs::write(&cut, "a secret").unwrap();
+    let ran = again(&place);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(format!("{}{}", ran.stdout, ran.stderr).contains("is due here"), "{}{}", ran.stdout, ran.stderr);
+    assert!(!cut.exists());
+    assert_eq!(place.mk(&["pending", "forget", "local"]).code, 0);
+    is_over(&place);
+}
+
+#[test]
+fn a_notified_step_whose_connection_is_lost_at_its_end_runs_once() {
+    let place = Place::new();
+    let _hosts = crate::sshd::hosts(&place, &["h"]);
+    let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
+    let cut = "echo told >> DIR/log; [ ! -e DIR/cut ] || { rm DIR/cut; kill -KILL $(ps -o ppid= -p $PPID); }";
+    let text = "on(\"h\", |host| {\n    host.copy(\"DIR/conf\", #{ content: \"ROUND\", notify: later(\"shell\", `CUT`) });\n    \
+                host.shell(\"touch DIR/midway; sleep SECONDS\");\n});\n"
+        .replace("CUT", cut);
+    script(&place, &text.replace("ROUND", "1").replace("SECONDS", "600"));
+    {
+        let _run = Running(place.command(&on_host).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        until(&place, "midway");
+    }
+    // It is due already, and is notified once more.
+    place.file("cut", "");
+    script(&place, &text.replace("ROUND", "2").replace("SECONDS", "0"));
+    let ran = place.mk(&on_host);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("connects again"), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{}", ran.stdout);
+}

@@ -351,3 +351,32 @@ fn a_password_that_was_asked_for_is_masked() {
     let (_, after) = shown.split_once("password for sudo: ").and_then(|(_, rest)| rest.split_once('\n')).unwrap();
     assert!(after.contains("it is [secret]") && !after.contains("typed-canary"), "{shown}");
 }
+
+#[test]
+fn a_list_that_is_written_out_holds_the_secret_and_not_what_stands_for_it() {
+    let place = project(
+        "here.copy(\"DIR/out\", #{ content: `${[s]} ${#{ a: `x${s}` }} ${s.to_debug()}`, mode: \"0600\" });\n\
+         log([s, `x${s}`]);\nlog(`${[s]}`);\n",
+    );
+    let ran = place.mk(&["run", "p.rhai"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(read(&place, "out"), format!("[\"{CANARY}\"] #{{\"a\": \"x{CANARY}\"}} \"{CANARY}\""));
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("10f1"), "{}", ran.stdout);
+}
+
+#[test]
+fn no_digest_of_a_secret_is_told() {
+    let place = project("here.copy(\"DIR/out\", #{ content: s, mode: \"0600\" });\n");
+    let (_, shown) = everything(&place, &[]);
+    for (place, text) in shown.iter().filter(|(place, _)| place.starts_with("stdout")) {
+        assert!(!text.contains("\"digest\""), "{place}: {text}");
+    }
+}
+
+#[test]
+fn what_would_tell_something_of_a_token_in_a_list_or_in_bytes_is_an_error() {
+    for script in ["[`a${s}`, `b${s}`].sort();", "let b = blob(); b += `${s}`; log(b.len());"] {
+        let place = project(script);
+        failed(&place.mk(&["run", "p.rhai"]), &["cannot be told of a secret"]);
+    }
+}

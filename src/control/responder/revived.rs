@@ -59,7 +59,12 @@ impl Control {
                     mode: Mode::Apply,
                     arch: &|| Err(Error::internal("a kept step that asks for an architecture")),
                 };
-                self.resolve(&kept.op, &wish, &mut args, &context)
+                let responder = self.resolve(&kept.op, &wish, &mut args, &context)?;
+                match responder.as_ref().is_some_and(|responder| responder.attachment() == kept.attachment) {
+                    true => Ok(responder),
+                    // Another project has authorities and folders of its own, whatever they are called.
+                    false => Err(Error::step("another project notified it, which has to run it")),
+                }
             }
         }
     }

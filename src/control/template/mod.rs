@@ -207,6 +207,11 @@ mod tests {
             "{{ users | map(attribute='pw') | map('upper') | join }}",
             "{{ pw | int }}",
             "{{ [pw] | pprint }}",
+            "{% set x = pw %}{% if 'z' == x %}{% endif %}",
+            "{% for u in users %}{% if 'z' != u.pw %}{% endif %}{% endfor %}",
+            "{% if 'z'==(pw) %}{% endif %}",
+            "{{ 'z' is eq(pw) }}",
+            "{{ pw is in(['z']) }}",
         ] {
             let error = with_secret(text).map(|_| ()).unwrap_err();
             assert!(error.to_string().contains("secret"), "{text}: {error}");

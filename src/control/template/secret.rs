@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, Value as Jinja, ValueKind};
-use minijinja::{Environment, Error as Fault, ErrorKind, State, escape_formatter, filters};
+use minijinja::{Environment, Error as Fault, ErrorKind, State, escape_formatter, filters, tests};
 use serde_json::{Map, Value};
 
 use crate::control::password::Scheme;
@@ -101,13 +101,22 @@ impl Names {
         Jinja::from_object(Tainted { text: text.to_owned(), touched: Arc::clone(&self.touched) })
     }
 
-    /// Refuses what compares a secret with something before it: of that, the renderer tells the secret nothing.
+    /// Refuses what compares a secret with something before it: of that, the renderer tells the secret nothing. Found by
+    /// its name, by one that a template gave it, and by that of a field which holds one somewhere.
     pub(super) fn are_not_compared(&self, file: &str, text: &str) -> Result {
-        for path in &self.paths {
-            let path = path.replace('.', r"\.").replace('[', r"\[").replace(']', r"\]");
-            let Ok(compares) = regex_lite::Regex::new(&format!(r"(==|!=|<=|>=|[^%-]<|>|\bin)\s*{path}\b")) else {
-                continue;
-            };
+        let plain = |name: &str| name.replace('.', r"\.").replace('[', r"\[").replace(']', r"\]");
+        let paths: Vec<String> = self.paths.iter().map(|path| plain(path)).collect();
+        let mut names = paths.clone();
+        for path in &paths {
+            let given = regex_lite::Regex::new(&format!(r"\bset\s+(\w+)\s*=\s*{path}\s*-?%\}}"));
+            names.extend(given.iter().flat_map(|given| given.captures_iter(text)).map(|found| found[1].to_owned()));
+        }
+        let fields = self.paths.iter().filter_map(|path| path.rsplit_once('.'));
+        let fields = fields.map(|(_, field)| format!(r"\w[\w.\[\]]*\.{}", plain(field)));
+        // A field of that name may be a list elsewhere, which is gone through.
+        let fields = fields.map(|field| (r"==|!=|<=|>=|[^%-]<|>", field));
+        for (operators, name) in names.into_iter().map(|name| (r"==|!=|<=|>=|[^%-]<|>|\bin", name)).chain(fields) {
+            let Ok(compares) = regex_lite::Regex::new(&format!(r"({operators})[\s(]*{name}\b")) else { continue };
             let inside = |at: usize| text[..at].rfind(['{', '}']).is_some_and(|brace| text[brace..].starts_with('{'));
             if let Some(found) = compares.find_iter(text).find(|found| inside(found.start())) {
                 let before = &text[..found.start()];
@@ -204,6 +213,7 @@ pub(super) fn prepare(environment: &mut Environment<'static>, texts: &Texts) {
         minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
     });
     others(environment);
+    comparing(environment);
     let own: [(&'static str, OnText); 5] = [
         ("b64encode", Texts::b64encode),
         ("b64decode", Texts::b64decode),
@@ -279,6 +289,28 @@ fn others(environment: &mut Environment<'static>) {
         "bool" => filters::bool, "batch" => filters::batch, "slice" => filters::slice, "sum" => filters::sum,
         "unique" => filters::unique, "pprint" => filters::pprint, "format" => filters::format,
     );
+}
+
+/// The renderer's own tests that compare.
+fn comparing(environment: &mut Environment<'static>) {
+    let all: [(&[&'static str], fn(&Jinja, &Jinja) -> bool); 6] = [
+        (&["eq", "equalto", "=="], tests::is_eq),
+        (&["ne", "!="], tests::is_ne),
+        (&["lt", "lessthan", "<"], tests::is_lt),
+        (&["le", "<="], tests::is_le),
+        (&["gt", "greaterthan", ">"], tests::is_gt),
+        (&["ge", ">="], tests::is_ge),
+    ];
+    for (names, inner) in all {
+        for name in names {
+            environment.add_test(*name, move |one: Jinja, other: Jinja| {
+                refuse(&format!("the test `{name}`"), [&one, &other]).map(|()| inner(&one, &other))
+            });
+        }
+    }
+    environment.add_test("in", |state: &State, one: Jinja, other: Jinja| {
+        refuse("the test `in`", [&one, &other]).and_then(|()| tests::is_in(state, &one, &other))
+    });
 }
 
 /// Refuses to look into secrets.
