@@ -508,7 +508,7 @@ mod tests {
         secrets.add("s", "hunter2hunter2").unwrap();
         let mut masked = Masked::new(secrets);
         let mut shown = masked.push(format!("{}h", "x".repeat(50)).as_bytes()).len();
-        (0..50).for_each(|_| shown += masked.push(&[b'\n'; 64 * 1024]).len());
+        (0..50).for_each(|_| shown += masked.push(&vec![b'\n'; 64 * 1024]).len());
         assert!(shown > 48 * 64 * 1024, "{shown}");
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -107,7 +107,8 @@ impl Pending {
     /// # Errors
     /// When the folder cannot be read.
     pub fn tidy(&self, host: &str) -> Result {
-        for name in names(&self.folder(host))?.iter().filter(|name| name.ends_with(".new")) {
+        for name in names(&self.folder(host))?.iter().filter(|name| Path::new(name).extension() == Some("new".as_ref()))
+        {
             let _ = fs::remove_file(self.folder(host).join(name));
         }
         Ok(())
@@ -146,7 +147,7 @@ impl Pending {
     }
 
     /// Whole or not at all, for this user alone.
-    fn write(&self, file: &std::path::Path, content: &mut dyn Read) -> Result {
+    fn write(&self, file: &Path, content: &mut dyn Read) -> Result {
         let failed = || format!("cannot write mk's state `{}`", file.display());
         private_dir(file.parent().unwrap_or(&self.0.folder))?;
         // No two threads of this process or another write under one name.
@@ -162,7 +163,7 @@ impl Pending {
     }
 }
 
-fn names(folder: &std::path::Path) -> Result<Vec<String>> {
+fn names(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.or_kind(Kind::Internal, || format!("cannot read `{}`", folder.display()))?,

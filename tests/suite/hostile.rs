@@ -3,6 +3,7 @@
 //! The liar is `hostile.py`, which speaks the frames. A minute of random lies is part of the suite;
 //! `MK_HOSTILE_SECONDS=3600 cargo test --test suite random_lies` is an hour of them.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -247,7 +248,12 @@ fn a_message_of_very_many_values_costs_little() {
 fn a_secret_of_very_many_lines_costs_little() {
     let lab = Lab::new();
     lab.place.file("p.rhai", "on(\"all\", |host| { host.run([\"x\"], #{ secret_output: true }); });\n");
-    let lines = |count: u32| (0..count).map(|n| format!("line {n:08} of a secret\n")).collect::<String>();
+    let lines = |count: u32| {
+        (0..count).fold(String::new(), |mut text, n| {
+            let _ = writeln!(text, "line {n:08} of a secret");
+            text
+        })
+    };
     for (count, wanted) in [(20_000, "\"run_done\""), (300_000, "over the limit of")] {
         let result = json!({ "Ok": { "status": "changed", "values": { "stdout": lines(count) }, "micros": 1 } });
         let out = costs_little(&lab, &json!({ "done": { "result": result } }));

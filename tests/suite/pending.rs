@@ -372,8 +372,9 @@ fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
 #[test]
 fn what_was_cut_while_it_was_kept_stops_nothing_and_goes() {
     let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
-    let kept = walkdir::WalkDir::new(place.path().join("state")).into_iter().flatten().map(|entry| entry.into_path());
-    let kept = kept.filter(|path| path.parent().unwrap().ends_with("pending/local")).next().unwrap();
+    let mut kept =
+        walkdir::WalkDir::new(place.path().join("state")).into_iter().flatten().map(walkdir::DirEntry::into_path);
+    let kept = kept.find(|path| path.parent().unwrap().ends_with("pending/local")).unwrap();
     std::fs::write(&kept, "").unwrap();
     let cut = kept.with_extension("1-ThreadId(1).new");
     std::fs::write(&cut, "a secret").unwrap();

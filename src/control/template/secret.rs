@@ -291,9 +291,12 @@ fn others(environment: &mut Environment<'static>) {
     );
 }
 
+/// One of the renderer's tests of two values.
+type Comparison = fn(&Jinja, &Jinja) -> bool;
+
 /// The renderer's own tests that compare.
 fn comparing(environment: &mut Environment<'static>) {
-    let all: [(&[&'static str], fn(&Jinja, &Jinja) -> bool); 6] = [
+    let all: [(&[&'static str], Comparison); 6] = [
         (&["eq", "equalto", "=="], tests::is_eq),
         (&["ne", "!="], tests::is_ne),
         (&["lt", "lessthan", "<"], tests::is_lt),
