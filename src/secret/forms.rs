@@ -10,6 +10,9 @@ use super::SHORTEST;
 /// other text, and found as it is, line by line, and whole in JSON and base64.
 const LONGEST_TWICE: usize = 4 * 1024;
 
+/// The length of the pieces in which a longer form is looked for, in bytes.
+const PIECE: usize = 512;
+
 /// All of them: as it is, and as programs quote and encode it.
 pub(super) fn forms(text: &str) -> Vec<Vec<u8>> {
     let mut whole = vec![text.to_owned(), text.trim().to_owned()];
@@ -20,9 +23,10 @@ pub(super) fn forms(text: &str) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     if text.len() > LONGEST_TWICE {
         // In all forms of all its lines, half a megabyte takes gigabytes and minutes.
-        forms.extend(base64_forms(text.as_bytes()));
-        forms.push(quoted(text).swap_remove(0).into_bytes());
-        forms.extend(whole.drain(..).map(String::into_bytes));
+        let json = Value::from(text).to_string();
+        forms.extend(pieces(&json.as_bytes()[1..json.len() - 1]));
+        forms.extend(base64_forms(text.as_bytes()).iter().flat_map(|form| pieces(form)));
+        forms.extend(whole.drain(..).flat_map(|text| pieces(text.as_bytes())));
     }
     for text in whole.iter().filter(|text| text.len() >= SHORTEST) {
         forms.push(text.as_bytes().to_vec());
@@ -43,6 +47,13 @@ pub(super) fn forms(text: &str) -> Vec<Vec<u8>> {
     forms.sort();
     forms.dedup();
     forms
+}
+
+/// A long form in pieces, each found by itself: what finds them takes the longer for the longest of them.
+fn pieces(form: &[u8]) -> Vec<Vec<u8>> {
+    // The last is the longer by what is left: it would be too short by itself.
+    let last = (form.len() / PIECE).saturating_sub(1) * PIECE;
+    form[..last].chunks(PIECE).chain([&form[last..]]).map(<[u8]>::to_vec).collect()
 }
 
 /// As it stands between the quotes of a language, and in addresses.

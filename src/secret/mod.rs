@@ -503,6 +503,20 @@ mod tests {
     }
 
     #[test]
+    fn a_long_secret_is_masked_as_it_is_in_json_in_base64_and_line_by_line() {
+        let secrets = Secrets::default();
+        let lines: Vec<String> = (0..2000).map(|n| format!("line {n} of a \"secret\"\n")).collect();
+        let text = lines.concat();
+        secrets.add("long", &text).unwrap();
+        let base64 = base64::engine::general_purpose::STANDARD.encode(&text);
+        for shown in [text.clone(), Value::from(text.as_str()).to_string(), base64, text.lines().nth(7).unwrap().into()]
+        {
+            let masked = secrets.mask(&shown);
+            assert!(masked.replace(MASK, "").len() < 8, "{masked}");
+        }
+    }
+
+    #[test]
     fn blank_lines_after_what_may_begin_a_secret_are_not_kept_for_ever() {
         let secrets = Secrets::default();
         secrets.add("s", "hunter2hunter2").unwrap();
