@@ -61,11 +61,15 @@ impl Notes {
         }
     }
 
-    /// All that are due, the oldest first. One that cannot be read is due all the same.
+    /// All that are due, the oldest first. One that cannot be read is due all the same. What an agent has left that was
+    /// killed while it wrote one goes: it is asked for under the host's lock, so nobody writes one now.
     pub(super) fn all(&self) -> Vec<Due> {
         let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
-        let mut files: Vec<_> =
-            entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "json")).collect();
+        let is = |path: &Path, ending: &str| path.extension().is_some_and(|x| x == ending);
+        let (mut files, rest): (Vec<_>, Vec<_>) = entries.flatten().partition(|entry| is(&entry.path(), "json"));
+        for cut in rest.iter().filter(|entry| is(&entry.path(), "new")) {
+            let _ = fs::remove_file(cut.path());
+        }
         files.sort_by_key(|entry| entry.metadata().and_then(|meta| meta.modified()).ok());
         files.iter().take(MOST).filter_map(|entry| read(&entry.path())).collect()
     }
@@ -124,7 +128,9 @@ mod tests {
         assert_eq!(notes.add(&[due("b")]).unwrap(), Vec::<String>::new());
         notes.strike("a").unwrap();
         notes.strike("a").unwrap();
+        fs::write(folder.path().join("pending/c.new"), "cut").unwrap();
         assert_eq!(notes.all(), [due("b")]);
+        assert!(!folder.path().join("pending/c.new").exists());
     }
 
     #[test]

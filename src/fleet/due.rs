@@ -140,8 +140,9 @@ impl Fleet {
         }
         let mut dues = lock(&self.dues);
         let of_host = dues.entry(host.to_owned()).or_default();
-        of_host.standing.extend(said.iter().cloned());
-        of_host.by_step.insert(step, said);
+        // What another step has called for is not due because of this one.
+        let new: Vec<String> = said.into_iter().filter(|id| of_host.standing.insert(id.clone())).collect();
+        of_host.by_step.insert(step, new);
     }
 
     /// A step was lost on its way: nobody knows whether those it notifies are due.

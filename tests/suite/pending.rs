@@ -63,8 +63,9 @@ fn text(place: &Place, name: &str) -> Option<String> {
 
 /// Nothing is due any more, on the host or here.
 fn is_over(place: &Place) {
-    let notes = std::fs::read_dir(place.path().join("agent/state/pending")).map_or(0, Iterator::count);
-    assert_eq!(notes, 0, "the host still has notes");
+    let notes = std::fs::read_dir(place.path().join("agent/state/pending")).into_iter().flatten().flatten();
+    let notes: Vec<_> = notes.map(|entry| (entry.file_name(), std::fs::read_to_string(entry.path()))).collect();
+    assert!(notes.is_empty(), "the host still has notes: {notes:?}");
     let listed = place.mk(&["pending", "list"]);
     assert_eq!((listed.code, listed.stdout.as_str()), (0, ""), "{}", listed.stderr);
 }
