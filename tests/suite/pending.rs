@@ -392,7 +392,9 @@ fn a_notified_step_whose_connection_is_lost_at_its_end_runs_once() {
     let place = Place::new();
     let _hosts = crate::sshd::hosts(&place, &["h"]);
     let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
-    let cut = "echo told >> DIR/log; [ ! -e DIR/cut ] || { rm DIR/cut; kill -KILL $(ps -o ppid= -p $PPID); }";
+    // What the step says at its end stays with its sshd, which is stopped, and a second later killed.
+    let cut = "echo told >> DIR/log; [ ! -e DIR/cut ] || { rm DIR/cut; p=$(ps -o ppid= -p $PPID); kill -STOP $p; \
+               setsid sh -c \"sleep 1; kill -KILL $p\" </dev/null >/dev/null 2>&1 & }";
     let text = "on(\"h\", |host| {\n    host.copy(\"DIR/conf\", #{ content: \"ROUND\", notify: later(\"shell\", `CUT`) });\n    \
                 host.shell(\"touch DIR/midway; sleep SECONDS\");\n});\n"
         .replace("CUT", cut);
