@@ -160,6 +160,8 @@ fn on(
         let all = together(context, run, batch, closure, &plan);
         // Whoever called waits for these hosts; theirs is what they do meanwhile.
         run.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
+        let of_playbook = |came: &Came| matches!(came, Came::Failed(error) if error.kind() == Kind::Playbook);
+        let all_wrong = all.iter().all(of_playbook);
         for (host, came) in batch.iter().zip(all) {
             match came {
                 Came::Value(value) => drop(results.values.insert(host.name.clone(), value)),
@@ -168,10 +170,11 @@ fn on(
                     results.unpredicted.insert(host.name.clone(), error);
                 }
                 Came::Failed(error) if error.kind() == Kind::Interrupted => return Err(fail(error)),
-                // What is wrong in the playbook itself is wrong for every host.
-                Came::Failed(error) if error.kind() == Kind::Playbook => return Err(fail(error)),
+                // What is wrong in the playbook itself is wrong for every host. What is wrong for some only may come of
+                // what they said, and ends their part alone.
+                Came::Failed(error) if all_wrong => return Err(fail(error)),
                 Came::Failed(error) => {
-                    if !plan.keep_going {
+                    if !plan.keep_going || error.kind() == Kind::Playbook {
                         run.fail(&host.name, &error);
                     }
                     results.errors.insert(host.name.clone(), error);

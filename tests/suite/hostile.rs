@@ -238,6 +238,18 @@ fn a_host_does_not_fill_the_screen_with_what_it_says_is_due_or_made() {
 }
 
 #[test]
+fn what_a_host_leaves_out_is_its_own_fault_and_not_the_playbooks() {
+    let lab = Lab::new();
+    lab.place.file(
+        "p.rhai",
+        "on(\"all\", |host| { if host.name == \"a\" { log(host.run([\"x\"]).stdout); } });\nlog(\"the others go on\");\n",
+    );
+    let ran = lab.command(&json!({}), &["run", "p.rhai", "-i", "inventory.yml"]);
+    assert!(ran.stdout.contains("the others go on"), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn a_message_of_very_many_values_costs_little() {
     let lab = Lab::new();
     let out = costs_little(&lab, &json!({ "lies": [["raw", 1, "[],", 5_000_000]] }));
