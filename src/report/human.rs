@@ -8,7 +8,7 @@ use super::text::{Style, Text};
 use super::warning_dedup::{WarningDedup, pattern};
 use super::{Reporter, diff, fault};
 use crate::change::{Outcome, Status};
-use crate::error::{Place, Result};
+use crate::error::{Error, Kind, Place, Result};
 use crate::event::{Event, EventKind, Step};
 use crate::wire::Mode;
 
@@ -133,11 +133,20 @@ impl Human {
     }
 }
 
+/// Whether a host left the run for what is wrong in the script: that is found before a step is sent.
+fn of_script(error: &Error) -> bool {
+    error.kind() == Kind::Playbook
+}
+
 impl Reporter for Human {
     fn event(&mut self, event: &Event) {
         self.recap.add(event);
         let style = self.style();
-        let failure = matches!(&event.what, EventKind::StepFailed { .. } | EventKind::Said { warning: true, .. });
+        let failure = match &event.what {
+            EventKind::StepFailed { .. } | EventKind::Said { warning: true, .. } => true,
+            EventKind::HostFailed { error, .. } => of_script(error),
+            _ => false,
+        };
         if self.quiet && !failure {
             return;
         }
@@ -149,6 +158,7 @@ impl Reporter for Human {
                 | EventKind::TaskStarted { .. }
                 | EventKind::TaskDone { .. }
                 | EventKind::StepFailed { .. }
+                | EventKind::HostFailed { .. }
                 | EventKind::RunDone { .. }
                 | EventKind::Said { host: None, .. }
         );
@@ -181,6 +191,11 @@ impl Reporter for Human {
             EventKind::StepFailed { step, error, .. } => {
                 let head = Text::default().paint(style.red(), "failed").then(format_args!("       {:<14} ", step.host));
                 self.say(head.and(&call(step)));
+                self.say(fault::render(error, style));
+            }
+            // A fault of the script that this host alone met: no step has told of it, and its place is what is needed.
+            EventKind::HostFailed { host, error } if of_script(error) => {
+                self.say(Text::default().paint(style.red(), "failed").then(format_args!("       {host}")));
                 self.say(fault::render(error, style));
             }
             EventKind::Retry { step, error, left } => {
