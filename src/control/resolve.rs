@@ -1,4 +1,4 @@
-//! For whom and from where a step's parameters are resolved, and what this side keeps of an outcome.
+//! For whom and from where a step's parameters are resolved.
 
 use serde_json::{Map, Value};
 

@@ -217,10 +217,8 @@ fn request(fleet: &Fleet, call: &Call) -> Result<Request> {
     let mut secret = secrets.reveal(&mut args);
     let mut attachment = call.responder.as_ref().map(|responder| responder.attachment()).unwrap_or_default();
     if let Attachment::Text(text) = &mut attachment {
-        let mut whole = Value::from(std::mem::take(text));
-        secrets.whole(&whole)?;
-        secret |= secrets.reveal(&mut whole);
-        whole.as_str().unwrap_or_default().clone_into(text);
+        *text = secrets.revealed(text)?;
+        secret = true;
     }
     let notify = if call.mode == Mode::Apply { fleet.keep_notified(call)? } else { Vec::new() };
     Ok(Request {

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::control::is_read_here;
 use crate::error::{Error, Result};
 use crate::op::{Parameters, Spec};
 use crate::secret::Secrets;
@@ -33,17 +34,6 @@ const RUN: [(&str, &[&str]); 14] = [
 /// Parameters that are commands wherever they are.
 const COMMANDS: [&str; 3] = ["validate", "unless", "only_if"];
 
-/// The operations of which this side needs to know what the parameters say, and which ones; all where none is named.
-const HERE: [(&str, &[&str]); 7] = [
-    ("cert", &[]),
-    ("copy", &["src"]),
-    ("download", &[]),
-    ("fetch", &[]),
-    ("template", &["src"]),
-    ("tree", &[]),
-    ("unpack", &[]),
-];
-
 /// Takes out what is for this side alone, and sees that the rest is right.
 ///
 /// # Errors
@@ -64,9 +54,7 @@ pub(super) fn admit(spec: &Spec, args: &mut Map<String, Value>, secrets: &Secret
         e.hints().iter().fold(error, |error, hint| error.hint(hint.clone()))
     };
     secrets.whole(&value).map_err(named)?;
-    let here = HERE.iter().find(|(name, _)| *name == spec.name).map(|(_, fields)| *fields);
-    let is_here = |name: &str| here.is_some_and(|fields| fields.is_empty() || fields.contains(&name));
-    if let Some((name, _)) = args.iter().find(|(name, value)| is_here(name) && Secrets::taints(value)) {
+    if let Some((name, _)) = args.iter().find(|(name, value)| is_read_here(spec.name, name) && Secrets::taints(value)) {
         return Err(Error::playbook(format!("{}: `{name}` cannot hold a secret", spec.name)));
     }
     if !in_argv {

@@ -1,33 +1,35 @@
 //! This side's half of `cert`: certificates are looked at and issued, as the script asked and for no other name.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use super::{Responder, unasked};
+use super::{Responder, TwoSided, unasked};
 use crate::control::resolve::ResolveContext;
 use crate::control::{Authority, Control, certificate};
 use crate::error::Result;
-use crate::op::Parameters;
 use crate::ops::Cert;
 use crate::wire::{Attachment, Mode};
 
 /// Signs for one authority what one step asks for.
-pub(super) struct Signer {
+struct Signer {
     wish: Cert,
     authority: Authority,
     mode: Mode,
 }
 
-impl Responder for Signer {
+impl TwoSided for Cert {
     fn resolve(
+        &self,
         control: &Control,
-        wish: &Parameters,
         _args: &mut Map<String, Value>,
         context: &ResolveContext,
-    ) -> Result<Self> {
-        let wish: &Cert = wish.of()?;
-        Ok(Self { wish: wish.clone(), authority: control.authorities.get(&wish.ca)?, mode: context.mode })
+    ) -> Result<Arc<dyn Responder>> {
+        Ok(Arc::new(Signer { wish: self.clone(), authority: control.authorities.get(&self.ca)?, mode: context.mode }))
     }
+}
 
+impl Responder for Signer {
     fn attachment(&self) -> Attachment {
         Attachment::Authority(self.authority.fingerprint.clone())
     }

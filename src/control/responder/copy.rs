@@ -1,29 +1,28 @@
 //! This side's half of `copy`: the file is found, or the text taken.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use super::{Ready, Responder};
+use super::{Ready, Responder, TwoSided};
 use crate::control::resolve::ResolveContext;
-use crate::control::{Control, Found, Offers};
+use crate::control::{Control, Found};
 use crate::error::{Error, Result};
-use crate::op::Parameters;
 use crate::ops::Copy;
 use crate::secret::Secrets;
 use crate::wire::Attachment;
 
-/// The file or text that is copied.
-pub(super) struct Source(Ready);
+impl TwoSided for Copy {
+    const READ_HERE: &'static [&'static str] = &["src"];
 
-impl Responder for Source {
     fn resolve(
+        &self,
         control: &Control,
-        wish: &Parameters,
         args: &mut Map<String, Value>,
         context: &ResolveContext,
-    ) -> Result<Self> {
-        let wish: &Copy = wish.of()?;
+    ) -> Result<Arc<dyn Responder>> {
         let mut offers = control.blobs.offers();
-        let payload = match &wish.src {
+        let payload = match &self.src {
             Some(src) => match control.sources.find(&context.base, src)? {
                 Found::Disk(path) if path.is_dir() => {
                     let error = Error::playbook(format!("`{}` is a folder", path.display()));
@@ -38,19 +37,11 @@ impl Responder for Source {
                 // The bytes are in the attachment; sending them twice would only cost.
                 args.insert("content".to_owned(), Value::from(""));
                 if Secrets::is_tainted(&text) {
-                    return Ok(Self(Ready { attachment: Attachment::Text(text), offers }));
+                    return Ok(Ready::responder(Attachment::Text(text), offers));
                 }
                 offers.bytes(text.into_bytes())
             }
         };
-        Ok(Self(Ready { attachment: Attachment::Content(payload), offers }))
-    }
-
-    fn attachment(&self) -> Attachment {
-        self.0.attachment.clone()
-    }
-
-    fn offers(&self) -> Option<&Offers> {
-        Some(&self.0.offers)
+        Ok(Ready::responder(Attachment::Content(payload), offers))
     }
 }

@@ -1,31 +1,28 @@
 //! This side's half of `download`: the file is fetched, once for all hosts, and its sum held against what was named.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use super::{Ready, Responder};
+use super::{Ready, Responder, TwoSided};
+use crate::control::Control;
 use crate::control::artifacts::Sums;
 use crate::control::resolve::ResolveContext;
-use crate::control::{Control, Offers};
 use crate::error::{Error, Result};
-use crate::op::Parameters;
 use crate::ops::Download;
 use crate::wire::{Attachment, Payload};
 
-/// The file that was fetched.
-pub(super) struct Fetched(Ready);
-
-impl Responder for Fetched {
+impl TwoSided for Download {
     fn resolve(
+        &self,
         control: &Control,
-        wish: &Parameters,
         _args: &mut Map<String, Value>,
         context: &ResolveContext,
-    ) -> Result<Self> {
-        let wish: &Download = wish.of()?;
-        let stored = match (&wish.artifact, &wish.url) {
-            (Some(artifact), _) => control.artifact(artifact, wish.version.as_deref(), context)?,
+    ) -> Result<Arc<dyn Responder>> {
+        let stored = match (&self.artifact, &self.url) {
+            (Some(artifact), _) => control.artifact(artifact, self.version.as_deref(), context)?,
             (None, Some(url)) => {
-                let sums = Sums::of(wish.sha256.as_deref(), wish.sha512.as_deref())?;
+                let sums = Sums::of(self.sha256.as_deref(), self.sha512.as_deref())?;
                 match sums.is_empty() {
                     true => control.artifacts.unverified(url)?,
                     false => control.artifacts.cache.fetched(url, &sums)?,
@@ -40,14 +37,6 @@ impl Responder for Fetched {
             offers.file(&stored.path, &stored.sha256, stored.size);
             Payload { sha256: stored.sha256, size: stored.size, inline: None }
         };
-        Ok(Self(Ready { attachment: Attachment::Content(payload), offers }))
-    }
-
-    fn attachment(&self) -> Attachment {
-        self.0.attachment.clone()
-    }
-
-    fn offers(&self) -> Option<&Offers> {
-        Some(&self.0.offers)
+        Ok(Ready::responder(Attachment::Content(payload), offers))
     }
 }

@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::{Responder, unasked};
+use super::{Responder, TwoSided, unasked};
 use crate::change::{Content, hex};
 use crate::control::resolve::ResolveContext;
 use crate::control::{Blobs, Control};
 use crate::error::{Context, Error, Result};
-use crate::op::{FileMode, Parameters};
+use crate::op::FileMode;
 use crate::ops::Fetch;
 use crate::wire::{Attachment, Mode};
 
@@ -23,7 +23,7 @@ use crate::wire::{Attachment, Mode};
 pub(crate) type Fetched = Mutex<HashMap<PathBuf, (String, String)>>;
 
 /// Takes a host's file in. Where it goes is this side's alone to say.
-pub(super) struct Taker {
+struct Taker {
     path: PathBuf,
     mode: u32,
     limit: u64,
@@ -31,16 +31,15 @@ pub(super) struct Taker {
     blobs: Arc<Blobs>,
 }
 
-impl Responder for Taker {
+impl TwoSided for Fetch {
     fn resolve(
+        &self,
         control: &Control,
-        wish: &Parameters,
         _args: &mut Map<String, Value>,
         context: &ResolveContext,
-    ) -> Result<Self> {
-        let wish: &Fetch = wish.of()?;
-        let src = wish.src.to_string_lossy();
-        let path = destination(control.sources.project(), &wish.dest, &src, context.host)?;
+    ) -> Result<Arc<dyn Responder>> {
+        let src = self.src.to_string_lossy();
+        let path = destination(control.sources.project(), &self.dest, &src, context.host)?;
         let mut fetched = control.fetched.lock().unwrap_or_else(PoisonError::into_inner);
         let own = (context.host.to_owned(), src.into_owned());
         let known = fetched.entry(path.clone()).or_insert_with(|| own.clone());
@@ -49,9 +48,11 @@ impl Responder for Taker {
             return Err(error.hint("`{name}` in `dest` stands for the host's name"));
         }
         let blobs = Arc::clone(&control.blobs);
-        Ok(Self { path, mode: wish.mode.0, limit: wish.limit, run: context.mode, blobs })
+        Ok(Arc::new(Taker { path, mode: self.mode.0, limit: self.limit, run: context.mode, blobs }))
     }
+}
 
+impl Responder for Taker {
     fn attachment(&self) -> Attachment {
         Attachment::Destination(self.path.clone())
     }

@@ -25,24 +25,28 @@ use super::offers::Offers;
 use super::resolve::ResolveContext;
 use crate::error::{Error, Kind, Result};
 use crate::op::{Operation, Parameters};
-use crate::ops;
+use crate::ops::{Cert, Copy, Download, Fetch, Template, TreeOf, Unpack};
 use crate::wire::Attachment;
 
-/// Answers the host of one step.
-pub trait Responder: Send + Sync {
+/// An operation that has a half on this side.
+trait TwoSided: Operation {
+    /// The parameters whose text this side has to read; all where none is named.
+    const READ_HERE: &'static [&'static str] = &[];
+
     /// Makes ready what lives on this side. What the host does not need is taken out of `args`, which travel.
     ///
     /// # Errors
     /// A missing file, a template that does not render, an authority that is not there.
     fn resolve(
+        &self,
         control: &Control,
-        wish: &Parameters,
         args: &mut Map<String, Value>,
         context: &ResolveContext,
-    ) -> Result<Self>
-    where
-        Self: Sized;
+    ) -> Result<Arc<dyn Responder>>;
+}
 
+/// Answers the host of one step.
+pub trait Responder: Send + Sync {
     /// What travels with the step.
     fn attachment(&self) -> Attachment;
 
@@ -70,34 +74,45 @@ pub trait Responder: Send + Sync {
     }
 }
 
-type Resolve =
-    fn(&Control, &Parameters, &mut Map<String, Value>, &ResolveContext) -> Result<Option<Arc<dyn Responder>>>;
+type Resolve = fn(&Control, &Parameters, &mut Map<String, Value>, &ResolveContext) -> Result<Arc<dyn Responder>>;
+
+/// The half of an operation, as the table has it.
+struct Half {
+    name: &'static str,
+    read_here: &'static [&'static str],
+    resolve: Resolve,
+}
+
+const fn half<O: TwoSided>() -> Half {
+    let resolve: Resolve = |control, wish, args, context| wish.of::<O>()?.resolve(control, args, context);
+    Half { name: O::NAME, read_here: O::READ_HERE, resolve }
+}
 
 /// The operations that have a half on this side.
-static RESPONDERS: &[(&str, Resolve)] = &[
-    (ops::Cert::NAME, resolve::<cert::Signer>),
-    (ops::Copy::NAME, resolve::<copy::Source>),
-    (ops::Download::NAME, resolve::<download::Fetched>),
-    (ops::Fetch::NAME, resolve::<fetch::Taker>),
-    (ops::Template::NAME, resolve::<template::Rendered>),
-    (ops::TreeOf::NAME, resolve::<tree::Folder>),
-    (ops::Unpack::NAME, resolve::<unpack::Archive>),
+static HALVES: &[Half] = &[
+    half::<Cert>(),
+    half::<Copy>(),
+    half::<Download>(),
+    half::<Fetch>(),
+    half::<Template>(),
+    half::<TreeOf>(),
+    half::<Unpack>(),
 ];
 
-fn resolve<R: Responder + 'static>(
-    control: &Control,
-    wish: &Parameters,
-    args: &mut Map<String, Value>,
-    context: &ResolveContext,
-) -> Result<Option<Arc<dyn Responder>>> {
-    R::resolve(control, wish, args, context).map(|responder| Some(Arc::new(responder) as Arc<dyn Responder>))
+fn half_of(op: &str) -> Option<&'static Half> {
+    HALVES.iter().find(|half| half.name == op)
+}
+
+/// Whether this side has to read the text of a parameter, so that it can hold no secret.
+pub(crate) fn is_read_here(op: &str, parameter: &str) -> bool {
+    half_of(op).is_some_and(|half| half.read_here.is_empty() || half.read_here.contains(&parameter))
 }
 
 impl Control {
     /// Makes ready what lives on this side; `None` for an operation that has no half here.
     ///
     /// # Errors
-    /// As for [`Responder::resolve`].
+    /// As for [`TwoSided::resolve`].
     pub fn resolve(
         &self,
         op: &str,
@@ -105,8 +120,7 @@ impl Control {
         args: &mut Map<String, Value>,
         context: &ResolveContext,
     ) -> Result<Option<Arc<dyn Responder>>> {
-        let found = RESPONDERS.iter().find(|(name, _)| *name == op);
-        found.map_or(Ok(None), |(_, resolve)| resolve(self, wish, args, context))
+        half_of(op).map(|half| (half.resolve)(self, wish, args, context)).transpose()
     }
 }
 
@@ -119,4 +133,20 @@ pub(crate) fn unasked(what: &str) -> Error {
 struct Ready {
     attachment: Attachment,
     offers: Offers,
+}
+
+impl Ready {
+    fn responder(attachment: Attachment, offers: Offers) -> Arc<dyn Responder> {
+        Arc::new(Self { attachment, offers })
+    }
+}
+
+impl Responder for Ready {
+    fn attachment(&self) -> Attachment {
+        self.attachment.clone()
+    }
+
+    fn offers(&self) -> Option<&Offers> {
+        Some(&self.offers)
+    }
 }

@@ -7,28 +7,11 @@ use serde_json::{Map, Value};
 
 use super::{Ready, Responder};
 use crate::control::resolve::ResolveContext;
-use crate::control::{Base, Control, Offers};
+use crate::control::{Base, Control};
 use crate::error::{Error, Result};
-use crate::op::Parameters;
 use crate::ops;
 use crate::state::Kept;
 use crate::wire::{Attachment, Mode};
-
-struct Revived(Ready);
-
-impl Responder for Revived {
-    fn resolve(_: &Control, _: &Parameters, _: &mut Map<String, Value>, _: &ResolveContext) -> Result<Self> {
-        Err(Error::internal("what is kept is not resolved again"))
-    }
-
-    fn attachment(&self) -> Attachment {
-        self.0.attachment.clone()
-    }
-
-    fn offers(&self) -> Option<&Offers> {
-        Some(&self.0.offers)
-    }
-}
 
 impl Control {
     /// This side's half of a step that is kept; `None` where there is none.
@@ -46,7 +29,7 @@ impl Control {
                     let size = std::fs::metadata(&path).map(|meta| meta.len()).unwrap_or_default();
                     offers.file(&path, sha256, size);
                 }
-                Ok(Some(Arc::new(Revived(Ready { attachment: kept.attachment.clone(), offers }))))
+                Ok(Some(Ready::responder(kept.attachment.clone(), offers)))
             }
             // Those two ask for nothing but what their parameters name.
             Attachment::Authority(_) | Attachment::Destination(_) => {

@@ -1,28 +1,27 @@
 //! This side's half of `template`: it is rendered.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use super::{Ready, Responder};
+use super::{Ready, Responder, TwoSided};
+use crate::control::Control;
 use crate::control::resolve::ResolveContext;
-use crate::control::{Control, Offers};
 use crate::error::Result;
-use crate::op::Parameters;
 use crate::ops::Template;
 use crate::secret::Secrets;
 use crate::wire::Attachment;
 
-/// What was rendered.
-pub(super) struct Rendered(Ready);
+impl TwoSided for Template {
+    const READ_HERE: &'static [&'static str] = &["src"];
 
-impl Responder for Rendered {
     fn resolve(
+        &self,
         control: &Control,
-        wish: &Parameters,
         args: &mut Map<String, Value>,
         context: &ResolveContext,
-    ) -> Result<Self> {
-        let wish: &Template = wish.of()?;
-        let found = control.sources.find(&context.base, &wish.src)?;
+    ) -> Result<Arc<dyn Responder>> {
+        let found = control.sources.find(&context.base, &self.src)?;
         let mut names = (context.names)();
         if let Some(Value::Object(vars)) = args.remove("vars") {
             names.extend(vars);
@@ -33,14 +32,6 @@ impl Responder for Rendered {
             true => Attachment::Text(rendered),
             false => Attachment::Content(offers.bytes(rendered.into_bytes())),
         };
-        Ok(Self(Ready { attachment, offers }))
-    }
-
-    fn attachment(&self) -> Attachment {
-        self.0.attachment.clone()
-    }
-
-    fn offers(&self) -> Option<&Offers> {
-        Some(&self.0.offers)
+        Ok(Ready::responder(attachment, offers))
     }
 }

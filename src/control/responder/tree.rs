@@ -2,49 +2,37 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use walkdir::WalkDir;
 
-use super::{Ready, Responder};
+use super::{Ready, Responder, TwoSided};
 use crate::control::resolve::ResolveContext;
 use crate::control::{Control, Found, Offers};
 use crate::error::{Context, Error, Kind, Result};
-use crate::op::Parameters;
 use crate::ops::TreeOf;
 use crate::sys::Glob;
 use crate::wire::{Attachment, Member};
 
-/// What is in a folder.
-pub(super) struct Folder(Ready);
-
-impl Responder for Folder {
+impl TwoSided for TreeOf {
     fn resolve(
+        &self,
         control: &Control,
-        wish: &Parameters,
         _args: &mut Map<String, Value>,
         context: &ResolveContext,
-    ) -> Result<Self> {
-        let wish: &TreeOf = wish.of()?;
-        let folder = match control.sources.find(&context.base, &wish.src)? {
+    ) -> Result<Arc<dyn Responder>> {
+        let folder = match control.sources.find(&context.base, &self.src)? {
             Found::Disk(path) if path.is_dir() => path,
             found => {
                 let error = Error::playbook(format!("`{}` is not a folder", found.name()));
                 return Err(error.hint("`host.copy` copies one file"));
             }
         };
-        let excluded = wish.exclude.iter().map(|text| Glob::new(text)).collect::<Result<Vec<_>>>()?;
+        let excluded = self.exclude.iter().map(|text| Glob::new(text)).collect::<Result<Vec<_>>>()?;
         let mut offers = control.blobs.offers();
-        let members = members(control, &mut offers, &folder, &excluded, wish.mode.map(|mode| mode.0))?;
-        Ok(Self(Ready { attachment: Attachment::Members(members), offers }))
-    }
-
-    fn attachment(&self) -> Attachment {
-        self.0.attachment.clone()
-    }
-
-    fn offers(&self) -> Option<&Offers> {
-        Some(&self.0.offers)
+        let members = members(control, &mut offers, &folder, &excluded, self.mode.map(|mode| mode.0))?;
+        Ok(Ready::responder(Attachment::Members(members), offers))
     }
 }
 

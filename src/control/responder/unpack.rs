@@ -4,29 +4,24 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Ready, Responder};
+use super::{Ready, Responder, TwoSided};
 use crate::control::archive::Choice;
 use crate::control::artifacts::Stored;
 use crate::control::resolve::ResolveContext;
-use crate::control::{Control, Found, Offers};
+use crate::control::{Control, Found};
 use crate::error::{Error, Result};
-use crate::op::Parameters;
 use crate::ops::Unpack;
 use crate::wire::Attachment;
 
-/// The members of an archive.
-pub(super) struct Archive(Ready);
-
-impl Responder for Archive {
+impl TwoSided for Unpack {
     fn resolve(
+        &self,
         control: &Control,
-        wish: &Parameters,
         _args: &mut Map<String, Value>,
         context: &ResolveContext,
-    ) -> Result<Self> {
-        let wish: &Unpack = wish.of()?;
-        let (stored, name) = match (&wish.artifact, &wish.src) {
-            (Some(artifact), _) => (control.artifact(artifact, wish.version.as_deref(), context)?, artifact.clone()),
+    ) -> Result<Arc<dyn Responder>> {
+        let (stored, name) = match (&self.artifact, &self.src) {
+            (Some(artifact), _) => (control.artifact(artifact, self.version.as_deref(), context)?, artifact.clone()),
             (None, Some(src)) => match control.sources.find(&context.base, src)? {
                 Found::Disk(path) => {
                     let content = control.blobs.measure(&path)?;
@@ -37,7 +32,7 @@ impl Responder for Archive {
             (None, None) => return Err(Error::internal("no archive to unpack")),
         };
         let index = control.archives.index(&stored, &name)?;
-        let choice = Choice { only: wish.only.clone(), strip: wish.strip };
+        let choice = Choice { only: self.only.clone(), strip: self.strip };
         let members = choice.of(&index).map_err(|e| e.named(&format!("`{name}`")))?;
         let wanted: Arc<[String]> = members.iter().filter_map(|member| member.sha256.clone()).collect();
         let mut offers = control.blobs.offers();
@@ -46,14 +41,6 @@ impl Responder for Archive {
             let (wanted, own) = (Arc::clone(&wanted), sha256.clone());
             offers.add(sha256, move || Ok(Box::new(archives.open(&stored, &index, &wanted, &own)?)));
         }
-        Ok(Self(Ready { attachment: Attachment::Members(members), offers }))
-    }
-
-    fn attachment(&self) -> Attachment {
-        self.0.attachment.clone()
-    }
-
-    fn offers(&self) -> Option<&Offers> {
-        Some(&self.0.offers)
+        Ok(Ready::responder(Attachment::Members(members), offers))
     }
 }
