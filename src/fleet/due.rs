@@ -14,7 +14,7 @@ use crate::control::{Offers, Responder};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::EventKind;
 use crate::state::Kept;
-use crate::wire::Due;
+use crate::wire::{Attachment, Due};
 
 /// How many steps may be due on a host: no agent tells of more.
 const MOST: usize = 1000;
@@ -39,9 +39,14 @@ pub(crate) struct Notified {
 }
 
 impl Notified {
-    /// Whether it is the same step.
+    /// Whether it is the same step, with the same content.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        (&self.op, &self.args, &self.user) == (&other.op, &other.args, &other.user)
+        let same = (&self.op, &self.args, &self.user) == (&other.op, &other.args, &other.user);
+        same && self.attachment() == other.attachment()
+    }
+
+    fn attachment(&self) -> Attachment {
+        self.responder.as_ref().map(|responder| responder.attachment()).unwrap_or_default()
     }
 }
 
@@ -199,7 +204,7 @@ impl Fleet {
         }
         let id = fresh_id()?;
         let pending = self.control.state.pending();
-        let attachment = notified.responder.as_ref().map(|responder| responder.attachment()).unwrap_or_default();
+        let attachment = notified.attachment();
         let offers = notified.responder.as_ref().and_then(|responder| responder.offers());
         let contents = offers.map_or(Ok(Vec::new()), Offers::readers)?;
         let kept = Kept {
@@ -239,8 +244,7 @@ impl Fleet {
 
     /// What tells notified steps of a host apart: the same one, notified again, is one.
     fn mark(&self, notified: &Notified) -> String {
-        let attachment = notified.responder.as_ref().map(|responder| responder.attachment());
-        let mut whole = json!([notified.op, notified.args, notified.user, attachment]);
+        let mut whole = json!([notified.op, notified.args, notified.user, notified.attachment()]);
         self.control.secrets.reveal(&mut whole);
         digest(whole.to_string().as_bytes())
     }

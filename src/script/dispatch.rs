@@ -28,6 +28,8 @@ pub(super) struct Ready {
     pub(super) begun: Instant,
     /// The steps to run at the end of the `on` when this one changes something.
     pub(super) notify: Vec<Arc<Notified>>,
+    /// The id of the notified step that this one is.
+    pub(super) settles: Option<String>,
     /// What the script holds of it.
     pub(super) held: Held,
     /// How many calls deep the script is.
@@ -37,7 +39,8 @@ pub(super) struct Ready {
 impl Ready {
     /// One that notifies nobody, called from outside of any function.
     pub(super) fn new(host: &Host, spec: &'static Spec, wanted: Wanted, at: Place, begun: Instant) -> Self {
-        Self { host: host.clone(), spec, wanted, at, begun, notify: Vec::new(), held: Held::default(), depth: 0 }
+        let (host, notify, held) = (host.clone(), Vec::new(), Held::default());
+        Self { host, spec, wanted, at, begun, notify, settles: None, held, depth: 0 }
     }
 
     fn call(&self) -> Call {
@@ -51,16 +54,17 @@ impl Ready {
             place: Some(self.at.clone()),
             task: current_scope().task,
         };
+        let args = Value::Object(self.wanted.args.clone());
         Call {
             host: self.host.name.clone(),
             step,
             reads: self.reads(),
-            args: Value::Object(self.wanted.args.clone()),
+            stream: run.settings.stream && !has_secret_output(&args),
+            args,
             responder: self.wanted.responder.clone(),
             mode: run.fleet.mode(),
             notify: self.notify.clone(),
-            settles: None,
-            stream: run.settings.stream && !has_secret_output(&Value::Object(self.wanted.args.clone())),
+            settles: self.settles.clone(),
             begun: self.begun,
         }
     }

@@ -3,22 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::Value;
-
+use super::dispatch::Ready;
 use super::host::Host;
 use super::running::Run;
-use super::scope::current_scope;
-use crate::control::has_secret_output;
+use super::scope::{ScriptScope, at};
+use super::step::Wanted;
 use crate::error::Result;
-use crate::event::{EventKind, Step};
-use crate::fleet::{Call, Notified};
+use crate::fleet::Notified;
 
 /// Runs the steps that were notified on a host, each once.
 pub(super) fn flush(host: &Host) -> Result {
-    let run = &host.run;
-    for notified in run.take_notified(&host.name) {
-        let id = run.fleet.id_of(&host.name, &notified);
-        run_notified(run, &host.name, &notified, id, current_scope().task)?;
+    for notified in host.run.take_notified(&host.name) {
+        let id = host.run.fleet.id_of(&host.name, &notified);
+        run_notified(host, &notified, id)?;
     }
     Ok(())
 }
@@ -42,51 +39,23 @@ pub(crate) fn flush_earlier(run: &Arc<Run>) -> Result {
 /// # Errors
 /// The step's fault; it stays due.
 pub(crate) fn earlier(run: &Arc<Run>, host: &str, only: Option<&str>) -> Result {
-    for (id, notified) in run.fleet.due_earlier(host) {
-        if only.is_none_or(|only| only == id) {
-            run_notified(run, host, &notified, Some(id), Some("left by an earlier run".to_owned()))?;
-        }
-    }
-    Ok(())
+    let place = ScriptScope { task: Some("left by an earlier run".to_owned()), host: Some(host.to_owned()) };
+    let due = run.fleet.due_earlier(host).into_iter().filter(|(id, _)| only.is_none_or(|only| only == id));
+    at(place, || {
+        due.into_iter().try_for_each(|(id, notified)| run_notified(&Host::new(run, host), &notified, Some(id)))
+    })
 }
 
-fn run_notified(run: &Run, host: &str, notified: &Notified, id: Option<String>, task: Option<String>) -> Result {
-    let begun = Instant::now();
-    let step = Step {
-        id: run.fleet.next_id(),
-        host: host.to_owned(),
-        op: notified.op.clone(),
-        subject: notified.subject.clone(),
-        user: notified.user.clone(),
-        place: Some(notified.place.clone()),
-        task,
-    };
-    let call = Call {
-        host: host.to_owned(),
-        step: step.clone(),
-        args: Value::Object(notified.args.clone()),
-        responder: notified.responder.clone(),
-        mode: run.fleet.mode(),
-        reads: false,
-        notify: Vec::new(),
-        settles: id,
-        stream: run.settings.stream && !has_secret_output(&Value::Object(notified.args.clone())),
-        begun,
-    };
-    let _turn = notified.at_once.map(|most| run.throttle(&format!("{} {}", notified.op, notified.subject)).enter(most));
-    run.events.tell(EventKind::StepStarted { step: step.clone() });
-    let result = run.fleet.call(&call);
-    let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    match result {
-        Ok(mut outcome) => {
-            run.control.kept(&call.args, &mut outcome)?;
-            run.events.tell(EventKind::StepDone { step, outcome, took });
-            Ok(())
-        }
-        Err(error) => {
-            let error = run.control.hushed(&call.args, error).in_step(&notified.op).at(notified.place.clone());
-            run.events.tell(EventKind::StepFailed { step, error: error.clone(), took });
-            Err(error)
-        }
-    }
+/// Runs one as any other step is run, and strikes it off when it went well.
+fn run_notified(host: &Host, notified: &Notified, id: Option<String>) -> Result {
+    let spec = crate::ops::find(&notified.op)?;
+    let acting = Host { user: notified.user.clone(), ..host.clone() };
+    let wanted = Wanted { args: notified.args.clone(), responder: notified.responder.clone() };
+    let place = notified.place.clone();
+    let mut ready = Ready::new(&acting, spec, wanted, place, Instant::now());
+    ready.settles = id;
+    let name = || format!("{} {}", notified.op, notified.subject);
+    let _turn = notified.at_once.map(|most| host.run.throttle(&name()).enter(most));
+    let sent = ready.send(0)?;
+    ready.done(&sent, &sent.outcome)
 }
