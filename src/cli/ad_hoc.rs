@@ -47,11 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let run = Arc::clone(&ready.run);
     let names = hosts::named(&run, &args.pattern)?;
     let several = names.len() > 1;
-    run.events.tell(EventKind::RunStarted {
-        playbook: format!("do {}", args.op),
-        inventory: run.inventory.file().display().to_string(),
-        mode: run.fleet.mode(),
-    });
+    hosts::started(&run, format!("do {}", args.op));
     let mut faults = hosts::each(&run, names, |host| {
         let outcome = script::ad_hoc(&run, host, spec.name, parameters.clone(), &folder);
         let outcome = outcome.inspect_err(|error| run.fail(host, error))?;
@@ -67,9 +63,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let checked = args.connecting.check && args.connecting.exit_code;
     drop(run);
     let recap = ready.end();
-    for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
-        out::fault(fault);
-    }
+    hosts::tell_unsaid(&faults);
     let faults = faults.iter().chain(&recap.unwritten);
     Ok(ExitCode::from(of_run(faults, checked && recap.total().changed > 0)))
 }

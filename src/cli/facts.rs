@@ -10,7 +10,7 @@ use super::args::{Common, Reach};
 use super::exit::of_run;
 use super::hosts;
 use super::out;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::script;
 
 /// Print the facts of hosts, as JSON.
@@ -51,8 +51,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let sorted: Map<String, Value> =
         names.into_iter().filter_map(|name| found.remove(&name).map(|facts| (name, facts))).collect();
     out::json(&Value::Object(sorted));
-    // A step that failed was shown when it did.
-    let unsaid: Vec<Error> = faults.iter().filter(|fault| fault.step_name().is_none()).cloned().collect();
-    hosts::ended(&unsaid);
+    hosts::tell_unsaid(&faults);
     Ok(ExitCode::from(of_run(faults.iter(), false)))
 }

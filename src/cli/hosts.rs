@@ -8,6 +8,7 @@ use super::exit::of_run;
 use super::out;
 use super::setup::{self, Ready, Telling};
 use crate::error::{Error, Result};
+use crate::event::EventKind;
 use crate::script::{Run, Settings};
 
 /// The hosts of a pattern. `local` is this machine also where no inventory names it.
@@ -43,6 +44,20 @@ pub(super) fn silent(common: &Common, reach: &Reach) -> Result<Ready> {
     let folder = std::env::current_dir().unwrap_or_default();
     let connecting = Connecting { reach: reach.clone(), quiet: true, ..Connecting::default() };
     setup::ready(&folder, common, &connecting, Settings::default(), None, Telling { aside: true, ..Telling::default() })
+}
+
+/// Tells that a run without a playbook begins.
+pub(super) fn started(run: &Run, name: String) {
+    run.events.tell(EventKind::RunStarted {
+        playbook: name,
+        inventory: run.inventory.file().display().to_string(),
+        mode: run.fleet.mode(),
+    });
+}
+
+/// Prints the faults of hosts outside of any step: one that failed was shown when it did.
+pub(super) fn tell_unsaid(faults: &[Error]) {
+    faults.iter().filter(|fault| fault.step_name().is_none()).for_each(out::fault);
 }
 
 /// Prints faults that no reporter has shown, and gives the exit code.

@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use super::args::{Common, Connecting};
 use super::exit::of_run;
 use super::hosts;
-use super::out::{self, say};
+use super::out::say;
 use super::project::Project;
 use super::setup::{self, Telling};
 use crate::error::{Error, Result};
@@ -101,17 +101,11 @@ fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::Run>, &str) -> R
     let ready = setup::ready(&folder, &of.common, &of.connecting, Settings::default(), None, Telling::default())?;
     let run = Arc::clone(&ready.run);
     let names = hosts::named(&run, &of.pattern)?;
-    run.events.tell(EventKind::RunStarted {
-        playbook: name.to_owned(),
-        inventory: run.inventory.file().display().to_string(),
-        mode: run.fleet.mode(),
-    });
+    hosts::started(&run, name.to_owned());
     let faults = hosts::each(&run, names, |host| work(&run, host).inspect_err(|error| run.fail(host, error)));
     run.events.tell(EventKind::RunDone { error: None });
     drop(run);
     let recap = ready.end();
-    for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
-        out::fault(fault);
-    }
+    hosts::tell_unsaid(&faults);
     Ok(ExitCode::from(of_run(faults.iter().chain(&recap.unwritten), false)))
 }

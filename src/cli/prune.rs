@@ -59,11 +59,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    run.events.tell(EventKind::RunStarted {
-        playbook: "prune".to_owned(),
-        inventory: run.inventory.file().display().to_string(),
-        mode: run.fleet.mode(),
-    });
+    hosts::started(&run, "prune".to_owned());
     let kept = Mutex::new(Vec::new());
     let mut faults = hosts::each(&run, names, |host| {
         let made = run.fleet.made(host)?;
@@ -81,9 +77,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     run.events.tell(EventKind::RunDone { error: None });
     drop(run);
     let recap = ready.end();
-    for fault in faults.iter().filter(|fault| fault.step_name().is_none()) {
-        out::fault(fault);
-    }
+    hosts::tell_unsaid(&faults);
     let foretold = connecting.check && connecting.exit_code && recap.would_change();
     Ok(ExitCode::from(of_run(faults.iter().chain(&recap.unwritten), foretold)))
 }
