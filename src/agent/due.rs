@@ -7,8 +7,6 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::error::{Context, Error, Result};
 use crate::sys::directories;
 use crate::wire::Due;
@@ -95,20 +93,12 @@ fn write(file: &Path, due: &Due) -> std::io::Result<()> {
     fs::rename(&temporary, file)
 }
 
-/// A note. Those of older agents held the step itself, of which only the name is told.
 fn read(file: &Path) -> Option<Due> {
     use std::io::Read as _;
     let id = file.file_stem()?.to_str()?.to_owned();
     let mut bytes = Vec::new();
-    let opened = fs::File::open(file).ok()?;
-    let _ = opened.take(LONGEST).read_to_end(&mut bytes);
-    let note: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let text = |field: &str| note.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let name = match text("name") {
-        name if name.is_empty() => format!("{} {}", text("op"), text("subject")),
-        name => name,
-    };
-    Some(Due { id, name, by: text("by") })
+    let _ = fs::File::open(file).ok()?.take(LONGEST).read_to_end(&mut bytes);
+    Some(Due::noted(id, &bytes))
 }
 
 #[cfg(test)]

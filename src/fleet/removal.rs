@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::bootstrap::{Become, mark, read_by};
 use super::pool::Fleet;
 use crate::error::{Error, Kind, Result};
+use crate::wire::Due;
 
 /// How long a host may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -78,13 +79,7 @@ impl Fleet {
 
 /// The fault of a host on which steps that were notified have not run: with the agent they would be forgotten.
 fn left_behind(pending: &[&str], host: &str) -> Error {
-    let named = pending.iter().map(|note| {
-        let note: serde_json::Value = serde_json::from_str(note).unwrap_or_default();
-        let text = |field: &str| note.get(field).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        // Older agents noted the step itself.
-        let name = if text("name").is_empty() { format!("{} {}", text("op"), text("subject")) } else { text("name") };
-        format!("`{}`", name.trim())
-    });
+    let named = pending.iter().map(|note| format!("`{}`", Due::noted(String::new(), note.as_bytes()).name));
     let named = named.collect::<Vec<_>>().join(", ");
     Error::step("steps that an earlier run notified have not run yet, and would be lost with the agent")
         .because(named)

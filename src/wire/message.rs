@@ -80,6 +80,18 @@ impl Due {
         let plain = (1..=64).contains(&self.id.len()) && self.id.bytes().all(|b| b.is_ascii_alphanumeric());
         plain.then(|| format!("{}.json", self.id))
     }
+
+    /// What a host's note of that id says, whatever is in it. Those of older agents held the step itself, of which only
+    /// the name is told.
+    pub fn noted(id: String, note: &[u8]) -> Self {
+        let note: Value = serde_json::from_slice(note).unwrap_or_default();
+        let text = |field: &str| note.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = match text("name") {
+            name if name.is_empty() => format!("{} {}", text("op"), text("subject")).trim().to_owned(),
+            name => name,
+        };
+        Self { id, name, by: text("by") }
+    }
 }
 
 /// What an agent says of itself when it starts.
