@@ -1,12 +1,11 @@
 //! The ledger, on this machine: what is made is known, and taken away; what was there stays.
 
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::sshd::hosts;
-use crate::support::Place;
+use crate::support::{Place, Running};
 
 fn project() -> Place {
     let place = Place::new();
@@ -164,22 +163,6 @@ fn a_script_takes_away_what_it_chooses() {
     assert!(wrong.stderr.contains("unmake: it takes what `made` gives"), "{}", wrong.stderr);
 }
 
-/// A run that does not outlive its test.
-struct Running(Child);
-
-impl Running {
-    fn signal(&self, which: Signal) {
-        kill_process(Pid::from_child(&self.0), which).unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn what_steps_made_that_travelled_together_is_known_though_the_run_was_killed_before_it_heard_of_any() {
     let place = Place::new();
@@ -194,19 +177,12 @@ fn what_steps_made_that_travelled_together_is_known_though_the_run_was_killed_be
         ),
     );
     place.file("next.rhai", "on(\"a\", |host| { host.run([\"true\"]); });");
-    let until = |name: &str| {
-        let there = (0..400).any(|_| {
-            std::thread::sleep(Duration::from_millis(50));
-            place.path().join(name).exists()
-        });
-        assert!(there, "no `{name}` within twenty seconds");
-    };
     let run =
         Running(place.command(&["run", "killed.rhai", "-i", "inventory.yml"]).stdout(Stdio::null()).spawn().unwrap());
-    until("begun");
+    place.until("begun");
     run.signal(Signal::STOP);
     place.file("go", "");
-    until("over");
+    place.until("over");
     drop(run);
     let next = place.mk(&["run", "next.rhai", "-i", "inventory.yml"]);
     assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);

@@ -1,30 +1,12 @@
 //! Steps that were notified and have not run: kept whole by the control side, told by the host only by name.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{Place, Ran};
+use crate::support::{Place, Ran, Running};
 
 const ON_LOCAL: &[&str] = &["run", "p.rhai"];
-
-/// A run that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn until(place: &Place, name: &str) {
-    let there = (0..600).any(|_| {
-        std::thread::sleep(Duration::from_millis(50));
-        place.path().join(name).exists()
-    });
-    assert!(there, "no `{name}` within thirty seconds");
-}
 
 /// A place where a run was killed after a step had notified `later`, and before that ran.
 fn killed(later: &str) -> Place {
@@ -42,7 +24,7 @@ fn killed_with(later: &str, host: &str) -> Place {
     script(&place, &text.replace("HOST", host).replace("LATER", later));
     {
         let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        until(&place, "midway");
+        place.until("midway");
     }
     // As in real life: the next run is of another playbook.
     script(&place, "local().run([\"true\"]);\nlog(\"at the end\");");
@@ -84,7 +66,7 @@ fn a_secret_of_a_notified_step_is_written_by_the_next_run_and_not_its_token() {
     );
     {
         let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        until(&place, "midway");
+        place.until("midway");
     }
     script(&place, "local().run([\"true\"]);");
     // Whatever has become of the secret's file meanwhile.
@@ -107,7 +89,7 @@ fn content_of_any_size_is_kept_though_its_source_is_gone() {
     );
     {
         let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        until(&place, "midway");
+        place.until("midway");
     }
     std::fs::remove_file(place.path().join("big")).unwrap();
     script(&place, "local().run([\"true\"]);");
@@ -204,6 +186,19 @@ fn a_notified_step_goes_through_its_hosts_one_at_a_time_where_that_is_asked_for(
     let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(self::text(&place, "log").unwrap_or_default(), "in\nout\n".repeat(3));
+}
+
+#[test]
+fn steps_that_differ_only_in_what_they_write_are_two() {
+    let place = Place::new();
+    place.file("t.j2", "{{ value }}\n");
+    let step = "later(\"template\", \"DIR/told\", #{ src: \"t.j2\", vars: #{ value: VALUE } })";
+    let steps = format!("[{}, {}]", step.replace("VALUE", "1"), step.replace("VALUE", "2"));
+    script(&place, &format!("local().copy(\"DIR/conf\", #{{ content: \"1\", notify: {steps} }});"));
+    let ran = again(&place);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(text(&place, "told").as_deref(), Some("2\n"));
+    is_over(&place);
 }
 
 #[test]
@@ -356,7 +351,7 @@ fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
     {
         let mut command = place.command(&["run", "one/p.rhai"]);
         let _run = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        until(&place, "midway");
+        place.until("midway");
     }
     playbook("two", "host.run([\"true\"]);");
     let other = place.mk(&["run", "two/p.rhai"]);
@@ -401,7 +396,7 @@ fn a_notified_step_whose_connection_is_lost_at_its_end_runs_once() {
     script(&place, &text.replace("ROUND", "1").replace("SECONDS", "600"));
     {
         let _run = Running(place.command(&on_host).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        until(&place, "midway");
+        place.until("midway");
     }
     // It is due already, and is notified once more.
     place.file("cut", "");

@@ -1,7 +1,10 @@
 //! Running mk as a user would, in a place of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A folder for one test, and mk run in it.
 pub(crate) struct Place {
@@ -67,9 +70,34 @@ impl Place {
         }
     }
 
+    /// Waits until something is there of this name.
+    pub(crate) fn until(&self, name: &str) {
+        let there = (0..600).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            self.path().join(name).exists()
+        });
+        assert!(there, "no `{name}` within thirty seconds");
+    }
+
     fn plain(&self, bytes: &[u8]) -> String {
         let text = String::from_utf8_lossy(bytes).replace(&self.folder.path().display().to_string(), "DIR");
         let times = regex_lite::Regex::new(r"[0-9]+(\.[0-9]+)? (ms|s)\b").unwrap();
         times.replace_all(&text, "TIME").into_owned()
+    }
+}
+
+/// A run that does not outlive its test.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn signal(&self, which: Signal) {
+        kill_process(Pid::from_child(&self.0), which).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
