@@ -57,6 +57,29 @@ pub fn digest(bytes: &[u8]) -> String {
     hex(&sha2::Sha256::digest(bytes))
 }
 
+/// Random bytes that nobody can guess.
+///
+/// # Errors
+/// When the kernel has none.
+#[cfg(feature = "control")]
+pub(crate) fn random(count: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Error::internal("no random bytes").because(e))?;
+    Ok(bytes)
+}
+
+/// About how many bytes a value is when it is written out.
+#[cfg(feature = "control")]
+pub(crate) fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + weight(value)).sum(),
+        _ => 8,
+    }
+}
+
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;

@@ -166,9 +166,7 @@ fn base(cn: &str, o: Option<&str>, valid: HumanDuration) -> Result<CertificatePa
     params.not_before = now - time::Duration::hours(1);
     let length = time::Duration::try_from(valid.0).map_err(|e| Error::playbook("`valid` is too long").because(e))?;
     params.not_after = now + length;
-    let mut serial = [0; 16];
-    rustix::rand::getrandom(&mut serial, rustix::rand::GetRandomFlags::empty())
-        .or_kind(Kind::Internal, || "no random bytes".to_owned())?;
+    let mut serial = crate::change::random(16)?;
     // Serial numbers are positive.
     serial[0] &= 0x7f;
     params.serial_number = Some(SerialNumber::from_slice(&serial));

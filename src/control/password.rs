@@ -62,14 +62,6 @@ pub(super) fn salt(scheme: Scheme, digest: &str) -> String {
     }
 }
 
-/// Random bytes, as digits.
-pub(super) fn random(count: usize) -> Result<String> {
-    let mut bytes = vec![0; count];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| Error::internal("no random bytes").because(e))?;
-    Ok(crate::change::hex(&bytes))
-}
-
 /// The hash of a password.
 pub(super) fn hash(scheme: Scheme, password: &str, salt: &str, rounds: Option<u32>) -> Result<String> {
     let wrong = |text: &str| Error::playbook(format!("password_hash: {text}"));

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Control;
 use super::certificate::inspect;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::op::{Operation, Resource};
 use crate::ops::Cert;
 use crate::sys::{new_private_key, public_half};
@@ -130,10 +130,7 @@ impl Control {
             Some(text) if form.length(bytes) == text.len() => (text, Made::Kept),
             Some(_) => return Err(lost(&format!("the random secret `{name}` of {bytes} bytes"))),
             None => {
-                let mut random = vec![0; bytes];
-                rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-                    .or_kind(Kind::Internal, || "no random bytes".to_owned())?;
-                let text = form.text(&random);
+                let text = form.text(&crate::change::random(bytes)?);
                 if mode == Mode::Apply {
                     self.state.create(&[(&file, &text)])?;
                 }

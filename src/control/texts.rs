@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use serde_json::Value;
 
 use super::password::{self, Scheme};
-use crate::change::digest;
+use crate::change::{digest, hex, random};
 use crate::error::{Error, Result};
 use crate::secret::Secrets;
 use crate::secret::token::{Part, parts};
@@ -215,7 +215,7 @@ impl Texts {
         }
         let kept = self.state.read(SALTS)?;
         let new = kept.is_none();
-        let salts = kept.map_or_else(|| password::random(32), Ok)?;
+        let salts = kept.map_or_else(|| random(32).map(|bytes| hex(&bytes)), Ok)?;
         if new && self.mode.get() == Some(&Mode::Apply) {
             self.state.create(&[(SALTS, &salts)])?;
         }

@@ -13,9 +13,8 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use super::{Event, EventKind, VERSION};
+use crate::change;
 use crate::error::Error;
 
 /// How much of one host waits to be taken, in bytes; one event more, if that is longer.
@@ -216,8 +215,9 @@ fn weight(what: &EventKind) -> usize {
         EventKind::Output { text, .. } | EventKind::Said { text, .. } => text.len(),
         EventKind::StepDone { outcome, .. } => {
             let fields = outcome.diff.iter().flat_map(|diff| &diff.fields);
-            let differs = fields.flat_map(|field| field.before.iter().chain(&field.after)).map(size).sum::<usize>();
-            outcome.values.values().map(size).sum::<usize>() + differs
+            let differs =
+                fields.flat_map(|field| field.before.iter().chain(&field.after)).map(change::weight).sum::<usize>();
+            outcome.values.values().map(change::weight).sum::<usize>() + differs
         }
         EventKind::StepFailed { error, .. } | EventKind::Retry { error, .. } | EventKind::HostFailed { error, .. } => {
             of_error(error)
@@ -230,15 +230,6 @@ fn weight(what: &EventKind) -> usize {
 fn of_error(error: &Error) -> usize {
     let texts = error.causes().iter().chain(error.notes()).chain(error.hints());
     error.message().len() + texts.map(String::len).sum::<usize>()
-}
-
-fn size(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(size).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum(),
-        _ => 8,
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::agent_client::AgentClient;
 use super::host::{Call, Slot};
 use super::pool::{Fleet, lock};
-use crate::change::{digest, hex};
+use crate::change::{digest, hex, random};
 use crate::control::{Offers, Responder};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::EventKind;
@@ -202,7 +202,7 @@ impl Fleet {
         if let Some(id) = of_host.id_of(&mark) {
             return Ok(due(id));
         }
-        let id = fresh_id()?;
+        let id = hex(&random(12)?);
         let pending = self.control.state.pending();
         let attachment = notified.attachment();
         let offers = notified.responder.as_ref().and_then(|responder| responder.offers());
@@ -289,11 +289,4 @@ impl Slot {
         self.take_lock(fleet, agent).await?;
         Ok(lock(&fleet.dues).get(&self.name).map(|of_host| of_host.told.clone()).unwrap_or_default())
     }
-}
-
-fn fresh_id() -> Result<String> {
-    let mut random = [0; 12];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| Error::internal("no random bytes").because(e))?;
-    Ok(hex(&random))
 }

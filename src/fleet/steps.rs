@@ -5,12 +5,10 @@
 
 use std::time::Instant;
 
-use serde_json::Value;
-
 use super::agent_client::{AgentClient, Listener};
 use super::host::{Call, Link, Slot};
 use super::pool::Fleet;
-use crate::change::{Outcome, Trace};
+use crate::change::{Outcome, Trace, weight};
 use crate::error::{Error, Result};
 use crate::event::{EventKind, TimeSpentOn};
 use crate::op::Operation;
@@ -195,16 +193,6 @@ fn attached(attachment: &Attachment) -> usize {
         Attachment::Text(text) => text.len(),
         Attachment::Content(payload) => payload.inline.as_ref().map_or(0, String::len),
         Attachment::Members(members) => members.iter().map(|member| member.path.len() + 128).sum(),
-    }
-}
-
-/// About how many bytes a value is when it is written out.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(weight).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + weight(value)).sum(),
-        _ => 8,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The functions of scripts beside the operations: the one list that `mk doc`, hints, lint and the README are
+//! The functions of scripts beside the operations: the one list that `mk doc`, hints, lint and the reference are
 //! made from. A test holds it to what the engine really has.
 
 use std::collections::{BTreeMap, BTreeSet};

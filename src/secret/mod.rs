@@ -180,8 +180,8 @@ impl Secrets {
     /// # Errors
     /// Where it holds a token that nobody knows, or a piece of one.
     pub fn revealed(&self, text: &str) -> Result<String> {
-        self.whole(&Value::from(text))?;
         let mut value = Value::from(text);
+        self.whole(&value)?;
         self.reveal(&mut value);
         Ok(value.as_str().unwrap_or_default().to_owned())
     }

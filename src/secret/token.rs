@@ -3,7 +3,7 @@
 //! They are of a private area of Unicode, so that not one of them can be taken for text: a piece of a token that a
 //! slice, a filter or a program left over is found before it gets anywhere.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A token begins and ends with these. Between them is a letter for each of its random bytes.
 const BEGIN: char = '\u{10f100}';
@@ -31,9 +31,7 @@ pub enum Part<'a> {
 
 /// A new one.
 pub(super) fn new() -> Result<String> {
-    let mut random = [0; BYTES];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| Error::internal("no random bytes").because(e))?;
+    let random = crate::change::random(BYTES)?;
     let letters = random.iter().filter_map(|byte| char::from_u32(FIRST + u32::from(*byte)));
     Ok([BEGIN].into_iter().chain(letters).chain([END]).collect())
 }
