@@ -1,4 +1,4 @@
-//! The benchmark's table in the README is what its committed results say.
+//! The benchmark's table beside its programs is what its committed results say.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,10 +16,10 @@ fn the_table_of_the_benchmark_is_made_of_its_committed_results() {
     let made = String::from_utf8(made.stdout).unwrap();
     let notes = made.lines().filter(|line| line.starts_with("- ")).count();
     assert_eq!(notes, results, "each result has a place in the table: SCENARIOS in tests/bench/table");
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(root().join("tests/bench/README.md")).unwrap();
     let (_, rest) = readme.split_once("<!-- benchmark -->\n").unwrap();
     let (shown, _) = rest.split_once("<!-- /benchmark -->").unwrap();
-    assert_eq!(shown, made, "the README is stale: tests/bench/table --write");
+    assert_eq!(shown, made, "tests/bench/README.md is stale: tests/bench/table --write");
 }
 
 #[test]

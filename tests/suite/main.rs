@@ -10,7 +10,6 @@ mod command_line;
 mod commands;
 mod faults;
 mod frames;
-mod help;
 mod hostile;
 mod ledger;
 mod lint;
