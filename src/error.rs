@@ -92,6 +92,13 @@ impl Place {
         Self { file: file.into(), line, column, length: 0 }
     }
 
+    /// The place where a text goes on after `before`, with which the file begins.
+    #[cfg(feature = "control")]
+    pub(crate) fn after(file: impl Into<String>, before: &str) -> Self {
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        Self::new(file, before.matches('\n').count() + 1, last.chars().count() + 1)
+    }
+
     /// The same place, underlining `length` characters.
     #[must_use]
     pub fn spanning(mut self, length: usize) -> Self {

@@ -90,8 +90,6 @@ fn read(file: &Path, guard: &Guard) -> Result<Settings> {
     toml::from_str(&text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start);
         let before = text.get(..at).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        Error::usage(e.message().to_owned()).at(Place::new(file.display().to_string(), line, column))
+        Error::usage(e.message().to_owned()).at(Place::after(file.display().to_string(), before))
     })
 }

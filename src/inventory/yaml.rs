@@ -128,9 +128,7 @@ pub(super) fn parse_bytes(file: &str, bytes: &[u8]) -> Result<Node> {
         Ok(text) => parse(file, text),
         Err(e) => {
             let before = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-            Err(Error::inventory("the file is not UTF-8").at(Place::new(file, line, column)))
+            Err(Error::inventory("the file is not UTF-8").at(Place::after(file, &before)))
         }
     }
 }

@@ -77,13 +77,11 @@ fn fault(e: &minijinja::Error, file: &str, text: &str, names: &Map<String, Value
     let range = e.range();
     let place = match range.as_ref().and_then(|range| text.get(..range.start)) {
         Some(before) => {
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
             let length = range
                 .as_ref()
                 .and_then(|range| text.get(range.clone()))
                 .map_or(0, |t| t.lines().next().unwrap_or("").chars().count());
-            Place::new(file, line, column).spanning(length)
+            Place::after(file, before).spanning(length)
         }
         None => Place::new(file, e.line().unwrap_or(0), 0),
     };

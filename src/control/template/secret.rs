@@ -119,10 +119,7 @@ impl Names {
             let Ok(compares) = regex_lite::Regex::new(&format!(r"({operators})[\s(]*{name}\b")) else { continue };
             let inside = |at: usize| text[..at].rfind(['{', '}']).is_some_and(|brace| text[brace..].starts_with('{'));
             if let Some(found) = compares.find_iter(text).find(|found| inside(found.start())) {
-                let before = &text[..found.start()];
-                let line = before.matches('\n').count() + 1;
-                let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-                return Err(refusal("a secret cannot be compared").at(Place::new(file, line, column)));
+                return Err(refusal("a secret cannot be compared").at(Place::after(file, &text[..found.start()])));
             }
         }
         Ok(())

@@ -76,10 +76,7 @@ fn optional(text: &str, name: &str) -> bool {
 /// Where a template uses a name first.
 fn first(file: &str, text: &str, name: &str) -> Place {
     let Some((at, _)) = uses(text, name).next() else { return Place::new(file, 0, 0) };
-    let before = &text[..at];
-    let line = before.matches('\n').count() + 1;
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    Place::new(file, line, column).spanning(name.chars().count())
+    Place::after(file, &text[..at]).spanning(name.chars().count())
 }
 
 /// The uses of a name between the braces of a template: where each begins, and the text behind it.
