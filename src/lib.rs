@@ -19,6 +19,7 @@
 //! - [`state`]: what mk keeps on this machine between runs. Never touches a host.
 //! - [`control`]: what is resolved on this side: sources, templates, archives, certificates.
 //! - [`fleet`]: the hosts of a run, their agents, and the sending of requests. Knows no script.
+//! - [`run`]: the run itself: the steps that are sent, what becomes of them, who takes part. Knows no script.
 //! - [`report`]: events as text, JSON, JUnit, a page and a log. Changes nothing.
 //! - [`script`]: Rhai. The only module that knows the language.
 //! - [`cli`]: arguments, exit codes, and the remedy added to a fault.
@@ -43,6 +44,8 @@ pub mod op;
 pub mod ops;
 #[cfg(feature = "control")]
 mod report;
+#[cfg(feature = "control")]
+mod run;
 #[cfg(feature = "control")]
 pub mod script;
 #[cfg(feature = "control")]

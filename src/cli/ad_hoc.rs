@@ -7,16 +7,14 @@ use clap::Args as ClapArgs;
 use serde_json::{Map, Value};
 
 use super::args::{Common, Connecting};
-use super::exit::of_run;
 use super::hosts;
 use super::out;
 use super::setup::{self, Telling};
 use crate::change::Outcome;
 use crate::error::{Error, Result};
-use crate::event::EventKind;
 use crate::inventory::parse_extra;
 use crate::ops;
-use crate::script::{self, Settings};
+use crate::run::{self, Settings};
 use crate::trust::Guard;
 
 /// Run one operation on hosts, without a playbook.
@@ -47,25 +45,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let run = Arc::clone(&ready.run);
     let names = hosts::named(&run, &args.pattern)?;
     let several = names.len() > 1;
-    hosts::started(&run, format!("do {}", args.op));
-    let mut faults = hosts::each(&run, names, |host| {
-        let outcome = script::ad_hoc(&run, host, spec.name, parameters.clone(), &folder);
-        let outcome = outcome.inspect_err(|error| run.fail(host, error))?;
+    let work = |host: &str| {
+        let outcome = run::ad_hoc(&run, host, spec.name, parameters.clone(), &folder)?;
         if !args.connecting.json {
             let (result, talk) = said(&outcome);
             let shown = |text: &str| of_host(&run.control.secrets.mask(text), host, several);
             out::data(&shown(&result), &shown(&talk));
         }
         Ok(())
-    });
-    faults.extend(script::flush_earlier(&run).err());
-    run.events.tell(EventKind::RunDone { error: None });
-    let checked = args.connecting.check && args.connecting.exit_code;
+    };
+    let faults = run::on_each(&run, &format!("do {}", args.op), names, work, run::flush_earlier);
     drop(run);
-    let recap = ready.end();
-    hosts::tell_unsaid(&faults);
-    let faults = faults.iter().chain(&recap.unwritten);
-    Ok(ExitCode::from(of_run(faults, checked && recap.total().changed > 0)))
+    let checked = args.connecting.check && args.connecting.exit_code;
+    Ok(hosts::finished(ready, &faults, |recap| checked && recap.total().changed > 0))
 }
 
 /// A text as it is; where several hosts speak, each line with its host.

@@ -9,6 +9,7 @@ use super::args::{Common, Reach};
 use super::hosts;
 use super::out::say;
 use crate::error::Result;
+use crate::run;
 
 /// Look after the agents that mk leaves on hosts.
 #[derive(Debug, ClapArgs)]
@@ -42,7 +43,7 @@ fn remove(pattern: &str, common: &Common, reach: &Reach) -> Result<ExitCode> {
     let ready = hosts::silent(common, reach)?;
     let run = Arc::clone(&ready.run);
     let names = hosts::named(&run, pattern)?;
-    let faults = hosts::each(&run, names, |host| {
+    let faults = run::each(&run, names, |host| {
         let gone = run.fleet.remove_agent(host)?;
         let what =
             if gone.is_empty() { "nothing was there".to_owned() } else { format!("removed {}", gone.join(", ")) };
@@ -50,6 +51,5 @@ fn remove(pattern: &str, common: &Common, reach: &Reach) -> Result<ExitCode> {
         Ok(())
     });
     drop(run);
-    ready.end();
-    Ok(hosts::ended(&faults))
+    Ok(hosts::finished(ready, &faults, |_| false))
 }

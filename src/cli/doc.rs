@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 use crate::error::{Error, Result, nearest};
 use crate::op::{Class, Spec};
 use crate::ops;
+use crate::run;
 use crate::script::{self, Function};
 
 /// Show what scripts can call, or one operation, function or module (std/NAME).
@@ -101,7 +102,7 @@ fn page(spec: &Spec) -> String {
         let _ = writeln!(out, "- `{}` ({}{need}{first}): {doc}", parameter.name, parameter.kind);
     }
     out += "\nEvery operation also takes:\n\n";
-    for (name, doc) in script::COMMON {
+    for (name, doc) in run::COMMON {
         let _ = writeln!(out, "- `{name}`: {doc}");
     }
     out += "\n## Examples\n";

@@ -7,11 +7,10 @@ use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 
 use super::args::{Common, Reach};
-use super::exit::of_run;
 use super::hosts;
 use super::out;
 use crate::error::Result;
-use crate::script;
+use crate::run;
 
 /// Print the facts of hosts, as JSON.
 #[derive(Debug, ClapArgs)]
@@ -35,22 +34,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if !args.only.is_empty() {
         parameters.insert("only".to_owned(), json!(args.only));
     }
-    script::checked("facts", &parameters)?;
+    run::checked("facts", &parameters)?;
     let found: Mutex<Map<String, Value>> = Mutex::default();
     let folder = std::env::current_dir().unwrap_or_default();
     let names = hosts::named(&run, &args.pattern)?;
-    let faults = hosts::each(&run, names.clone(), |host| {
-        let outcome = script::ad_hoc(&run, host, "facts", parameters.clone(), &folder)?;
+    let faults = run::each(&run, names.clone(), |host| {
+        let outcome = run::ad_hoc(&run, host, "facts", parameters.clone(), &folder)?;
         let facts = Value::Object(outcome.values);
         found.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), facts);
         Ok(())
     });
-    drop(run);
-    ready.end();
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sorted: Map<String, Value> =
         names.into_iter().filter_map(|name| found.remove(&name).map(|facts| (name, facts))).collect();
     out::json(&Value::Object(sorted));
-    hosts::tell_unsaid(&faults);
-    Ok(ExitCode::from(of_run(faults.iter(), false)))
+    drop(run);
+    Ok(hosts::finished(ready, &faults, |_| false))
 }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::args::{Common, Connecting};
-use super::exit::of_run;
 use super::hosts;
 use super::out::say;
 use super::project::Project;
 use super::setup::{self, Telling};
 use crate::error::{Error, Result};
-use crate::event::EventKind;
-use crate::script::{self, Settings};
+use crate::run::{self, Settings};
 use crate::state::StateDir;
 
 /// The steps that playbooks notified and that have not run yet: list, run or forget them.
@@ -58,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Command::List { pattern, common } => list(pattern.as_deref(), common),
         Command::Run(of) => on_hosts(of, "pending run", |run, host| {
             run.fleet.pending(host)?;
-            script::earlier(run, host, of.id.as_deref())
+            run::earlier(run, host, of.id.as_deref())
         }),
         Command::Forget(of) => on_hosts(of, "pending forget", |run, host| {
             let due = run.fleet.pending(host)?;
@@ -91,7 +89,7 @@ fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::Run>, &str) -> Result + Sync) -> Result<ExitCode> {
+fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<run::Run>, &str) -> Result + Sync) -> Result<ExitCode> {
     if of.connecting.check {
         return Err(
             Error::usage(format!("`mk {name}` has nothing to foretell")).hint("`mk pending list` shows what is due")
@@ -101,11 +99,7 @@ fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::Run>, &str) -> R
     let ready = setup::ready(&folder, &of.common, &of.connecting, Settings::default(), None, Telling::default())?;
     let run = Arc::clone(&ready.run);
     let names = hosts::named(&run, &of.pattern)?;
-    hosts::started(&run, name.to_owned());
-    let faults = hosts::each(&run, names, |host| work(&run, host).inspect_err(|error| run.fail(host, error)));
-    run.events.tell(EventKind::RunDone { error: None });
+    let faults = run::on_each(&run, name, names, |host| work(&run, host), |_| Ok(()));
     drop(run);
-    let recap = ready.end();
-    hosts::tell_unsaid(&faults);
-    Ok(ExitCode::from(of_run(faults.iter().chain(&recap.unwritten), false)))
+    Ok(hosts::finished(ready, &faults, |_| false))
 }

@@ -2,19 +2,19 @@
 
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 
 use super::args::{Common, Connecting};
-use super::exit::of_run;
 use super::hosts;
 use super::ledger::is_by;
 use super::out::{self, complain};
 use super::setup::{self, Telling};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Place, Result};
 use crate::event::EventKind;
-use crate::script::{self, Settings};
+use crate::inventory::COMMAND_LINE;
+use crate::run::{self, Host, Scope, Settings};
 use crate::state::Entry;
 use crate::wire::Mode;
 
@@ -59,27 +59,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    hosts::started(&run, "prune".to_owned());
-    let kept = Mutex::new(Vec::new());
-    let mut faults = hosts::each(&run, names, |host| {
+    let here = Place::new(COMMAND_LINE, 0, 0);
+    let work = |host: &str| {
         let made = run.fleet.made(host)?;
         let made: Vec<Entry> = made.into_iter().filter(|entry| is_by(entry, by)).collect();
-        let unmade = script::unmake(&run, host, &made).inspect_err(|error| run.fail(host, error))?;
-        let left = unmade.kept.into_iter().map(|subject| (host.to_owned(), subject));
-        kept.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+        for subject in run::unmake(&Scope::new(&run), &Host::new(&run, host), &made, &here)?.kept {
+            let text = format!("`{subject}` stays: something that mk did not make is in it");
+            run.events.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
+        }
         Ok(())
-    });
-    faults.extend(script::flush_earlier(&run).err());
-    for (host, subject) in kept.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        let text = format!("`{subject}` stays: something that mk did not make is in it");
-        run.events.tell(EventKind::Said { host: Some(host), warning: true, text });
-    }
-    run.events.tell(EventKind::RunDone { error: None });
+    };
+    let faults = run::on_each(&run, "prune", names, work, run::flush_earlier);
     drop(run);
-    let recap = ready.end();
-    hosts::tell_unsaid(&faults);
-    let foretold = connecting.check && connecting.exit_code && recap.would_change();
-    Ok(ExitCode::from(of_run(faults.iter().chain(&recap.unwritten), foretold)))
+    let checked = connecting.check && connecting.exit_code;
+    Ok(hosts::finished(ready, &faults, |recap| checked && recap.would_change()))
 }
 
 /// Asks whether it is meant.

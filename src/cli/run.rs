@@ -11,7 +11,8 @@ use super::out;
 use super::setup::{self, Telling};
 use crate::error::{Error, Kind, Result};
 use crate::event::EventKind;
-use crate::script::{self, Settings};
+use crate::run::Settings;
+use crate::script;
 use crate::wire::Mode;
 
 /// Run a playbook.
@@ -60,11 +61,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Telling { aside: false, junit: args.junit.clone(), report: args.report.clone(), profile: args.profile.clone() };
     let ready = setup::ready(&args.playbook, &args.common, &args.connecting, settings, args.limit.as_deref(), telling)?;
     let run = std::sync::Arc::clone(&ready.run);
-    run.events.tell(EventKind::RunStarted {
-        playbook: args.playbook.display().to_string(),
-        inventory: run.inventory.file().display().to_string(),
-        mode: run.fleet.mode(),
-    });
+    run.started(&args.playbook.display().to_string());
     let result = match script::run(&run, &args.playbook) {
         // A check that cannot know more has done what it can.
         Err(error) if error.kind() == Kind::Unknown && run.fleet.mode() == Mode::Check => {

@@ -16,7 +16,7 @@ use crate::event::{Event, EventKind, Events, Receiver, TimeSpentOn, channel};
 use crate::fleet::{Agents, Fleet, Options};
 use crate::inventory::{Extras, Inventory, LEARNED, Variable, parse_extra};
 use crate::report::{Html, Human, JUnit, Json, Live, Profile, Recap, Reporter, Sink, feed, start_log};
-use crate::script::{Run, Settings};
+use crate::run::{Run, Settings};
 use crate::secret::Secrets;
 use crate::state::{Learned, StateDir};
 use crate::transport::{Dialer, HostKeyPolicy, Options as Dialing};

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use crate::error::{Context, Error, Kind, Result};
 use crate::op::HumanDuration;
 use crate::ops::{Cert, Usage};
+use crate::secret::Secrets;
 use crate::state::StateDir;
 use crate::wire::Mode;
 
@@ -51,6 +52,14 @@ impl Authorities {
     /// Those kept in a state.
     pub fn new(state: StateDir) -> Self {
         Self { state, known: Mutex::default() }
+    }
+
+    /// The token of an authority's key, for a program that signs in its place.
+    ///
+    /// # Errors
+    /// When there is no such authority.
+    pub fn key_token(&self, name: &str, secrets: &Secrets) -> Result<String> {
+        secrets.add(&format!("ca:{name}"), self.get(name)?.key())
     }
 
     /// The authority of that name, made when there is none yet. A check makes one for itself only, and forgets it.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Control;
 use super::input_tracking::{Input, InputDigests};
 use crate::change::digest;
 use crate::error::{Context, Kind, Result};
+use crate::state::StateDir;
 
 /// The folder of mk's state that holds one file a playbook.
 const FOLDER: &str = "completed";
@@ -47,32 +47,40 @@ impl Inputs {
     }
 }
 
-impl Control {
+/// The notes of all playbooks that came to a good end, in mk's state.
+pub struct CompletedPlays(StateDir);
+
+impl CompletedPlays {
+    /// Those kept in a state.
+    pub fn new(state: StateDir) -> Self {
+        Self(state)
+    }
+
     /// How a playbook completed that ran for these hosts and tasks; `None` when it never did.
     ///
     /// # Errors
     /// When mk's state cannot be read.
-    pub fn completed(&self, playbook: &str, scope: &str) -> Result<Option<CompletedPlay>> {
+    pub fn get(&self, playbook: &str, scope: &str) -> Result<Option<CompletedPlay>> {
         // What another version wrote is no fault: the playbook runs, and is noted anew.
-        Ok(self.state.read(&name(playbook, scope))?.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(self.0.read(&name(playbook, scope))?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     /// Notes that a playbook completed.
     ///
     /// # Errors
     /// When mk's state cannot be written.
-    pub fn complete(&self, scope: &str, completed: &CompletedPlay) -> Result {
+    pub fn put(&self, scope: &str, completed: &CompletedPlay) -> Result {
         let text = serde_json::to_string_pretty(completed);
         let text = text.or_kind(Kind::Internal, || "cannot encode mk's state".to_owned())?;
-        self.state.put(&name(&completed.playbook, scope), &text)
+        self.0.put(&name(&completed.playbook, scope), &text)
     }
 
     /// Forgets every playbook that completed.
     ///
     /// # Errors
     /// When mk's state cannot be changed.
-    pub fn forget_completed(&self) -> Result {
-        self.state.remove_all(FOLDER)
+    pub fn forget_all(&self) -> Result {
+        self.0.remove_all(FOLDER)
     }
 }
 
@@ -100,23 +108,21 @@ mod pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secrets;
-    use crate::state::StateDir;
 
     #[test]
     fn what_completed_is_known_until_it_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let control = Control::new(dir.path().to_owned(), StateDir::at(dir.path().join("s")), Secrets::default());
-        control.forget_completed().unwrap();
+        let notes = CompletedPlays::new(StateDir::at(dir.path().join("s")));
+        notes.forget_all().unwrap();
         let input = Input::Environment("A".to_owned());
         let inputs = Inputs { read: InputDigests::from([(input, "1".to_owned())]), ..Inputs::default() };
         let done = CompletedPlay { playbook: "/p/04-x.rhai".to_owned(), at: "then".to_owned(), inputs };
-        control.complete("all", &done).unwrap();
-        assert_eq!(control.completed("/p/04-x.rhai", "all").unwrap(), Some(done));
-        assert_eq!(control.completed("/p/04-x.rhai", "some").unwrap(), None);
-        assert_eq!(control.completed("/q/04-x.rhai", "all").unwrap(), None);
-        control.forget_completed().unwrap();
-        assert_eq!(control.completed("/p/04-x.rhai", "all").unwrap(), None);
+        notes.put("all", &done).unwrap();
+        assert_eq!(notes.get("/p/04-x.rhai", "all").unwrap(), Some(done));
+        assert_eq!(notes.get("/p/04-x.rhai", "some").unwrap(), None);
+        assert_eq!(notes.get("/q/04-x.rhai", "all").unwrap(), None);
+        notes.forget_all().unwrap();
+        assert_eq!(notes.get("/p/04-x.rhai", "all").unwrap(), None);
     }
 
     #[test]

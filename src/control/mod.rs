@@ -26,15 +26,16 @@ pub use archive::Archives;
 pub(crate) use artifacts::{Artifacts, FILE as LOCK, Found as Artifact, MIRROR, complete};
 pub use artifacts::{Cache, Stored, parse_lock};
 pub(crate) use authority::{Authorities, Authority, AuthoritySpec};
-pub(crate) use completed::{CompletedPlay, Inputs};
+pub(crate) use completed::{CompletedPlay, CompletedPlays, Inputs};
 pub(crate) use input_tracking::InputDigests;
 pub(crate) use offers::{Blobs, Offers};
-pub(crate) use outputs::has_secret_output;
+pub(crate) use outputs::{has_secret_output, hushed, kept};
 pub(crate) use password::Scheme;
 pub(crate) use pieces::Pieces;
 pub(crate) use resolve::ResolveContext;
 pub(crate) use responder::{Responder, is_read_here, unasked};
-pub(crate) use shared_keys::{Form, Made, Pairs};
+pub(crate) use secrets::secret;
+pub(crate) use shared_keys::{Form, Made, SharedKeys};
 pub use sources::Sources;
 pub(crate) use sources::{Base, Found, STDLIB};
 pub use template::Templates;
@@ -65,8 +66,10 @@ pub struct Control {
     /// The archives that hosts want something of.
     pub archives: Arc<Archives>,
     fetched: responder::Fetched,
-    /// The shared certificates that this run has asked for.
-    pub pairs: Pairs,
+    /// Key pairs and random secrets that hosts share.
+    pub shared_keys: SharedKeys,
+    /// The playbooks that came to a good end.
+    pub completed: CompletedPlays,
 }
 
 impl Control {
@@ -78,6 +81,8 @@ impl Control {
         Self {
             artifacts: Artifacts::new(project, cache.clone()).noted_by(sources.inputs.clone()),
             archives: Arc::new(Archives::new(cache)),
+            shared_keys: SharedKeys::new(state.clone(), secrets.clone()),
+            completed: CompletedPlays::new(state.clone()),
             secrets,
             blobs: Arc::default(),
             sources,
@@ -86,7 +91,6 @@ impl Control {
             fetched: responder::Fetched::default(),
             authorities: Authorities::new(state.clone()),
             state,
-            pairs: Pairs::default(),
         }
     }
 

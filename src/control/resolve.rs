@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::artifacts::{MIRROR, Stored, release_arch};
-use super::{Control, sources};
+use super::artifacts::{Artifacts, MIRROR, Stored, release_arch};
+use super::sources;
 use crate::error::Result;
 use crate::wire::Mode;
 
@@ -21,13 +21,13 @@ pub struct ResolveContext<'a> {
     pub arch: &'a dyn Fn() -> Result<String>,
 }
 
-impl Control {
+impl ResolveContext<'_> {
     /// An artifact of the project's lock, for the host's architecture.
-    pub(super) fn artifact(&self, name: &str, version: Option<&str>, context: &ResolveContext) -> Result<Stored> {
-        let names = (context.names)();
+    pub(super) fn artifact(&self, artifacts: &Artifacts, name: &str, version: Option<&str>) -> Result<Stored> {
+        let names = (self.names)();
         let mirror = names.get(MIRROR).and_then(Value::as_str).filter(|mirror| !mirror.is_empty());
-        let machine = (context.arch)()?;
-        let found = self.artifacts.find(name, version, release_arch(&machine), mirror)?;
-        self.artifacts.get(&found)
+        let machine = (self.arch)()?;
+        let found = artifacts.find(name, version, release_arch(&machine), mirror)?;
+        artifacts.get(&found)
     }
 }

@@ -6,66 +6,63 @@ use std::path::{Path, PathBuf};
 use age::secrecy::SecretString;
 use serde_json::Value;
 
-use super::Control;
 use super::input_tracking::Input;
-use super::sources::{Base, Found};
+use super::sources::{Base, Found, Sources};
 use crate::error::{Context, Error, Kind, Result};
 use crate::secret::{Secrets, hide_variable};
 
 /// The longest secrets file, in bytes.
 const LONGEST: u64 = 4 * 1024 * 1024;
 
-impl Control {
-    /// The token of a secret: `FILE.age#KEY`, `file:PATH`, `env:NAME` or `prompt:NAME`.
-    ///
-    /// # Errors
-    /// When it cannot be had, or is too short to be kept out of other texts.
-    pub fn secret(&self, base: &Base, from: &str) -> Result<String> {
-        let text = match from.split_once(':') {
-            Some(("env", name)) => {
-                hide_variable(name);
-                self.sources.environment(name).ok_or_else(|| {
-                    Error::playbook(format!("the environment has no `{name}`"))
-                        .hint(format!("set it before the run: `{name}=… mk run …`"))
-                })?
-            }
-            Some(("prompt", name)) => {
-                self.sources.inputs.note(Input::Answer(name.to_owned()), String::new);
-                // Whoever answered once is not asked again.
-                if let Some(token) = self.secrets.labelled(from) {
-                    return Ok(token);
-                }
-                rpassword::prompt_password(format!("{name}: "))
-                    .or_kind(Kind::Playbook, || format!("cannot ask for `{name}`"))?
-            }
-            Some(("file", path)) => {
-                let text = self.sources.code(&self.sources.find(base, Path::new(path))?)?;
-                text.trim_end_matches('\n').to_owned()
-            }
-            _ => self.age_file(base, from)?,
-        };
-        self.secrets.add(from, &text)
-    }
-
-    fn age_file(&self, base: &Base, from: &str) -> Result<String> {
-        let Some((file, key)) = from.split_once('#') else {
-            return Err(Error::playbook(format!("`{from}` does not say where a secret is"))
-                .hint("`secret(\"secrets.age#key\")`, `secret(\"env:NAME\")`, `secret(\"file:PATH\")` or `secret(\"prompt:NAME\")`"));
-        };
-        let Found::Disk(path) = self.sources.find(base, Path::new(file))? else {
-            return Err(Error::playbook(format!("`{file}` is not a file on disk")));
-        };
-        self.sources.guard.check(&path)?;
-        let text = decrypt(&path, &self.secrets)?;
-        let all: Value = serde_saphyr::from_str(&text)
-            // The parser quotes what it cannot read, and that is secret.
-            .map_err(|_| Error::playbook(format!("`{}` holds no YAML map", path.display())))?;
-        let keys: Vec<&str> = all.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
-        match all.get(key) {
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(other) if !other.is_null() => Ok(other.to_string()),
-            _ => Err(Error::playbook(format!("`{}` has no secret `{key}`", path.display())).suggest(key, keys)),
+/// The token of a secret: `FILE.age#KEY`, `file:PATH`, `env:NAME` or `prompt:NAME`.
+///
+/// # Errors
+/// When it cannot be had, or is too short to be kept out of other texts.
+pub(crate) fn secret(sources: &Sources, secrets: &Secrets, base: &Base, from: &str) -> Result<String> {
+    let text = match from.split_once(':') {
+        Some(("env", name)) => {
+            hide_variable(name);
+            sources.environment(name).ok_or_else(|| {
+                Error::playbook(format!("the environment has no `{name}`"))
+                    .hint(format!("set it before the run: `{name}=… mk run …`"))
+            })?
         }
+        Some(("prompt", name)) => {
+            sources.inputs.note(Input::Answer(name.to_owned()), String::new);
+            // Whoever answered once is not asked again.
+            if let Some(token) = secrets.labelled(from) {
+                return Ok(token);
+            }
+            rpassword::prompt_password(format!("{name}: "))
+                .or_kind(Kind::Playbook, || format!("cannot ask for `{name}`"))?
+        }
+        Some(("file", path)) => {
+            let text = sources.code(&sources.find(base, Path::new(path))?)?;
+            text.trim_end_matches('\n').to_owned()
+        }
+        _ => age_file(sources, secrets, base, from)?,
+    };
+    secrets.add(from, &text)
+}
+
+fn age_file(sources: &Sources, secrets: &Secrets, base: &Base, from: &str) -> Result<String> {
+    let Some((file, key)) = from.split_once('#') else {
+        return Err(Error::playbook(format!("`{from}` does not say where a secret is"))
+            .hint("`secret(\"secrets.age#key\")`, `secret(\"env:NAME\")`, `secret(\"file:PATH\")` or `secret(\"prompt:NAME\")`"));
+    };
+    let Found::Disk(path) = sources.find(base, Path::new(file))? else {
+        return Err(Error::playbook(format!("`{file}` is not a file on disk")));
+    };
+    sources.guard.check(&path)?;
+    let text = decrypt(&path, secrets)?;
+    let all: Value = serde_saphyr::from_str(&text)
+        // The parser quotes what it cannot read, and that is secret.
+        .map_err(|_| Error::playbook(format!("`{}` holds no YAML map", path.display())))?;
+    let keys: Vec<&str> = all.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
+    match all.get(key) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(other) if !other.is_null() => Ok(other.to_string()),
+        _ => Err(Error::playbook(format!("`{}` has no secret `{key}`", path.display())).suggest(key, keys)),
     }
 }
 
@@ -115,35 +112,30 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::state::StateDir;
-
-    fn control(dir: &Path) -> Control {
-        Control::new(dir.to_owned(), StateDir::at(dir.join("state")), Secrets::default())
-    }
 
     #[test]
     fn a_secret_of_a_file_is_a_token_to_the_script() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("pw"), "hunter2hunter2\n").unwrap();
-        let control = control(dir.path());
+        let (sources, secrets) = (Sources::new(dir.path().to_owned()), Secrets::default());
         let base = Base::File(dir.path().join("p.rhai"));
-        let token = control.secret(&base, "file:pw").unwrap();
+        let token = secret(&sources, &secrets, &base, "file:pw").unwrap();
         assert!(!token.contains("hunter2"));
         let mut value = Value::from(token);
-        assert!(control.secrets.reveal(&mut value));
+        assert!(secrets.reveal(&mut value));
         assert_eq!(value, "hunter2hunter2");
     }
 
     #[test]
     fn a_file_of_the_same_name_in_another_folder_is_another_secret() {
         let dir = tempfile::tempdir().unwrap();
-        let control = control(dir.path());
+        let (sources, secrets) = (Sources::new(dir.path().to_owned()), Secrets::default());
         let of = |name: &str| {
             let folder = dir.path().join(name);
             std::fs::create_dir(&folder).unwrap();
             std::fs::write(folder.join("pw"), format!("hunter2-{name}")).unwrap();
-            let token = control.secret(&Base::File(folder.join("p.rhai")), "file:pw").unwrap();
-            control.secrets.revealed(&token).unwrap()
+            let token = secret(&sources, &secrets, &Base::File(folder.join("p.rhai")), "file:pw").unwrap();
+            secrets.revealed(&token).unwrap()
         };
         assert_eq!((of("one"), of("two")), ("hunter2-one".to_owned(), "hunter2-two".to_owned()));
     }
@@ -159,10 +151,10 @@ mod tests {
         writer.write_all(b"db: hunter2hunter2\n").unwrap();
         writer.finish().unwrap();
         std::fs::write(dir.path().join("s.age"), sealed).unwrap();
-        let control = control(dir.path());
+        let (sources, secrets) = (Sources::new(dir.path().to_owned()), Secrets::default());
         let base = Base::File(dir.path().join("p.rhai"));
-        let error = control.secret(&base, "s.age#db").unwrap_err();
+        let error = secret(&sources, &secrets, &base, "s.age#db").unwrap_err();
         assert!(error.to_string().contains("no identity can be read"), "{error}");
-        assert!(control.secret(&base, "nowhere").unwrap_err().message().contains("does not say where"));
+        assert!(secret(&sources, &secrets, &base, "nowhere").unwrap_err().message().contains("does not say where"));
     }
 }

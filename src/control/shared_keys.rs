@@ -8,11 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::Control;
+use super::authority::Authorities;
 use super::certificate::inspect;
 use crate::error::{Error, Kind, Result};
 use crate::op::{Operation, Resource};
 use crate::ops::Cert;
+use crate::secret::Secrets;
+use crate::state::StateDir;
 use crate::sys::{new_private_key, public_half};
 use crate::wire::Mode;
 
@@ -63,23 +65,33 @@ impl Form {
     }
 }
 
-/// The pairs of a run, by name.
-pub(crate) type Pairs = Mutex<BTreeMap<String, (Cert, Pair)>>;
+/// What hosts share, kept in mk's state; its secret parts are told by tokens.
+pub struct SharedKeys {
+    state: StateDir,
+    secrets: Secrets,
+    /// The pairs that this run has asked for, by name.
+    pairs: Mutex<BTreeMap<String, (Cert, Pair)>>,
+}
 
-impl Control {
+impl SharedKeys {
+    /// Those kept in a state.
+    pub fn new(state: StateDir, secrets: Secrets) -> Self {
+        Self { state, secrets, pairs: Mutex::default() }
+    }
+
     /// The shared certificate of that name. Its key is made once; the certificate is issued again when the request
     /// has changed or it is about to expire. A check keeps nothing.
     ///
     /// # Errors
     /// When the key is damaged or lost, or its authority is not there.
-    pub fn shared_cert(&self, name: &str, request: &Cert, mode: Mode) -> Result<(Pair, Made)> {
+    pub fn cert(&self, name: &str, request: &Cert, authorities: &Authorities, mode: Mode) -> Result<(Pair, Made)> {
         fit(name)?;
         request.validate()?;
         let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, pair)) = pairs.get(name).filter(|(known, _)| same(known, request)) {
             return Ok((pair.clone(), Made::Kept));
         }
-        let authority = self.authorities.get(&request.ca)?;
+        let authority = authorities.get(&request.ca)?;
         let (key_file, cert_file) = (format!("shared/{name}.key"), format!("shared/{name}.crt"));
         let (key, cert) = (self.state.read(&key_file)?, self.state.read(&cert_file)?);
         if key.is_none() && cert.is_some() {
@@ -118,7 +130,7 @@ impl Control {
     ///
     /// # Errors
     /// For a size that is no use, and when the state cannot be read or written.
-    pub fn random_secret(&self, name: &str, bytes: usize, form: Form, mode: Mode) -> Result<(String, Made)> {
+    pub fn random(&self, name: &str, bytes: usize, form: Form, mode: Mode) -> Result<(String, Made)> {
         fit(name)?;
         if !(8..=1024).contains(&bytes) {
             return Err(Error::playbook(format!("a secret of {bytes} random bytes; it may have 8 to 1024")));
@@ -144,17 +156,9 @@ impl Control {
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub fn has_random_secret(&self, name: &str) -> Result<bool> {
+    pub fn has_random(&self, name: &str) -> Result<bool> {
         fit(name)?;
         Ok(self.state.read(&format!("shared/{name}.secret"))?.is_some())
-    }
-
-    /// The token of an authority's key, for a program that signs in its place.
-    ///
-    /// # Errors
-    /// When there is no such authority.
-    pub fn authority_key(&self, name: &str) -> Result<String> {
-        self.secrets.add(&format!("ca:{name}"), self.authorities.get(name)?.key())
     }
 }
 
@@ -184,37 +188,36 @@ mod tests {
 
     use super::*;
     use crate::control::AuthoritySpec;
-    use crate::secret::Secrets;
-    use crate::state::StateDir;
 
-    fn control(dir: &std::path::Path) -> Control {
-        let control = Control::new(dir.to_owned(), StateDir::at(dir.join("state")), Secrets::default());
+    fn shared(dir: &std::path::Path) -> (SharedKeys, Authorities) {
+        let state = StateDir::at(dir.join("state"));
+        let authorities = Authorities::new(state.clone());
         let wish: AuthoritySpec = serde_json::from_value(json!({ "cn": "demo-ca" })).unwrap();
-        control.authorities.ensure("demo", &wish, Mode::Apply).unwrap();
-        control
+        authorities.ensure("demo", &wish, Mode::Apply).unwrap();
+        (SharedKeys::new(state, Secrets::default()), authorities)
     }
 
     fn request(cn: &str) -> Cert {
         serde_json::from_value(json!({ "path": "/", "ca": "demo", "cn": cn, "usage": ["client"] })).unwrap()
     }
 
-    fn revealed(control: &Control, token: &str) -> String {
+    fn revealed(keys: &SharedKeys, token: &str) -> String {
         let mut value = Value::from(token);
-        assert!(control.secrets.reveal(&mut value), "no token: {token}");
+        assert!(keys.secrets.reveal(&mut value), "no token: {token}");
         value.as_str().unwrap().to_owned()
     }
 
     #[test]
     fn a_shared_certificate_is_kept_and_a_changed_request_keeps_its_key() {
         let dir = tempfile::tempdir().unwrap();
-        let first = control(dir.path());
-        let (made, state) = first.shared_cert("admin", &request("admin"), Mode::Apply).unwrap();
+        let (first, authorities) = shared(dir.path());
+        let (made, state) = first.cert("admin", &request("admin"), &authorities, Mode::Apply).unwrap();
         assert_eq!(state, Made::New);
-        assert_eq!(first.shared_cert("admin", &request("admin"), Mode::Apply).unwrap().1, Made::Kept);
-        let second = control(dir.path());
-        let (kept, state) = second.shared_cert("admin", &request("admin"), Mode::Apply).unwrap();
+        assert_eq!(first.cert("admin", &request("admin"), &authorities, Mode::Apply).unwrap().1, Made::Kept);
+        let (second, authorities) = shared(dir.path());
+        let (kept, state) = second.cert("admin", &request("admin"), &authorities, Mode::Apply).unwrap();
         assert_eq!((&kept.cert, state), (&made.cert, Made::Kept));
-        let (renewed, state) = second.shared_cert("admin", &request("root"), Mode::Apply).unwrap();
+        let (renewed, state) = second.cert("admin", &request("root"), &authorities, Mode::Apply).unwrap();
         assert_eq!(state, Made::Renewed);
         assert_ne!(renewed.cert, made.cert);
         let key = revealed(&first, &made.key);
@@ -225,26 +228,27 @@ mod tests {
     #[test]
     fn a_lost_key_is_told_and_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        control(dir.path()).shared_cert("admin", &request("admin"), Mode::Apply).unwrap();
+        let (keys, authorities) = shared(dir.path());
+        keys.cert("admin", &request("admin"), &authorities, Mode::Apply).unwrap();
         std::fs::remove_file(dir.path().join("state/shared/admin.key")).unwrap();
-        let error = control(dir.path()).shared_cert("admin", &request("admin"), Mode::Apply).unwrap_err();
+        let error = shared(dir.path()).0.cert("admin", &request("admin"), &authorities, Mode::Apply).unwrap_err();
         assert!(error.message().contains("damaged or lost"), "{error}");
     }
 
     #[test]
     fn a_random_secret_is_made_once_and_a_check_keeps_none() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(control(dir.path()).random_secret("k", 32, Form::Base64, Mode::Check).unwrap().1, Made::New);
-        assert!(!control(dir.path()).has_random_secret("k").unwrap());
-        let first = control(dir.path());
-        let (token, made) = first.random_secret("k", 32, Form::Base64, Mode::Apply).unwrap();
+        assert_eq!(shared(dir.path()).0.random("k", 32, Form::Base64, Mode::Check).unwrap().1, Made::New);
+        assert!(!shared(dir.path()).0.has_random("k").unwrap());
+        let (first, _) = shared(dir.path());
+        let (token, made) = first.random("k", 32, Form::Base64, Mode::Apply).unwrap();
         assert_eq!(made, Made::New);
-        let second = control(dir.path());
-        let (again, made) = second.random_secret("k", 32, Form::Base64, Mode::Apply).unwrap();
+        let (second, _) = shared(dir.path());
+        let (again, made) = second.random("k", 32, Form::Base64, Mode::Apply).unwrap();
         assert_eq!(made, Made::Kept);
         assert_eq!(revealed(&first, &token), revealed(&second, &again));
-        let error = second.random_secret("k", 16, Form::Base64, Mode::Apply).unwrap_err();
+        let error = second.random("k", 16, Form::Base64, Mode::Apply).unwrap_err();
         assert!(error.message().contains("16 bytes"), "{error}");
-        assert!(second.random_secret("../k", 32, Form::Hex, Mode::Apply).is_err());
+        assert!(second.random("../k", 32, Form::Hex, Mode::Apply).is_err());
     }
 }

@@ -2,56 +2,52 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
+use rhai::{Dynamic, EvalAltResult, Map, NativeCallContext};
 use serde_json::{Value, json};
 
 use super::fault::throw;
-use super::running::Run;
+use super::registry::Registry;
+use super::scope::scope;
 use super::secret::Secret;
 use super::value::{from_json, to_json};
-use crate::control::{AuthoritySpec, Base, Form, Made};
+use crate::control::{AuthoritySpec, Base, Form, Made, secret};
 use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::ops::Cert;
+use crate::run::Run;
 use crate::secret::Secrets;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
-pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
-    let shared = Arc::clone(run);
-    engine.register_fn("ca", move |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
-        ca(&shared, name, wish).map_err(|e| throw(&context, e))
+pub(super) fn register(registry: &mut Registry) {
+    registry.add("ca", |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
+        ca(&scope(&context)?.run, name, wish).map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(run);
-    engine.register_fn("ca", move |context: NativeCallContext, name: &str| -> Raised<Dynamic> {
-        let authority = shared.control.authorities.get(name).map_err(|e| throw(&context, e))?;
+    registry.add("ca", |context: NativeCallContext, name: &str| -> Raised<Dynamic> {
+        let authority = scope(&context)?.run.control.authorities.get(name).map_err(|e| throw(&context, e))?;
         Ok(shown(name, &authority.cert, &authority.fingerprint))
     });
-    let shared = Arc::clone(run);
-    engine.register_fn("ca_key", move |context: NativeCallContext, name: &str| -> Raised<Secret> {
-        shared.control.authority_key(name).map(Secret).map_err(|e| throw(&context, e))
+    registry.add("ca_key", |context: NativeCallContext, name: &str| -> Raised<Secret> {
+        let control = &scope(&context)?.run.control;
+        control.authorities.key_token(name, &control.secrets).map(Secret).map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(run);
-    engine.register_fn("shared_cert", move |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
-        shared_cert(&shared, name, wish).map_err(|e| throw(&context, e))
+    registry.add("shared_cert", |context: NativeCallContext, name: &str, wish: Map| -> Raised<Dynamic> {
+        shared_cert(&scope(&context)?.run, name, wish).map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(run);
-    engine.register_fn("random_secret", move |context: NativeCallContext, name: &str, bytes: i64| -> Raised<Secret> {
-        random(&shared, name, bytes, "base64").map_err(|e| throw(&context, e))
+    registry.add("random_secret", |context: NativeCallContext, name: &str, bytes: i64| -> Raised<Secret> {
+        random(&scope(&context)?.run, name, bytes, "base64").map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(run);
-    let formed = move |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<Secret> {
-        random(&shared, name, bytes, form).map_err(|e| throw(&context, e))
+    let formed = |context: NativeCallContext, name: &str, bytes: i64, form: &str| -> Raised<Secret> {
+        random(&scope(&context)?.run, name, bytes, form).map_err(|e| throw(&context, e))
     };
-    engine.register_fn("random_secret", formed);
-    let shared = Arc::clone(run);
-    engine.register_fn("has_random_secret", move |context: NativeCallContext, name: &str| -> Raised<bool> {
-        shared.control.has_random_secret(name).map_err(|e| throw(&context, e))
+    registry.add("random_secret", formed);
+    registry.add("has_random_secret", |context: NativeCallContext, name: &str| -> Raised<bool> {
+        scope(&context)?.run.control.shared_keys.has_random(name).map_err(|e| throw(&context, e))
     });
-    let shared = Arc::clone(run);
-    engine.register_fn("secret", move |context: NativeCallContext, from: &str| -> Raised<Secret> {
+    registry.add("secret", |context: NativeCallContext, from: &str| -> Raised<Secret> {
         let base = Base::of(context.call_source().unwrap_or_default());
-        shared.control.secret(&base, from).map(Secret).map_err(|e| throw(&context, e))
+        let control = &scope(&context)?.run.control;
+        secret(&control.sources, &control.secrets, &base, from).map(Secret).map_err(|e| throw(&context, e))
     });
 }
 
@@ -80,7 +76,7 @@ fn shared_cert(run: &Arc<Run>, name: &str, mut wish: Map) -> Result<Dynamic> {
     wish.insert("path".into(), "/".into());
     let request = serde_json::from_value::<Cert>(plain("shared_cert", wish)?)
         .map_err(|e| Error::playbook(format!("shared_cert: {e}")))?;
-    let (pair, made) = run.control.shared_cert(name, &request, run.fleet.mode())?;
+    let (pair, made) = run.control.shared_keys.cert(name, &request, &run.control.authorities, run.fleet.mode())?;
     tell(run, &format!("shared certificate `{name}`"), made);
     Ok(from_json(&json!({ "cert": pair.cert, "key": pair.key, "key_data": pair.key_data })))
 }
@@ -103,7 +99,7 @@ fn random(run: &Arc<Run>, name: &str, bytes: i64, form: &str) -> Result<Secret> 
         }
     };
     let size = usize::try_from(bytes).unwrap_or_default();
-    let (token, made) = run.control.random_secret(name, size, form, run.fleet.mode())?;
+    let (token, made) = run.control.shared_keys.random(name, size, form, run.fleet.mode())?;
     tell(run, &format!("random secret `{name}`"), made);
     Ok(Secret(token))
 }

@@ -2,45 +2,49 @@
 
 use std::sync::Arc;
 
-use rhai::{Engine, OptimizationLevel, ParseError, ParseErrorType};
+use rhai::{Dynamic, Engine, OptimizationLevel, ParseError, ParseErrorType};
 
 use super::modules::Modules;
-use super::running::Run;
-use super::{
-    credentials, fault, globals, guarded, host, on, outcome, play, results, secret, suggestions, text, unmake,
-};
+use super::registry::Registry;
+use super::scope::Tag;
+use super::{credentials, fault, globals, guarded, host, on, outcome, play, results, secret, suggestions, talk, text};
 use crate::error::{Error, Place};
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
 pub(super) const STACK: usize = 32 * 1024 * 1024;
 
-/// An engine for a run.
+/// An engine for a run, whose scripts begin in the scope of the tag.
 ///
 /// Every setting has its reason: the optimizer can panic and bakes constants in; the interner makes threads
 /// wait for each other; the limits are the same in every build, so that a playbook that works in one works in
 /// all; values are never evaluated.
-pub(crate) fn engine(run: &Arc<Run>) -> Engine {
+pub(super) fn engine(tag: &Tag) -> Engine {
+    let run = &tag.scope.run;
     let mut engine = Engine::new();
     limits(&mut engine);
-    engine.set_module_resolver(Modules::new(run.control.sources.clone(), Arc::clone(&run.lookahead)));
+    engine.set_module_resolver(Modules::new(run.control.sources.clone()));
     let stop = Arc::clone(run);
     engine.on_progress(move |count| {
         (count & 0xfff == 0 && stop.fleet.is_stopped())
             .then(|| Error::new(crate::error::Kind::Interrupted, "stopped"))
-            .map(rhai::Dynamic::from)
+            .map(Dynamic::from)
     });
+    engine.set_default_tag(Dynamic::from(tag.clone()));
     fault::register(&mut engine);
-    host::register(&mut engine);
-    unmake::register(&mut engine);
     outcome::register(&mut engine);
     results::register(&mut engine);
-    globals::register(&mut engine, run);
-    credentials::register(&mut engine, run);
-    play::register(&mut engine, run);
-    on::register(&mut engine, run);
-    text::register(&mut engine);
     guarded::register(&mut engine);
-    secret::register(&mut engine, run);
+    secret::register(&mut engine);
+    let mut registry = Registry::default();
+    host::register(&mut engine, &mut registry);
+    globals::register(&mut registry);
+    credentials::register(&mut registry);
+    play::register(&mut registry);
+    on::register(&mut registry);
+    talk::register(&mut engine, &mut registry);
+    text::register(&mut registry);
+    secret::functions(&mut registry);
+    registry.into(&mut engine);
     engine
 }
 

@@ -1,19 +1,18 @@
 //! `import`: modules of the project and of the standard library, compiled once a run.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
+use rhai::{Engine, EvalAltResult, GlobalRuntimeState, Module, ModuleResolver, Position, Scope, Shared};
 
 use super::fault::raise;
-use super::pipelining::Lookahead;
+use super::scope::Tag;
 use super::secret::hide_variables;
 use crate::control::{Base, Found, InputDigests, Sources};
 
 /// Finds modules where [`Sources`] looks.
 pub(super) struct Modules {
     sources: Sources,
-    lookahead: Arc<Lookahead>,
     known: Mutex<HashMap<String, Known>>,
 }
 
@@ -25,8 +24,8 @@ struct Known {
 }
 
 impl Modules {
-    pub(super) fn new(sources: Sources, lookahead: Arc<Lookahead>) -> Self {
-        Self { sources, lookahead, known: Mutex::default() }
+    pub(super) fn new(sources: Sources) -> Self {
+        Self { sources, known: Mutex::default() }
     }
 }
 
@@ -38,6 +37,20 @@ impl ModuleResolver for Modules {
         path: &str,
         position: Position,
     ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        let mut global = engine.new_global_runtime_state();
+        global.source = source.map(Into::into);
+        self.resolve_raw(engine, &mut global, &mut Scope::new(), path, position)
+    }
+
+    fn resolve_raw(
+        &self,
+        engine: &Engine,
+        global: &mut GlobalRuntimeState,
+        _scope: &mut Scope,
+        path: &str,
+        position: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        let source = global.source();
         let base = Base::of(source.unwrap_or_default());
         let found = self
             .sources
@@ -61,11 +74,16 @@ impl ModuleResolver for Modules {
         let mut ast = compiled?;
         // Errors name the file by this, and files beside the module are found from it.
         ast.set_source(name.as_str());
-        self.lookahead.read(&ast, false);
+        // What its own statements do, they do where it is imported first.
+        let mut inner = engine.new_global_runtime_state();
+        inner.tag = global.tag.clone();
+        if let Some(tag) = global.tag.read_lock::<Tag>() {
+            tag.lookahead.read(&ast, false);
+        }
         hide_variables(&ast);
         // What goes wrong while it begins is in its own file.
         let tracking = self.sources.inputs.begin();
-        let begun = Module::eval_ast_as_new(Scope::new(), &ast, engine);
+        let begun = Module::eval_ast_as_new_raw(engine, &mut Scope::new(), &mut inner, &ast);
         let read = self.sources.inputs.end(tracking);
         let module: Shared<Module> = begun.map_err(|e| EvalAltResult::ErrorInModule(name.clone(), e, position))?.into();
         self.known

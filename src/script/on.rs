@@ -5,23 +5,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
+use rhai::{Array, Dynamic, EvalAltResult, FnPtr, Map, NativeCallContext};
 use serde::Deserialize;
 
 use super::closure::{fingerprint, private, wrote_outside};
 use super::engine::STACK;
 use super::fault::{from_rhai, throw};
-use super::host::Host;
-use super::pipelining;
+use super::registry::Registry;
 use super::results::Results;
-use super::running::Run;
-use super::scope::{ScriptScope, at, current_scope, pause};
+use super::scope::{call, scope};
 use super::suggestions::near_host_variable;
-use super::throttle::HostThrottle;
 use super::value::to_json;
 use crate::error::{Error, Kind, Result};
 use crate::event::TimeSpentOn;
 use crate::op::HumanDuration;
+use crate::run::{self, Host, HostThrottle, Run, Scope};
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -64,37 +62,28 @@ enum Came {
     Unpredicted(Error),
 }
 
-pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
-    let shared = Arc::clone(run);
-    engine.register_fn("on", move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Results> {
-        on(&context, &shared, hosts, Map::new(), &closure)
+pub(super) fn register(registry: &mut Registry) {
+    registry.add("on", |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Results> {
+        on(&context, hosts, Map::new(), &closure)
     });
-    let shared = Arc::clone(run);
-    engine.register_fn(
-        "on",
-        move |context: NativeCallContext, hosts: Dynamic, options: Map, closure: FnPtr| -> Raised<Results> {
-            on(&context, &shared, hosts, options, &closure)
-        },
-    );
-    let shared = Arc::clone(run);
-    engine.register_fn(
-        "run_once",
-        move |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
-            pipelining::first(&context)?;
-            let all = hosts_of(&shared, hosts).map_err(|e| throw(&context, e))?;
-            let taking = |host: &Host| shared.within_limit(&host.name) && shared.failure(&host.name).is_none();
-            let Some(first) = all.into_iter().find(taking) else {
-                return Ok(Dynamic::UNIT);
-            };
-            let name = first.name.clone();
-            let results = on(&context, &shared, Dynamic::from(first), Map::new(), &closure)?;
-            match (results.values.get(&name), results.errors.get(&name)) {
-                (Some(value), _) => Ok(value.clone()),
-                (None, Some(error)) => Err(throw(&context, error.clone())),
-                (None, None) => results.get(&name).map_err(|e| throw(&context, e)),
-            }
-        },
-    );
+    registry.add("on", |context: NativeCallContext, hosts: Dynamic, options: Map, closure: FnPtr| -> Raised<Results> {
+        on(&context, hosts, options, &closure)
+    });
+    registry.add("run_once", |context: NativeCallContext, hosts: Dynamic, closure: FnPtr| -> Raised<Dynamic> {
+        let run = scope(&context)?.run;
+        let all = hosts_of(&run, hosts).map_err(|e| throw(&context, e))?;
+        let taking = |host: &Host| run.within_limit(&host.name) && run.failure(&host.name).is_none();
+        let Some(first) = all.into_iter().find(taking) else {
+            return Ok(Dynamic::UNIT);
+        };
+        let name = first.name.clone();
+        let results = on(&context, Dynamic::from(first), Map::new(), &closure)?;
+        match (results.values.get(&name), results.errors.get(&name)) {
+            (Some(value), _) => Ok(value.clone()),
+            (None, Some(error)) => Err(throw(&context, error.clone())),
+            (None, None) => results.get(&name).map_err(|e| throw(&context, e)),
+        }
+    });
 }
 
 /// The hosts that a script means: a host, an array of hosts or names, or a pattern.
@@ -118,15 +107,10 @@ pub(super) fn hosts_of(run: &Arc<Run>, hosts: Dynamic) -> Result<Vec<Host>> {
     Err(Error::playbook(format!("`on` takes hosts or a pattern, not {}", hosts.type_name())))
 }
 
-fn on(
-    context: &NativeCallContext,
-    run: &Arc<Run>,
-    hosts: Dynamic,
-    mut options: Map,
-    closure: &FnPtr,
-) -> Raised<Results> {
+fn on(context: &NativeCallContext, hosts: Dynamic, mut options: Map, closure: &FnPtr) -> Raised<Results> {
     let fail = |e: Error| throw(context, e);
-    pipelining::first(context)?;
+    let scope = scope(context)?;
+    let run = &scope.run;
     let health = options
         .remove("health")
         .map(|value| value.try_cast::<FnPtr>().ok_or_else(|| Error::playbook("on: `health` must be a closure")));
@@ -157,9 +141,9 @@ fn on(
     let mut batches = hosts.chunks(batch).peekable();
     while let Some(batch) = batches.next() {
         let begun = Instant::now();
-        let all = together(context, run, batch, closure, &plan);
+        let all = together(context, &scope, batch, closure, &plan);
         // Whoever called waits for these hosts; theirs is what they do meanwhile.
-        run.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
+        scope.waited(begun);
         let of_playbook = |came: &Came| matches!(came, Came::Failed(error) if error.kind() == Kind::Playbook);
         let all_wrong = all.iter().all(of_playbook);
         for (host, came) in batch.iter().zip(all) {
@@ -194,13 +178,13 @@ fn on(
         }
         if batches.peek().is_some() {
             if let Some(health) = &health {
-                let _: Dynamic = health.call_within_context(context, ())?;
+                drop(call(context, &scope, health, ())?);
             }
-            pause(run, plan.pause.unwrap_or_default().0).map_err(fail)?;
+            scope.pause(plan.pause.unwrap_or_default().0).map_err(fail)?;
         } else if let Some(health) = &health
             && !results.values.is_empty()
         {
-            let _: Dynamic = health.call_within_context(context, ())?;
+            drop(call(context, &scope, health, ())?);
         }
     }
     Ok(results)
@@ -221,33 +205,30 @@ fn count(value: Option<&serde_json::Value>, all: usize, name: &str) -> Result<Op
 }
 
 /// Runs the closure for these hosts at once, as many as the forks allow.
-fn together(context: &NativeCallContext, run: &Arc<Run>, hosts: &[Host], closure: &FnPtr, plan: &Plan) -> Vec<Came> {
+fn together(context: &NativeCallContext, scope: &Scope, hosts: &[Host], closure: &FnPtr, plan: &Plan) -> Vec<Came> {
     // An `on` inside an `on` runs in its caller's place: the number of threads stays what the user asked for.
-    if hosts.len() == 1 || current_scope().host.is_some() {
-        return hosts.iter().map(|host| one(context, run, host, closure)).collect();
+    if hosts.len() == 1 || scope.host.is_some() {
+        return hosts.iter().map(|host| one(context, &scope.of_host(&host.name), host, closure)).collect();
     }
     let group = |host: &Host| {
-        let value = plan.by.as_ref().and_then(|name| run.vars(&host.name).get(name).cloned());
+        let value = plan.by.as_ref().and_then(|name| scope.run.vars(&host.name).get(name).cloned());
         value.map(|value| value.to_string()).unwrap_or_default()
     };
     let most = plan.at_once.map_or(hosts.len(), std::num::NonZeroUsize::get);
     let throttle = HostThrottle::new(hosts.iter().map(group).collect(), most);
     let came: Mutex<BTreeMap<usize, Came>> = Mutex::default();
-    let outer = current_scope();
-    std::thread::scope(|scope| {
-        let workers = run.fleet.forks().min(hosts.len());
+    std::thread::scope(|threads| {
+        let workers = scope.run.fleet.forks().min(hosts.len());
         let threads: Vec<_> = (0..workers)
             .map(|_| {
                 let work = || {
-                    at(outer.clone(), || {
-                        while let Some(turn) = throttle.next() {
-                            let index = turn.index;
-                            let result = one(context, run, &hosts[index], closure);
-                            came.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
-                        }
-                    });
+                    while let Some(turn) = throttle.next() {
+                        let host = &hosts[turn.index];
+                        let result = one(context, &scope.beside().of_host(&host.name), host, closure);
+                        came.lock().unwrap_or_else(PoisonError::into_inner).insert(turn.index, result);
+                    }
                 };
-                std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work)
+                std::thread::Builder::new().stack_size(STACK).spawn_scoped(threads, work)
             })
             .collect();
         for thread in threads.into_iter().flatten() {
@@ -260,38 +241,33 @@ fn together(context: &NativeCallContext, run: &Arc<Run>, hosts: &[Host], closure
     (0..hosts.len()).map(|index| came.remove(&index).unwrap_or_else(lost)).collect()
 }
 
-/// Runs the closure for one host, and then the steps that were notified meanwhile.
-fn one(context: &NativeCallContext, run: &Arc<Run>, host: &Host, closure: &FnPtr) -> Came {
-    let begun = Instant::now();
-    let place = ScriptScope { host: Some(host.name.clone()), ..current_scope() };
-    let came = at(place, || {
-        let own = private(closure);
-        let before = fingerprint(&own);
-        let call = AssertUnwindSafe(|| own.call_within_context::<Dynamic>(context, (host.clone(),)));
-        let result = match catch_unwind(call) {
-            Ok(result) => result.map_err(|e| {
-                let error = from_rhai(&e, context.call_source().unwrap_or_default());
-                near_host_variable(error, run, Some(&host.name))
-            }),
-            Err(panic) => Err(panicked(&panic)),
-        };
+/// Runs the closure for one host, in a scope that is its own, and then the steps that were notified meanwhile.
+fn one(context: &NativeCallContext, scope: &Scope, host: &Host, closure: &FnPtr) -> Came {
+    let (begun, run) = (Instant::now(), &scope.run);
+    let own = private(closure);
+    let before = fingerprint(&own);
+    let result = match catch_unwind(AssertUnwindSafe(|| call(context, scope, &own, (host.clone(),)))) {
+        Ok(result) => result.map_err(|e| {
+            let error = from_rhai(&e, context.call_source().unwrap_or_default());
+            near_host_variable(error, run, Some(&host.name))
+        }),
         // A step that waited was written before whatever ended the closure.
-        let result = pipelining::flush().and(result);
-        let result = match wrote_outside(context, &own, &before) {
-            Some(error) if result.is_ok() => {
-                Err(error.at(super::fault::place(context.call_source(), context.call_position())))
-            }
-            _ => result,
-        };
-        // Notified steps run also after a failure: what they are for has been changed already.
-        let reachable = !matches!(&result, Err(e) if e.kind().is_connection() || e.kind() == Kind::Interrupted || e.kind() == Kind::Unknown);
-        let flushed = if reachable { super::notified::flush(host) } else { Ok(()) };
-        match (result, flushed) {
-            (Err(error), _) if error.kind() == Kind::Unknown => Came::Unpredicted(error),
-            (Err(error), _) | (Ok(_), Err(error)) => Came::Failed(error.on(&host.name)),
-            (Ok(value), Ok(())) => Came::Value(super::closure::detach(&value)),
+        Err(panic) => scope.flush().and(Err(panicked(&panic))),
+    };
+    let result = match wrote_outside(context, &own, &before) {
+        Some(error) if result.is_ok() => {
+            Err(error.at(super::fault::place(context.call_source(), context.call_position())))
         }
-    });
+        _ => result,
+    };
+    // Notified steps run also after a failure: what they are for has been changed already.
+    let reachable = !matches!(&result, Err(e) if e.kind().is_connection() || e.kind() == Kind::Interrupted || e.kind() == Kind::Unknown);
+    let flushed = if reachable { run::flush(scope, host) } else { Ok(()) };
+    let came = match (result, flushed) {
+        (Err(error), _) if error.kind() == Kind::Unknown => Came::Unpredicted(error),
+        (Err(error), _) | (Ok(_), Err(error)) => Came::Failed(error.on(&host.name)),
+        (Ok(value), Ok(())) => Came::Value(super::closure::detach(&value)),
+    };
     run.events.spent(TimeSpentOn::Control, Some(&host.name), None, (begun, Instant::now()));
     came
 }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
 
 use super::fault::throw;
-use super::host::Host;
-use super::running::Run;
 use crate::error::Error;
+use crate::run::{Host, Run};
 
 /// The results of one `on`.
 #[derive(Clone)]

@@ -1,61 +1,79 @@
-//! The scope of a thread in the run: the task, and the host whose closure it runs.
+//! The scope of a call. The language passes it along as the tag of its own state, through every function and closure.
 
-use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use super::running::Run;
-use crate::error::{Error, Kind, Result};
-use crate::event::TimeSpentOn;
+use rhai::{Dynamic, EvalAltResult, FnPtr, FuncArgs, NativeCallContext};
 
-/// The thread's place in the run.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ScriptScope {
-    /// The innermost task.
-    pub(super) task: Option<String>,
-    /// The host whose closure runs.
-    pub(super) host: Option<String>,
+use super::fault::throw;
+use super::lookahead::Lookahead;
+use crate::error::Error;
+use crate::run::{Run, Scope};
+
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
+
+/// What the language passes along.
+#[derive(Clone)]
+pub(super) struct Tag {
+    /// Where in the run the script is.
+    pub(super) scope: Scope,
+    /// What is known of the texts of all scripts that the run has read.
+    pub(super) lookahead: Arc<Lookahead>,
 }
 
-thread_local! {
-    static SCOPE: RefCell<ScriptScope> = RefCell::default();
-}
-
-/// The current thread's place.
-pub(super) fn current_scope() -> ScriptScope {
-    SCOPE.with_borrow(Clone::clone)
-}
-
-/// Runs `work` at another place, and comes back whatever happens.
-pub(super) fn at<T>(place: ScriptScope, work: impl FnOnce() -> T) -> T {
-    struct Back(Option<ScriptScope>);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            if let Some(place) = self.0.take() {
-                SCOPE.set(place);
-            }
-        }
+impl Tag {
+    /// The outermost of a run.
+    pub(super) fn outermost(run: &Arc<Run>) -> Self {
+        Self { scope: Scope::new(run), lookahead: Arc::default() }
     }
-    let _back = Back(Some(SCOPE.replace(place)));
-    work()
 }
 
-/// Does nothing for some time, on this thread.
+/// The tag of a call.
 ///
 /// # Errors
-/// When the run is stopped meanwhile.
-pub(super) fn pause(run: &Run, length: Duration) -> Result {
-    let begun = Instant::now();
-    let until = begun + length;
-    let result = loop {
-        if run.fleet.is_stopped() {
-            break Err(Error::new(Kind::Interrupted, "stopped"));
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break Ok(());
-        }
-        std::thread::sleep(left.min(Duration::from_millis(20)));
-    };
-    run.events.spent(TimeSpentOn::Waiting, current_scope().host.as_deref(), None, (begun, Instant::now()));
-    result
+/// None in an engine of mk's.
+pub(super) fn tag(context: &NativeCallContext) -> Raised<Tag> {
+    let tag = context.tag().and_then(|tag| tag.read_lock::<Tag>().map(|tag| tag.clone()));
+    tag.ok_or_else(|| throw(context, Error::internal("a script without a scope")))
+}
+
+/// The scope of a call.
+///
+/// # Errors
+/// None in an engine of mk's.
+pub(super) fn scope(context: &NativeCallContext) -> Raised<Scope> {
+    tag(context).map(|tag| tag.scope)
+}
+
+/// Whether the text of the script shows that a step called here may wait for the next one.
+pub(super) fn may_wait(context: &NativeCallContext) -> bool {
+    let (source, at) = (context.call_source(), context.call_position());
+    tag(context).is_ok_and(|tag| tag.lookahead.may_wait(source, at))
+}
+
+/// Sends the steps that wait in the scope of a call.
+///
+/// # Errors
+/// The fault of the first that fails.
+pub(super) fn flush(context: &NativeCallContext) -> Raised<()> {
+    scope(context)?.flush().map_err(|e| throw(context, e))
+}
+
+/// Calls a closure of a script in a scope, and sends what it leaves waiting: a step that fails was written before
+/// whatever ended the closure.
+///
+/// # Errors
+/// What the closure raises, or such a step.
+pub(super) fn call(
+    context: &NativeCallContext,
+    scope: &Scope,
+    closure: &FnPtr,
+    args: impl FuncArgs,
+) -> Raised<Dynamic> {
+    let mut global = context.global_runtime_state().clone();
+    let Tag { lookahead, .. } = tag(context)?;
+    global.tag = Dynamic::from(Tag { scope: scope.clone(), lookahead });
+    let (engine, name, source) = (context.engine(), context.fn_name(), context.fn_source());
+    let inner = NativeCallContext::new_with_all_fields(engine, name, source, &global, context.call_position());
+    let result = closure.call_within_context(&inner, args);
+    scope.flush().map_err(|e| throw(context, e)).and(result)
 }

@@ -1,11 +1,10 @@
 //! A secret as a script has it: a value that can be put into text and passed on, and looked into by nobody.
 
-use std::sync::Arc;
-
 use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, ImmutableString, Map, NativeCallContext};
 
 use super::fault::throw;
-use super::running::Run;
+use super::registry::Registry;
+use super::scope::scope;
 use super::value::to_json;
 use crate::control::{Hashing, Scheme, Texts};
 use crate::error::{Error, Result};
@@ -52,22 +51,13 @@ pub(super) fn said(value: &Dynamic) -> String {
     text(value).or_else(list).unwrap_or_else(|| value.to_string())
 }
 
-pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
+pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Secret>("secret");
     engine.register_fn("to_string", |secret: &mut Secret| secret.0.clone());
     engine.register_fn("to_debug", |secret: &mut Secret| format!("\"{}\"", secret.0));
     pieces(engine);
     joins(engine);
     compares(engine);
-    functions(engine, run);
-    // What is said in the end may hold one.
-    engine.register_fn("fail", |context: NativeCallContext, message: Secret| -> Raised<()> {
-        Err(throw(&context, Error::new(crate::error::Kind::Assertion, message.0)))
-    });
-    engine.register_fn("assert", |context: NativeCallContext, holds: bool, message: Secret| -> Raised<()> {
-        super::pipelining::first(&context)?;
-        if holds { Ok(()) } else { Err(throw(&context, Error::new(crate::error::Kind::Assertion, message.0))) }
-    });
 }
 
 /// Keeps the variables of the environment that a script takes secrets from, as far as its text tells, from the programs
@@ -154,7 +144,7 @@ fn compares(engine: &mut Engine) {
 }
 
 /// What mk itself does with the text of a secret.
-fn functions(engine: &mut Engine, run: &Arc<Run>) {
+pub(super) fn functions(registry: &mut Registry) {
     let on_text: [(&'static str, OnText); 4] = [
         ("b64encode", Texts::b64encode),
         ("b64decode", Texts::b64decode),
@@ -162,44 +152,51 @@ fn functions(engine: &mut Engine, run: &Arc<Run>) {
         ("quote", Texts::quote),
     ];
     for (name, function) in on_text {
-        let shared = Arc::clone(run);
-        engine.register_fn(name, move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
-            let made = worded(name, &value).and_then(|text| function(&shared.control.texts, &text));
+        registry.add(name, move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
+            let scope = scope(&context)?;
+            let made = worded(name, &value).and_then(|text| function(&scope.run.control.texts, &text));
             made.map(Secret::or_text).map_err(|e| throw(&context, e))
         });
     }
-    let shared = Arc::clone(run);
     let json = move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
-        let made = to_json(&value).and_then(|value| shared.control.texts.to_json(&value));
+        let scope = scope(&context)?;
+        let made = to_json(&value).and_then(|value| scope.run.control.texts.to_json(&value));
         made.map(Secret::or_text).map_err(|e| throw(&context, e))
     };
     // The language has one of its own for maps, which takes no secrets.
     let of_map = json.clone();
-    engine.register_fn("to_json", move |context: NativeCallContext, map: Map| of_map(context, map.into()));
-    engine.register_fn("to_json", json);
-    let shared = Arc::clone(run);
-    engine.register_fn("to_yaml", move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
-        let made = to_json(&value).and_then(|value| shared.control.texts.to_yaml(&value));
+    registry.add("to_json", move |context: NativeCallContext, map: Map| of_map(context, map.into()));
+    registry.add("to_json", json);
+    registry.add("to_yaml", move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
+        let scope = scope(&context)?;
+        let made = to_json(&value).and_then(|value| scope.run.control.texts.to_yaml(&value));
         made.map(Secret::or_text).map_err(|e| throw(&context, e))
     });
     for with_options in [false, true] {
-        let shared = Arc::clone(run);
         let hash = move |context: NativeCallContext, value: Dynamic, options: Map| -> Raised<Dynamic> {
+            let scope = scope(&context)?;
             let made = hashing(&options)
-                .and_then(|hashing| shared.control.texts.password_hash(&worded("password_hash", &value)?, &hashing));
+                .and_then(|hashing| scope.run.control.texts.password_hash(&worded("password_hash", &value)?, &hashing));
             made.map(Secret::or_text).map_err(|e| throw(&context, e))
         };
         match with_options {
-            true => engine.register_fn("password_hash", hash),
-            false => engine.register_fn("password_hash", move |context: NativeCallContext, value: Dynamic| {
+            true => registry.add("password_hash", hash),
+            false => registry.add("password_hash", move |context: NativeCallContext, value: Dynamic| {
                 hash(context, value, Map::new())
             }),
         };
     }
-    let shared = Arc::clone(run);
-    engine.register_fn("htpasswd", move |context: NativeCallContext, name: &str, value: Dynamic| -> Raised<Dynamic> {
-        let made = worded("htpasswd", &value).and_then(|text| shared.control.texts.htpasswd(name, &text));
+    registry.add("htpasswd", move |context: NativeCallContext, name: &str, value: Dynamic| -> Raised<Dynamic> {
+        let scope = scope(&context)?;
+        let made = worded("htpasswd", &value).and_then(|text| scope.run.control.texts.htpasswd(name, &text));
         made.map(Secret::or_text).map_err(|e| throw(&context, e))
+    });
+    // What is said in the end may hold one.
+    registry.add("fail", |context: NativeCallContext, message: Secret| -> Raised<()> {
+        Err(throw(&context, Error::new(crate::error::Kind::Assertion, message.0)))
+    });
+    registry.add("assert", |context: NativeCallContext, holds: bool, message: Secret| -> Raised<()> {
+        if holds { Ok(()) } else { Err(throw(&context, Error::new(crate::error::Kind::Assertion, message.0))) }
     });
 }
 
@@ -247,6 +244,7 @@ mod tests {
     use super::*;
     use crate::script::engine::engine;
     use crate::script::fault::from_rhai;
+    use crate::script::scope::Tag;
     use crate::script::tests::ready;
 
     const PASSWORD: &str = "hunter2\"hunter2";
@@ -260,7 +258,9 @@ mod tests {
         let mut scope = Scope::new();
         let token = run.control.secrets.add("pw", PASSWORD).unwrap();
         scope.push("s", Secret(token)).push("plain", "Plain".to_owned());
-        let result = engine(&run).eval_with_scope::<Dynamic>(&mut scope, script).map_err(|e| from_rhai(&e, "p.rhai"));
+        let result = engine(&Tag::outermost(&run))
+            .eval_with_scope::<Dynamic>(&mut scope, script)
+            .map_err(|e| from_rhai(&e, "p.rhai"));
         (result, run.control.secrets.clone())
     }
 

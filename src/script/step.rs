@@ -4,21 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, EvalAltResult, FnPtr, Map as RhaiMap, NativeCallContext};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::admit::admit;
-use super::dispatch::{Ready, subject_of};
-use super::fault::{place, throw};
-use super::host::Host;
-use super::outcome::{Held, Outcome};
-use super::parameters::{self, CHANGED, FAILED, NOTIFY, RETRY};
-use super::pipelining;
+use super::fault::{Payload, payload, place, throw};
+use super::scope::{call, flush, may_wait, scope};
 use super::value::to_json;
 use crate::change::Status;
-use crate::control::{Base, ResolveContext, Responder};
-use crate::error::{Detail, Error, Kind, Place, Result};
+use crate::control::Base;
+use crate::error::{Error, Kind, Result};
 use crate::fleet::Notified;
-use crate::op::{HumanDuration, Operation, Spec};
+use crate::op::{HumanDuration, Spec};
+use crate::run::{self, CHANGED, FAILED, Held, Host, NOTIFY, Outcome, RETRY, Ready, Wanted, goes_alone, subject_of};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -53,32 +49,35 @@ pub(super) struct Later {
 pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec, args: RhaiMap) -> Raised<Dynamic> {
     let begun = Instant::now();
     let at = place(context.call_source(), context.call_position());
+    let scope = scope(context)?;
     let prepared = prepare(context, host, spec, args);
     let prepared = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))));
     let (mut common, wanted) = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => return pipelining::settled(context, Err(error)),
+        // A step that waits was written before this one, so its fault is told first.
+        Err(error) => return flush(context).and(Err(error)),
     };
-    let mut ready = Ready::new(host, spec, wanted, at, begun);
-    (ready.notify, ready.depth) = (std::mem::take(&mut common.notify), context.call_level());
-    if common.leave_it_alone() && may_wait(context, &ready) {
+    let mut ready = Ready::new(&scope, host, spec, wanted, at);
+    (ready.begun, ready.depth) = (begun, context.call_level());
+    ready.notify = std::mem::take(&mut common.notify);
+    if common.leave_it_alone() && can_wait(context, &ready) {
         let held = ready.held.clone();
-        pipelining::wait(ready).map_err(|e| throw(context, e))?;
+        scope.wait(ready).map_err(|e| throw(context, e))?;
         return Ok(Dynamic::from(held));
     }
     // What a check cannot see now, it will not see a moment later.
-    let mut left = if host.run.fleet.mode() == Mode::Apply { common.attempts.max(1) } else { 1 };
+    let mut left = if scope.run.fleet.mode() == Mode::Apply { common.attempts.max(1) } else { 1 };
     let alone = left > 1 || goes_alone(spec);
     if alone {
         // What is tried again is this step alone.
-        pipelining::first(context)?;
+        flush(context)?;
     }
     loop {
         left -= 1;
         match attempt(context, &ready, &common, (left, alone)) {
             Ok(()) => return Ok(Dynamic::from(ready.held)),
             Err(error) if left > 0 && may_retry(&error) => {
-                super::scope::pause(&host.run, common.delay).map_err(|e| throw(context, e))?;
+                scope.pause(common.delay).map_err(|e| throw(context, e))?;
             }
             Err(error) => return Err(error),
         }
@@ -87,33 +86,32 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
 }
 
 fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, alone): (u32, bool)) -> Raised<()> {
-    let sent = if alone { ready.send(left) } else { pipelining::send(ready) };
+    let sent = if alone { ready.send(left) } else { ready.scope.send(ready) };
     let sent = sent.map_err(|e| throw(context, e))?;
-    let judged = judge(context, sent.outcome.clone(), ready.spec, &ready.at, common);
+    let judged = judge(context, sent.outcome.clone(), ready, common);
     match &judged {
         Ok(outcome) => ready.done(&sent, outcome).map_err(|e| throw(context, e))?,
-        Err(error) => sent.tell_failed(&ready.host, error, left),
+        Err(error) => {
+            if let Payload(Some(error)) = payload(error) {
+                sent.tell_failed(&ready.scope.run, error, left);
+            }
+        }
     }
     judged.map(drop)
 }
 
-/// Whether an operation is no step of the agent's, or ends it.
-fn goes_alone(spec: &Spec) -> bool {
-    ["raw", crate::ops::Reboot::NAME].contains(&spec.name)
-}
-
 /// Whether a step may wait for the next one. On this machine, what it does could be seen by a script in other ways.
-fn may_wait(context: &NativeCallContext, ready: &Ready) -> bool {
-    let run = &ready.host.run;
+fn can_wait(context: &NativeCallContext, ready: &Ready) -> bool {
+    let run = &ready.scope.run;
     !goes_alone(ready.spec)
         && !ready.reads()
         && !run.settings.one_by_one
         && !run.is_here(&ready.host.name)
-        && run.lookahead.may_wait(context.call_source(), context.call_position())
+        && may_wait(context)
 }
 
 fn may_retry(error: &EvalAltResult) -> bool {
-    let super::fault::Payload(error) = super::fault::payload(error);
+    let Payload(error) = payload(error);
     error.is_some_and(|e| matches!(e.kind(), Kind::Step | Kind::Assertion))
 }
 
@@ -168,56 +166,17 @@ fn laters(spec: &Spec, notify: Dynamic) -> Result<Vec<Later>> {
     several.into_iter().map(|later| later.try_cast::<Later>().ok_or_else(wrong)).collect()
 }
 
-/// What a step is to do: the parameters that travel, checked, and this side's half of it.
-#[derive(Default)]
-pub(super) struct Wanted {
-    pub(super) args: Map<String, Value>,
-    pub(super) responder: Option<Arc<dyn Responder>>,
-}
-
 fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Wanted> {
     let Value::Object(args) = to_json(&Dynamic::from(args.clone()))? else {
         return Err(Error::internal("parameters that are no map"));
     };
-    // Absent and `()` are the same: a script can pass on what it was not given.
-    let args: Map<String, Value> = args.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    let mut args = args;
-    let run = &host.run;
-    let wish = admit(spec, &mut args, &run.control.secrets).map_err(|e| did_you_mean(e, spec))?;
-    let names = || {
-        let mut names = run.vars(&host.name);
-        names.insert("host".to_owned(), host.to_json());
-        names
-    };
-    let responder = run.control.resolve(
-        spec.name,
-        &wish,
-        &mut args,
-        &ResolveContext {
-            base: base.clone(),
-            names: &names,
-            host: &host.name,
-            mode: run.fleet.mode(),
-            arch: &|| Ok(run.fleet.hello(&host.name)?.arch),
-        },
-    )?;
-    Ok(Wanted { args, responder })
-}
-
-/// An error about parameters, with the nearest right name where a name is wrong.
-fn did_you_mean(error: Error, spec: &Spec) -> Error {
-    match parameters::field(&error) {
-        Some(field) if matches!(error.detail(), Some(Detail::UnknownField(_))) => {
-            parameters::unknown_field(spec, field)
-        }
-        _ => parameters::explained(error, spec.name),
-    }
+    Wanted::resolve(host, spec, args, base)
 }
 
 /// An error about a parameter at the place of its name, where the call's map is written out.
 fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
     let source = context.call_source().unwrap_or_default();
-    let key = parameters::field(&error)
+    let key = run::field(&error)
         .and_then(|field| super::lint::key_place(context.engine(), source, context.call_position(), field));
     match key {
         Some(place) if error.kind() == Kind::Playbook => error.at(place),
@@ -226,16 +185,11 @@ fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
 }
 
 /// Lets the script's own predicates decide whether a step changed something or failed.
-fn judge(
-    context: &NativeCallContext,
-    mut outcome: Outcome,
-    spec: &Spec,
-    at: &Place,
-    common: &Common,
-) -> Raised<Outcome> {
+fn judge(context: &NativeCallContext, mut outcome: Outcome, ready: &Ready, common: &Common) -> Raised<Outcome> {
+    let (spec, at) = (ready.spec, &ready.at);
     let ran = matches!(outcome.of.status, Status::Changed | Status::Ok | Status::Read);
     let ask = |closure: &FnPtr, name: &str| -> Raised<bool> {
-        let answer: Dynamic = closure.call_within_context(context, (Held::from(outcome.clone()),))?;
+        let answer = call(context, &ready.scope, closure, (Held::known(outcome.clone()),))?;
         answer.as_bool().map_err(|kind| {
             throw(
                 context,
@@ -258,50 +212,4 @@ fn judge(
         outcome.of.status = if ask(closure, "changed")? { Status::Changed } else { Status::Ok };
     }
     Ok(outcome)
-}
-
-/// The facts of a host, read once a run.
-pub(super) fn facts(context: &NativeCallContext, host: &Host) -> Result<Map<String, Value>> {
-    let at = place(context.call_source(), context.call_position());
-    host.run.facts(&host.name, || {
-        let spec = crate::ops::find("facts")?;
-        let mut ready = Ready::new(host, spec, Wanted::default(), at, Instant::now());
-        ready.depth = context.call_level();
-        let sent = pipelining::send(&ready)?;
-        ready.done(&sent, &sent.outcome)?;
-        Ok(sent.outcome.of.values)
-    })
-}
-
-/// Whether an operation takes these parameters.
-///
-/// # Errors
-/// Says what is wrong with them.
-pub(crate) fn checked(op: &str, args: &Map<String, Value>) -> Result {
-    let spec = crate::ops::find(op)?;
-    (spec.check)(Value::Object(args.clone())).map(drop).map_err(|e| did_you_mean(e, spec))
-}
-
-/// Runs one operation on a host outside any script: what `mk do` does.
-///
-/// # Errors
-/// The step's fault.
-pub(crate) fn ad_hoc(
-    run: &std::sync::Arc<super::Run>,
-    host: &str,
-    op: &str,
-    args: Map<String, Value>,
-    base: &std::path::Path,
-) -> Result<crate::change::Outcome> {
-    let begun = Instant::now();
-    let host = Host::new(run, host);
-    let spec = crate::ops::find(op)?;
-    let args = super::value::from_map(&args);
-    let base = Base::File(base.join("command-line"));
-    let wanted = resolved(&host, spec, &args, &base)?;
-    let at = Place::new("command line", 0, 0);
-    let ready = Ready::new(&host, spec, wanted, at, begun);
-    let sent = ready.send(0)?;
-    ready.done(&sent, &sent.outcome)?;
-    Ok(sent.outcome.of)
 }

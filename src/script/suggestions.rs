@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use rhai::{ASTNode, Engine, Position, Stmt};
 
 use super::fault::place;
-use super::running::Run;
 use crate::control::{Base, Found, STDLIB};
 use crate::error::{Error, Place};
+use crate::run::Run;
 
 /// The text of a script that is on disk or built in.
 pub(super) fn text_of(source: &str) -> Option<String> {

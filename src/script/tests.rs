@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::engine;
-use super::{Run, Settings, functions};
+use super::functions;
+use super::scope::Tag;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::event::{Events, channel};
 use crate::fleet::{Agents, Boxed, Connector, Fleet, Options, Pipes, Prompts};
 use crate::inventory::{Extras, Inventory};
+use crate::run::{Run, Settings};
 use crate::secret::Secrets;
 use crate::state::StateDir;
 use crate::wire::Mode;
@@ -64,7 +66,7 @@ pub(super) fn ready(folder: &std::path::Path, runtime: &tokio::runtime::Runtime)
 fn the_list_of_functions_is_what_the_engine_has() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let engine = engine(&ready(folder.path(), &runtime));
+    let engine = engine(&Tag::outermost(&ready(folder.path(), &runtime)));
     let of = |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
     // What values of mk's own answer to: properties, comparisons, their texts.
     let inner = |name: &str| name.contains('$') || ["to_string", "to_debug", "==", "!="].contains(&name);
@@ -94,7 +96,7 @@ fn what_is_named_can_be_written_in_a_script() {
         .map(str::to_owned)
         .collect();
     let parameters = crate::ops::OPS.iter().flat_map(crate::ops::parameters).map(|parameter| parameter.name);
-    for name in parameters.chain(super::COMMON.map(|(name, _)| name.to_owned())) {
+    for name in parameters.chain(crate::run::COMMON.map(|(name, _)| name.to_owned())) {
         if !written("none", &format!("#{{ {name}: 42 }}.{name}")) {
             wrong.push(name);
         }

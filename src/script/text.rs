@@ -1,23 +1,24 @@
 //! Texts and lists: what scripts would otherwise each write for themselves.
 
-use rhai::{Array, Dynamic, Engine, EvalAltResult, NativeCallContext};
+use rhai::{Array, Dynamic, EvalAltResult, NativeCallContext};
 
 use super::fault::throw;
+use super::registry::Registry;
 use super::secret::{joined, refusal};
 use crate::error::Error;
 use crate::secret::Secrets;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
-pub(super) fn register(engine: &mut Engine) {
-    engine.register_fn("lines", |context: NativeCallContext, text: &str| -> Raised<Array> {
+pub(super) fn register(registry: &mut Registry) {
+    registry.add("lines", |context: NativeCallContext, text: &str| -> Raised<Array> {
         match Secrets::is_tainted(text) {
             // A secret may have several lines.
             true => Err(throw(&context, refusal("`lines`"))),
             false => Ok(text.lines().map(|line| Dynamic::from(line.to_owned())).collect()),
         }
     });
-    engine.register_fn("joined", |context: NativeCallContext, list: &mut Array, between: &str| -> Raised<Dynamic> {
+    registry.add("joined", |context: NativeCallContext, list: &mut Array, between: &str| -> Raised<Dynamic> {
         joined(list, between).map_err(|index| {
             throw(
                 &context,

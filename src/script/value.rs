@@ -3,10 +3,9 @@
 use rhai::{Array, Dynamic, Map};
 use serde_json::Value;
 
-use super::host::Host;
-use super::outcome::Held;
 use super::secret::{Secret, text};
 use crate::error::{Error, Result};
+use crate::run::{Held, Host};
 
 /// A script's value as data.
 ///

@@ -20,7 +20,7 @@ impl TwoSided for Download {
         context: &ResolveContext,
     ) -> Result<Arc<dyn Responder>> {
         let stored = match (&self.artifact, &self.url) {
-            (Some(artifact), _) => control.artifact(artifact, self.version.as_deref(), context)?,
+            (Some(artifact), _) => context.artifact(&control.artifacts, artifact, self.version.as_deref())?,
             (None, Some(url)) => {
                 let sums = Sums::of(self.sha256.as_deref(), self.sha512.as_deref())?;
                 match sums.is_empty() {

@@ -21,7 +21,9 @@ impl TwoSided for Unpack {
         context: &ResolveContext,
     ) -> Result<Arc<dyn Responder>> {
         let (stored, name) = match (&self.artifact, &self.src) {
-            (Some(artifact), _) => (control.artifact(artifact, self.version.as_deref(), context)?, artifact.clone()),
+            (Some(artifact), _) => {
+                (context.artifact(&control.artifacts, artifact, self.version.as_deref())?, artifact.clone())
+            }
             (None, Some(src)) => match control.sources.find(&context.base, src)? {
                 Found::Disk(path) => {
                     let content = control.blobs.measure(&path)?;

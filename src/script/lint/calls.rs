@@ -180,7 +180,7 @@ impl Linter {
             let given = literal::value(value).unwrap_or_default();
             if let Some(error) = check(&key.name, given) {
                 let place: Place = word(&script.name, key.pos, &key.name);
-                self.report(super::super::parameters::explained(error, of), place);
+                self.report(crate::run::explained(error, of), place);
             }
         }
     }

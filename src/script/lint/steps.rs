@@ -11,9 +11,8 @@ use super::{Linter, Script, Surroundings, word};
 use crate::error::{Error, Place};
 use crate::op::Spec;
 use crate::ops::Parameter;
-use crate::script::admit::SECRET_ARGV;
+use crate::run::{RETRY, RETRY_FIELDS, SECRET_ARGV, explained, is_common, unknown_field};
 use crate::script::fault::place;
-use crate::script::parameters::{RETRY, RETRY_FIELDS, explained, is_common, unknown_field};
 
 /// The operations whose `src` lies on the control side.
 const WITH_SOURCE: [&str; 4] = ["copy", "template", "tree", "unpack"];

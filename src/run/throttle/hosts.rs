@@ -11,7 +11,7 @@ struct Waiters {
 }
 
 /// The turns of a list of hosts, taken by several threads.
-pub(in crate::script) struct HostThrottle {
+pub(crate) struct HostThrottle {
     groups: Vec<String>,
     /// How many of a group may run at once.
     most: usize,
@@ -21,13 +21,13 @@ pub(in crate::script) struct HostThrottle {
 
 impl HostThrottle {
     /// The turns of hosts of these groups, `most` of each at once.
-    pub(in crate::script) fn new(groups: Vec<String>, most: usize) -> Self {
+    pub(crate) fn new(groups: Vec<String>, most: usize) -> Self {
         let state = Waiters { waiting: (0..groups.len()).collect(), running: BTreeMap::new() };
         Self { groups, most: most.max(1), state: Mutex::new(state), freed: Condvar::new() }
     }
 
     /// The next one, as soon as its group has room; `None` when all have had their turn.
-    pub(in crate::script) fn next(&self) -> Option<Turn<'_>> {
+    pub(crate) fn next(&self) -> Option<Turn<'_>> {
         let mut state = self.lock();
         loop {
             if state.waiting.is_empty() {
@@ -57,10 +57,10 @@ impl HostThrottle {
 }
 
 /// One host's turn, over when this is dropped, whatever became of it.
-pub(in crate::script) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     throttle: &'a HostThrottle,
     /// The host's place in the list.
-    pub(in crate::script) index: usize,
+    pub(crate) index: usize,
 }
 
 impl Drop for Turn<'_> {

@@ -4,17 +4,17 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Counts who is inside.
 #[derive(Default)]
-pub(in crate::script) struct StepThrottle {
+pub(in crate::run) struct StepThrottle {
     inside: Mutex<usize>,
     left: Condvar,
 }
 
 /// A place inside, given up when this is dropped.
-pub(in crate::script) struct Inside(std::sync::Arc<StepThrottle>);
+pub(in crate::run) struct Inside(std::sync::Arc<StepThrottle>);
 
 impl StepThrottle {
     /// Goes in as soon as fewer than `most` are inside.
-    pub(in crate::script) fn enter(self: std::sync::Arc<Self>, most: usize) -> Inside {
+    pub(in crate::run) fn enter(self: std::sync::Arc<Self>, most: usize) -> Inside {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         while *inside >= most {
             inside = self.left.wait(inside).unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use crate::op::{Parameters, Spec};
 use crate::secret::Secrets;
 
 /// The parameter that lets a secret into an argument all the same.
-pub(super) const SECRET_ARGV: &str = "secret_argv";
+pub(crate) const SECRET_ARGV: &str = "secret_argv";
 
 /// The operations that run programs, and those of their parameters that neither become arguments nor go into the
 /// environment. Both show: to every user of the host, and in the journal.

@@ -3,5 +3,5 @@
 mod hosts;
 mod steps;
 
-pub(super) use hosts::HostThrottle;
+pub(crate) use hosts::HostThrottle;
 pub(super) use steps::StepThrottle;

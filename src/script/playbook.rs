@@ -4,16 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use rhai::{Dynamic, Engine, Scope};
+use rhai::{Caches, Dynamic, Engine, Scope as Variables};
 
 use super::engine::{STACK, engine, syntax};
 use super::fault::from_rhai;
-use super::host::Host;
-use super::pipelining;
-use super::running::Run;
+use super::scope::Tag;
 use super::secret::hide_variables;
 use crate::control::Found;
 use crate::error::{Context, Error, Kind, Result};
+use crate::run::{self, Run};
 
 /// Runs the playbook at `path`. Blocks until it has ended, on a thread with a stack that is large enough.
 ///
@@ -24,32 +23,42 @@ pub(crate) fn run(run: &Arc<Run>, path: &Path) -> Result {
         Found::Disk(std::path::absolute(path).or_kind(Kind::Usage, || format!("`{}` is no path", path.display()))?);
     let run = Arc::clone(run);
     let work = move || {
-        let engine = engine(&run);
-        let result = catch_unwind(AssertUnwindSafe(|| script(&engine, &run, &found)));
+        let tag = Tag::outermost(&run);
+        let engine = engine(&tag);
+        let result = catch_unwind(AssertUnwindSafe(|| evaluate(&engine, &tag, &found)));
         let result = result.unwrap_or_else(|_| Err(Error::internal("the script engine panicked"))).map(drop);
         let result = result.map_err(|e| super::suggestions::near_host_variable(e, &run, None));
         // Steps outside of any `on` notify too.
-        let flushed = run.hosts_notified().iter().try_for_each(|name| super::notified::flush(&Host::new(&run, name)));
+        let flushed = run::flush_outside(&tag.scope);
         // What a stopped run was in the middle of is not the time for more.
         let stopped = matches!(&result, Err(e) if e.kind() == Kind::Interrupted);
-        let earlier = if stopped { Ok(()) } else { super::notified::flush_earlier(&run) };
+        let earlier = if stopped { Ok(()) } else { run::flush_earlier(&run) };
         result.and(flushed).and(earlier)?;
-        super::play::settle(&run)
+        run::settle(&run)
     };
     let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(STACK).spawn(work);
     let thread = thread.or_kind(Kind::Internal, || "cannot start the script's thread".to_owned())?;
     thread.join().unwrap_or_else(|_| Err(Error::internal("the script's thread panicked")))
 }
 
-/// Compiles and runs one script.
-pub(super) fn script(engine: &Engine, run: &Run, found: &Found) -> Result<Dynamic> {
+/// Compiles and runs one script, in the scope of the tag.
+///
+/// # Errors
+/// What ended it.
+pub(super) fn evaluate(engine: &Engine, tag: &Tag, found: &Found) -> Result<Dynamic> {
     let name = found.name();
-    let text = run.control.sources.code(found)?;
+    let text = tag.scope.run.control.sources.code(found)?;
     let mut ast = engine.compile(&text).map_err(|e| syntax(&e, &name, &text))?;
     ast.set_source(name.as_str());
-    run.lookahead.read(&ast, true);
+    tag.lookahead.read(&ast, true);
     hide_variables(&ast);
-    let result = engine.eval_ast_with_scope::<Dynamic>(&mut Scope::new(), &ast).map_err(|e| from_rhai(&e, &name));
+    let mut global = engine.new_global_runtime_state();
+    (global.tag, global.source) = (Dynamic::from(tag.clone()), Some(name.as_str().into()));
+    global.lib.push(ast.shared_lib().clone());
+    // The way that passes a tag on. It is called deprecated because it may change, as all of the language's inside.
+    #[expect(deprecated)]
+    let result = engine.eval_statements_raw(&mut global, &mut Caches::new(), &mut Variables::new(), ast.statements());
+    let result = result.map_err(|e| from_rhai(&e, &name));
     // What waited was written before whatever ended the script.
-    pipelining::flush().and(result)
+    tag.scope.flush().and(result)
 }

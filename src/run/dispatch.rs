@@ -3,48 +3,52 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rhai::EvalAltResult;
 use serde_json::{Map, Value};
 
 use super::host::Host;
 use super::outcome::{Held, Outcome};
-use super::scope::current_scope;
-use super::step::Wanted;
-use crate::control::has_secret_output;
+use super::resolved::Wanted;
+use super::running::Run;
+use super::scope::Scope;
+use crate::control::{has_secret_output, hushed, kept};
 use crate::error::{Error, Kind, Place, Result};
-use crate::event::{EventKind, Step, TimeSpentOn};
+use crate::event::{EventKind, Step};
 use crate::fleet::{Call, Notified};
 use crate::op::{Danger, Operation, Spec};
 
 /// A step with all that it needs, not sent yet.
-pub(super) struct Ready {
-    pub(super) host: Host,
-    pub(super) spec: &'static Spec,
+pub(crate) struct Ready {
+    /// Where in the run it stands.
+    pub(crate) scope: Scope,
+    /// The host, and the user to act as.
+    pub(crate) host: Host,
+    /// The operation.
+    pub(crate) spec: &'static Spec,
     /// The parameters, and this side's half.
-    pub(super) wanted: Wanted,
+    pub(crate) wanted: Wanted,
     /// The place of the call.
-    pub(super) at: Place,
+    pub(crate) at: Place,
     /// When this side began with it.
-    pub(super) begun: Instant,
+    pub(crate) begun: Instant,
     /// The steps to run at the end of the `on` when this one changes something.
-    pub(super) notify: Vec<Arc<Notified>>,
+    pub(crate) notify: Vec<Arc<Notified>>,
     /// The id of the notified step that this one is.
-    pub(super) settles: Option<String>,
-    /// What the script holds of it.
-    pub(super) held: Held,
-    /// How many calls deep the script is.
-    pub(super) depth: usize,
+    pub(crate) settles: Option<String>,
+    /// What the caller holds of it.
+    pub(crate) held: Held,
+    /// How many calls deep the caller is.
+    pub(crate) depth: usize,
 }
 
 impl Ready {
-    /// One that notifies nobody, called from outside of any function.
-    pub(super) fn new(host: &Host, spec: &'static Spec, wanted: Wanted, at: Place, begun: Instant) -> Self {
-        let (host, notify, held) = (host.clone(), Vec::new(), Held::default());
-        Self { host, spec, wanted, at, begun, notify, settles: None, held, depth: 0 }
+    /// One that notifies nobody, called from outside of any function. This side begins with it now.
+    pub(crate) fn new(scope: &Scope, host: &Host, spec: &'static Spec, wanted: Wanted, at: Place) -> Self {
+        let (scope, host, held) = (scope.clone(), host.clone(), Held::new(scope));
+        Self { scope, host, spec, wanted, at, begun: Instant::now(), notify: Vec::new(), settles: None, held, depth: 0 }
     }
 
     fn call(&self) -> Call {
-        let run = &self.host.run;
+        let run = &self.scope.run;
         let step = Step {
             id: run.fleet.next_id(),
             host: self.host.name.clone(),
@@ -52,7 +56,7 @@ impl Ready {
             subject: subject_of(self.spec, &self.wanted.args),
             user: self.host.user.clone(),
             place: Some(self.at.clone()),
-            task: current_scope().task,
+            task: self.scope.task.clone(),
         };
         let args = Value::Object(self.wanted.args.clone());
         Call {
@@ -70,17 +74,17 @@ impl Ready {
     }
 
     /// Whether it changes nothing, whatever the mode.
-    pub(super) fn reads(&self) -> bool {
+    pub(crate) fn reads(&self) -> bool {
         self.spec.danger == Danger::Read || self.wanted.args.get("reads") == Some(&Value::Bool(true))
     }
 
-    /// Sends it, and tells what came of it unless it went well: then the script may have a say first.
-    pub(super) fn send(&self, left: u32) -> Result<Sent> {
-        let (host, run) = (&self.host, &self.host.run);
+    /// Sends it, and tells what came of it unless it went well: then the caller may have a say first.
+    pub(crate) fn send(&self, left: u32) -> Result<Sent> {
+        let (host, run) = (&self.host, &self.scope.run);
         let call = self.call();
         run.events.tell(EventKind::StepStarted { step: call.step.clone() });
         let sent = Instant::now();
-        let result = if self.spec.name == "raw" { super::globals::raw(host, &call) } else { run.fleet.call(&call) };
+        let result = if self.spec.name == "raw" { super::raw::raw(host, &call) } else { run.fleet.call(&call) };
         self.waited(self.begun);
         if self.spec.name == crate::ops::Reboot::NAME {
             run.forget_facts(&host.name);
@@ -90,27 +94,22 @@ impl Ready {
 
     /// Whoever called waits for a host that is not its own.
     fn waited(&self, begun: Instant) {
-        if current_scope().host.as_ref() != Some(&self.host.name) {
-            self.host.run.events.spent(
-                TimeSpentOn::Waiting,
-                current_scope().host.as_deref(),
-                None,
-                (begun, Instant::now()),
-            );
+        if self.scope.host.as_ref() != Some(&self.host.name) {
+            self.scope.waited(begun);
         }
     }
 
     fn came(&self, call: &Call, result: Result<crate::change::Outcome>, took: Duration, left: u32) -> Result<Sent> {
-        let (run, step) = (&self.host.run, call.step.clone());
+        let (run, step) = (&self.scope.run, call.step.clone());
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(mut outcome) => {
-                run.control.kept(&call.args, &mut outcome)?;
+                kept(&run.control.secrets, &call.args, &mut outcome)?;
                 let outcome = Outcome { of: outcome, op: step.op.clone(), place: self.at.clone() };
                 Ok(Sent { step, outcome, took })
             }
             Err(error) => {
-                let error = run.control.hushed(&call.args, error);
+                let error = hushed(&call.args, error);
                 let error = error.in_step(self.spec.name).at(self.at.clone()).at_depth(self.depth);
                 // What it changed before it failed calls for them all the same.
                 for (_, notified) in run.fleet.take_due(&self.host.name, step.id) {
@@ -130,10 +129,10 @@ impl Ready {
     ///
     /// # Errors
     /// When the host has noted that they are due, the script says that nothing changed, and that cannot be told there.
-    pub(super) fn done(&self, sent: &Sent, outcome: &Outcome) -> Result {
-        sent.tell_done(&self.host, &outcome.of);
+    pub(crate) fn done(&self, sent: &Sent, outcome: &Outcome) -> Result {
+        sent.tell_done(&self.scope.run, &outcome.of);
         self.held.came(outcome.clone());
-        let (run, host) = (&self.host.run, &self.host.name);
+        let (run, host) = (&self.scope.run, &self.host.name);
         let due = run.fleet.take_due(host, sent.step.id);
         if outcome.changed() {
             self.notify.iter().for_each(|notified| run.notify(host, Arc::clone(notified)));
@@ -150,7 +149,7 @@ pub(super) fn send_all(steps: &[&Ready]) -> Result<Sent> {
     if steps.len() == 1 {
         return first.send(0);
     }
-    let run = &first.host.run;
+    let run = &first.scope.run;
     let calls: Vec<Call> = steps.iter().map(|step| step.call()).collect();
     let start = |index: usize| run.events.tell(EventKind::StepStarted { step: calls[index].step.clone() });
     let began = Instant::now();
@@ -164,7 +163,7 @@ pub(super) fn send_all(steps: &[&Ready]) -> Result<Sent> {
         if let Ok(sent) = &last
             && index + 1 < calls.len()
         {
-            // Without a predicate of the script, an outcome is what the host says: nothing is to be struck off.
+            // Without a predicate of the caller, an outcome is what the host says: nothing is to be struck off.
             told = std::mem::replace(&mut told, Ok(())).and(steps[index].done(sent, &sent.outcome));
             start(index + 1);
         }
@@ -173,23 +172,24 @@ pub(super) fn send_all(steps: &[&Ready]) -> Result<Sent> {
     told.and(last)
 }
 
-/// A step that its host has run, not yet told: the script may have a say in what came of it.
-pub(super) struct Sent {
+/// A step that its host has run, not yet told: the caller may have a say in what came of it.
+pub(crate) struct Sent {
     step: Step,
-    pub(super) outcome: Outcome,
+    /// What the host said.
+    pub(crate) outcome: Outcome,
     took: u64,
 }
 
 impl Sent {
-    pub(super) fn tell_done(&self, host: &Host, outcome: &crate::change::Outcome) {
+    fn tell_done(&self, run: &Run, outcome: &crate::change::Outcome) {
         let (step, outcome) = (self.step.clone(), outcome.clone());
-        host.run.events.tell(EventKind::StepDone { step, outcome, took: self.took });
+        run.events.tell(EventKind::StepDone { step, outcome, took: self.took });
     }
 
-    pub(super) fn tell_failed(&self, host: &Host, error: &EvalAltResult, left: u32) {
-        let super::fault::Payload(Some(error)) = super::fault::payload(error) else { return };
+    /// Tells that whoever called calls it a failure.
+    pub(crate) fn tell_failed(&self, run: &Run, error: Error, left: u32) {
         let step = self.step.clone();
-        host.run.events.tell(match left {
+        run.events.tell(match left {
             0 => EventKind::StepFailed { step, error, took: self.took },
             left => EventKind::Retry { step, error, left },
         });
@@ -197,7 +197,7 @@ impl Sent {
 }
 
 /// What a step is about, for people.
-pub(super) fn subject_of(spec: &Spec, args: &Map<String, Value>) -> String {
+pub(crate) fn subject_of(spec: &Spec, args: &Map<String, Value>) -> String {
     let shown = match args.get(spec.subject) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(words)) => words

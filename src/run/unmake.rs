@@ -1,22 +1,15 @@
-//! `unmake` (rollback): what was made on a host, asked for and taken away again.
+//! `unmake` (rollback): what was made on a host, taken away again.
 
-use std::time::Instant;
-
-use rhai::{Array, Dynamic, Engine, EvalAltResult, NativeCallContext};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::dispatch::Ready;
-use super::fault::{place, throw};
 use super::host::Host;
-use super::running::Run;
-use super::step::Wanted;
-use super::value::{from_json, to_json};
-use crate::error::{Error, Place, Result};
+use super::resolved::Wanted;
+use super::scope::Scope;
+use crate::error::{Place, Result};
 use crate::ops::{self, Spec};
 use crate::state::Entry;
 use crate::wire::Mode;
-
-type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
 /// What came of taking things away.
 #[derive(Debug, Clone, Default)]
@@ -27,44 +20,21 @@ pub(crate) struct Unmade {
     pub kept: Vec<String>,
 }
 
-pub(super) fn register(engine: &mut Engine) {
-    engine.register_fn("made", |context: NativeCallContext, host: &mut Host| -> Raised<Dynamic> {
-        let made = host.run.fleet.made(&host.name).map_err(|e| throw(&context, e))?;
-        Ok(from_json(&json!(made)))
-    });
-    engine.register_fn("unmake", |context: NativeCallContext, host: &mut Host, things: Array| -> Raised<Dynamic> {
-        let at = place(context.call_source(), context.call_position());
-        let unmade = decode(things).and_then(|things| take_away(host, &things, &at));
-        let Unmade { removed, kept } = unmade.map_err(|e| throw(&context, e))?;
-        Ok(from_json(&json!({ "removed": removed, "kept": kept })))
-    });
-}
-
-fn decode(things: Array) -> Result<Vec<Entry>> {
-    let entries = serde_json::from_value(to_json(&Dynamic::from(things))?);
-    entries.map_err(|e| Error::playbook(format!("unmake: it takes what `made` gives: {e}")))
-}
-
-/// Takes things away from a host outside any script: what `mk prune` does.
+/// Takes things away. The last that was made goes first, so that nothing is taken away under what still needs it.
 ///
 /// # Errors
 /// The fault of the first step that fails; what it was to take away stays in the ledger, and all that is older.
-pub(crate) fn unmake(run: &std::sync::Arc<Run>, host: &str, things: &[Entry]) -> Result<Unmade> {
-    take_away(&Host::new(run, host), things, &Place::new("command line", 0, 0))
-}
-
-/// The last that was made goes first, so that nothing is taken away under what still needs it.
-fn take_away(host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
-    let run = &host.run;
+pub(crate) fn unmake(scope: &Scope, host: &Host, things: &[Entry], at: &Place) -> Result<Unmade> {
+    let run = &scope.run;
     let mut unmade = Unmade::default();
     for (spec, together) in calls(things)? {
         let Some(first) = together.first() else { continue };
-        let acting = Host { user: first.user.clone(), ..host.clone() };
+        let acting = host.acting_as(first.user.clone());
         let args = merged(spec, &together);
         (spec.check)(Value::Object(args.clone()))?;
         let wanted = Wanted { args, responder: None };
-        let ready = Ready::new(&acting, spec, wanted, at.clone(), Instant::now());
-        let sent = super::pipelining::send(&ready)?;
+        let ready = Ready::new(scope, &acting, spec, wanted, at.clone());
+        let sent = scope.send(&ready)?;
         ready.done(&sent, &sent.outcome)?;
         let subjects = together.iter().map(|entry| format!("{} {}", entry.op, entry.subject));
         if sent.outcome.of.values.get("kept") == Some(&Value::Bool(true)) {
@@ -119,6 +89,8 @@ fn merged(spec: &Spec, together: &[&Entry]) -> serde_json::Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn entry(op: &str, args: Value) -> Entry {
@@ -136,11 +108,5 @@ mod tests {
             calls(&things).unwrap().iter().map(|(spec, together)| Value::Object(merged(spec, together))).collect();
         let subjects: Vec<&Value> = made.iter().map(|args| args.get("path").unwrap_or(&args["names"])).collect();
         assert_eq!(subjects, [&json!("/c"), &json!("/b"), &json!(["c", "b"]), &json!("/a"), &json!("a")]);
-    }
-
-    #[test]
-    fn what_is_no_entry_is_refused() {
-        let error = decode(vec![Dynamic::from("x")]).unwrap_err();
-        assert!(error.to_string().contains("it takes what `made` gives"), "{error}");
     }
 }

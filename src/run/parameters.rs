@@ -4,10 +4,10 @@ use super::admit::SECRET_ARGV;
 use crate::error::{Error, nearest};
 use crate::op::Spec;
 
-pub(super) const RETRY: &str = "retry";
-pub(super) const NOTIFY: &str = "notify";
-pub(super) const CHANGED: &str = "changed";
-pub(super) const FAILED: &str = "failed";
+pub(crate) const RETRY: &str = "retry";
+pub(crate) const NOTIFY: &str = "notify";
+pub(crate) const CHANGED: &str = "changed";
+pub(crate) const FAILED: &str = "failed";
 
 /// Parameters that every operation takes, and that the host never sees: each with what it is for.
 pub(crate) const COMMON: [(&str, &str); 5] = [
@@ -25,15 +25,15 @@ pub(crate) const COMMON: [(&str, &str); 5] = [
 ];
 
 /// The fields of `retry`.
-pub(super) const RETRY_FIELDS: [&str; 2] = ["attempts", "delay"];
+pub(crate) const RETRY_FIELDS: [&str; 2] = ["attempts", "delay"];
 
 /// Whether every operation takes a parameter of that name.
-pub(super) fn is_common(name: &str) -> bool {
+pub(crate) fn is_common(name: &str) -> bool {
     COMMON.iter().any(|(common, _)| *common == name)
 }
 
 /// The error for a field that an operation does not have.
-pub(super) fn unknown_field(spec: &Spec, unknown: &str) -> Error {
+pub(crate) fn unknown_field(spec: &Spec, unknown: &str) -> Error {
     let known: Vec<String> = crate::ops::parameters(spec).into_iter().map(|p| p.name).collect();
     let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
@@ -42,7 +42,7 @@ pub(super) fn unknown_field(spec: &Spec, unknown: &str) -> Error {
 }
 
 /// Adds to an error about a wrong name the nearest right one, and where the names are listed.
-pub(super) fn explained(error: Error, of: &str) -> Error {
+pub(crate) fn explained(error: Error, of: &str) -> Error {
     let message = error.message().to_owned();
     let unknown = ["unknown field `", "unknown variant `"].iter().find_map(|begin| message.split_once(begin));
     let Some((_, rest)) = unknown else { return error };
@@ -56,7 +56,7 @@ pub(super) fn explained(error: Error, of: &str) -> Error {
 }
 
 /// The field that an error about a call's parameters is about.
-pub(super) fn field(error: &Error) -> Option<&str> {
+pub(crate) fn field(error: &Error) -> Option<&str> {
     let message = error.message();
     let begin = message.split_once("unknown field `").or_else(|| message.split_once(": `"));
     let name = begin?.1.split(['`', '.', '[']).next()?;

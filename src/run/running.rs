@@ -1,4 +1,4 @@
-//! A run in progress: what every part of a running playbook shares.
+//! A run in progress: what all that goes on in it shares.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::pipelining::Lookahead;
 use super::throttle::StepThrottle;
 use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
@@ -52,7 +51,6 @@ pub(crate) struct Run {
     learned: Mutex<BTreeMap<String, BTreeMap<String, Option<Value>>>>,
     played: AtomicBool,
     completed: Mutex<Vec<CompletedPlay>>,
-    pub(super) lookahead: Arc<Lookahead>,
 }
 
 impl Run {
@@ -79,8 +77,16 @@ impl Run {
             learned: Mutex::default(),
             played: AtomicBool::default(),
             completed: Mutex::default(),
-            lookahead: Arc::default(),
         }
+    }
+
+    /// Tells that the run begins; `name` is its playbook's, or what is done without one.
+    pub(crate) fn started(&self, name: &str) {
+        self.events.tell(EventKind::RunStarted {
+            playbook: name.to_owned(),
+            inventory: self.inventory.file().display().to_string(),
+            mode: self.fleet.mode(),
+        });
     }
 
     /// Whether a host takes part in the `on`s that are still to come.
@@ -95,7 +101,7 @@ impl Run {
     }
 
     /// Whether a host may be the machine that mk runs on.
-    pub(super) fn is_here(&self, host: &str) -> bool {
+    pub(crate) fn is_here(&self, host: &str) -> bool {
         let found = self.inventory.host(host);
         found.map_or(true, |host| host.ways.is_empty() || host.ways.contains(&Way::Local {}))
     }
