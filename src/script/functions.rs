@@ -13,8 +13,29 @@ pub struct Function {
     pub calls: &'static [&'static str],
     /// What it does, in Markdown; the first sentence stands in the list.
     pub doc: &'static str,
-    /// Whether it neither changes anything nor sees what a step could have changed.
-    pub pure: bool,
+    /// What it has to do with steps that wait for the next one.
+    pub(crate) effect: Effect,
+}
+
+/// What a function does as far as steps that wait for the next one go, see [`super::pipelining`]. Which steps may wait
+/// is told from this before a script runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It only works out a value: it neither changes anything nor sees what a step could have changed. Steps wait past it.
+    Pure,
+    /// It sends what waits before it does anything that could be seen. Steps wait for it.
+    Sends,
+    /// The same, and it sends what the closures that it is given leave waiting, at the end of each and whatever came of it.
+    Closes,
+    /// Neither: no step waits where it comes next.
+    Other,
+}
+
+impl Effect {
+    /// Whether what waits is sent before anything else.
+    pub(crate) fn sends(self) -> bool {
+        matches!(self, Self::Sends | Self::Closes)
+    }
 }
 
 impl Function {
@@ -30,16 +51,24 @@ impl Function {
 }
 
 const fn function(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
-    Function { name, calls, doc, pure: false }
+    Function { name, calls, doc, effect: Effect::Other }
 }
 
 const fn pure(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
-    Function { name, calls, doc, pure: true }
+    Function { name, calls, doc, effect: Effect::Pure }
+}
+
+const fn sends(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
+    Function { name, calls, doc, effect: Effect::Sends }
+}
+
+const fn closes(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
+    Function { name, calls, doc, effect: Effect::Closes }
 }
 
 /// All of them, by name.
 pub static FUNCTIONS: &[Function] = &[
-    function(
+    closes(
         "always",
         &["always(body, finally)"],
         "Runs the first closure and then, whatever came of it, the second.\n\n\
@@ -50,7 +79,7 @@ pub static FUNCTIONS: &[Function] = &[
         &["host.as_user(name)"],
         "The same host, whose steps act as another user: `host.as_user(\"etcd\").run([\"id\"])`.",
     ),
-    function("assert", &["assert(holds, message)"], "Ends the script with this message unless the condition holds."),
+    sends("assert", &["assert(holds, message)"], "Ends the script with this message unless the condition holds."),
     pure(
         "at_once",
         &["step.at_once(count)"],
@@ -87,7 +116,7 @@ pub static FUNCTIONS: &[Function] = &[
         "Ends the script with this message; inside of `on`, the host leaves the run and the others go on.",
     ),
     pure("file_text", &["file_text(src)"], "The text of a file on the control side, found like the `src` of `copy`."),
-    function(
+    sends(
         "flush_notified",
         &["host.flush_notified()"],
         "Runs the steps that were notified on the host so far now, each once, and not only at the end of its `on`.",
@@ -151,7 +180,7 @@ pub static FUNCTIONS: &[Function] = &[
         &["local()"],
         "The machine that mk runs on, as a host. `--limit` never leaves it out, unless the inventory names it.",
     ),
-    function("log", &["log(value)"], "Says something to whoever watches the run."),
+    sends("log", &["log(value)"], "Says something to whoever watches the run."),
     function(
         "made",
         &["host.made()"],
@@ -161,7 +190,7 @@ pub static FUNCTIONS: &[Function] = &[
          What was on the host before mk is not in it, nor what commands make, but for the path in their `creates`.",
     ),
     function("now", &["now()"], "The time on the control side, in seconds since 1970, with fractions."),
-    function(
+    closes(
         "on",
         &["on(hosts, closure)", "on(hosts, options, closure)"],
         "Runs the closure for every host at once, and waits until all are done.\n\n\
@@ -181,7 +210,7 @@ pub static FUNCTIONS: &[Function] = &[
          password and of what mk's state keeps for this inventory, so that the hash is the same in every run: with \
          another state, give one, such as `sha256(host.name + \"alice\").sub_string(0, 16)`.",
     ),
-    function(
+    sends(
         "play",
         &["play(path)"],
         "Runs another playbook, found beside this one, to its end, and gives the value of its last statement.\n\n\
@@ -201,7 +230,7 @@ pub static FUNCTIONS: &[Function] = &[
         "A handle on a secret of 8 to 1024 random bytes, made the first time and never again.\n\n\
          `form` is `\"base64\"`, as without it, or `\"hex\"`. It is kept in mk's state for this inventory. In a check nothing is kept.",
     ),
-    function(
+    closes(
         "run_once",
         &["run_once(hosts, closure)"],
         "Runs the closure for the first of the hosts that still takes part, and gives what it returned.",
@@ -228,7 +257,7 @@ pub static FUNCTIONS: &[Function] = &[
          certificate is issued again when the wish changes or it is about to expire; the key stays.",
     ),
     function("sleep", &["sleep(time)"], "Waits: a number of seconds, or a text such as `\"500ms\"`."),
-    function(
+    closes(
         "task",
         &["task(name, closure)"],
         "Names a group of steps, for the recap, JUnit and `--tags`. What the closure returns comes back.",
@@ -259,7 +288,7 @@ pub static FUNCTIONS: &[Function] = &[
         "The variables that hold for every host: all as a map, or one. One that is not there is an error, or the \
          value given in its place.",
     ),
-    function(
+    sends(
         "warn",
         &["warn(value)"],
         "Says something that should not be overlooked. The same warning of several hosts is shown once, with all of \
@@ -333,6 +362,14 @@ mod tests {
             .filter(|name| STANDARD.iter().any(|(standard, _)| standard == name))
             .collect();
         assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_takes_a_closure_sends_what_that_leaves_waiting() {
+        for function in FUNCTIONS {
+            let takes = function.calls.iter().any(|call| call.contains("closure") || call.contains("body"));
+            assert_eq!(takes, function.effect == Effect::Closes, "{}", function.name);
+        }
     }
 
     #[test]

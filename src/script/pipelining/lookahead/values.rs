@@ -4,7 +4,7 @@ use rhai::{Expr, FnCallExpr, Stmt};
 
 use super::Names;
 use super::ways::Script;
-use crate::script::functions::{function_named, is_callable};
+use crate::script::functions::{Effect, function_named, is_callable};
 
 /// What the language does itself and what can call anything: a closure may come in a variable.
 const OPAQUE: [&str; 26] = [
@@ -104,7 +104,10 @@ impl Script {
             return true;
         }
         // What is neither mk's function nor an operation is the language's own.
-        let pure = function_named(name).map_or_else(|| crate::ops::find(name).is_err(), |function| function.pure);
+        let pure = match function_named(name) {
+            Some(function) => function.effect == Effect::Pure,
+            None => crate::ops::find(name).is_err(),
+        };
         call.is_operator_call() || is_callable(name) && !OPAQUE.contains(&name) && pure
     }
 }

@@ -5,13 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::{Names, Step, Values, add};
+use crate::script::functions::{Effect, function_named};
 use crate::script::lint::{closure, innermost, start};
-
-/// Functions of mk that send what waits before they do anything.
-const SENDING: [&str; 8] = ["on", "run_once", "task", "always", "play", "log", "warn", "assert"];
-
-/// Of these, the ones that also send what their closures left waiting, whatever came of them.
-const CLOSING: [&str; 4] = ["on", "run_once", "task", "always"];
 
 /// What is found in one script.
 #[derive(Default)]
@@ -40,7 +35,7 @@ impl Script {
                 None => None,
             };
             let Some(call) = call else { return true };
-            if CLOSING.contains(&call.name.as_str()) && call.namespace.is_empty() {
+            if effect(&call.name) == Some(Effect::Closes) && call.namespace.is_empty() {
                 closed.extend(call.args.iter().filter_map(closure));
             }
             if call.name == "Fn" {
@@ -159,7 +154,7 @@ impl Script {
 
     fn sends_call(&self, call: &FnCallExpr, needs: &mut Names) -> bool {
         let name = call.name.as_str();
-        SENDING.contains(&name)
+        effect(name).is_some_and(Effect::sends)
             && call.namespace.is_empty()
             && !self.is_own(name)
             && call.args.iter().all(|value| closure(value).is_some() || self.is_value(value, needs))
@@ -185,6 +180,11 @@ impl Script {
         let name = call.name.as_str();
         (crate::ops::find(name).is_ok() && !self.is_own(name)).then_some((call, *at))
     }
+}
+
+/// What mk's function of that name does.
+fn effect(name: &str) -> Option<Effect> {
+    function_named(name).map(|function| function.effect)
 }
 
 /// The call that a node is.
