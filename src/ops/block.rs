@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
+use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Removal, Resource};
 use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 
 /// Keeps some lines in a text file, between two marker lines; everything else in the file stays as it is.
@@ -115,6 +115,7 @@ impl Operation for Block {
     const NAME: &'static str = "block";
     const SUBJECT: &'static str = "path";
     const DANGER: Danger = Danger::Write;
+    const REMOVAL: Removal = Removal::Absent;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "Names of a cluster in the hosts file.",
@@ -127,20 +128,20 @@ impl Operation for Block {
     ];
 
     fn validate(&self) -> Result {
-        let wrong = |message: &str| Err(Error::playbook(message));
+        let wrong = |name: &str, what: &str| Err(Error::parameter(name, what));
         if self.after.is_some() && self.before.is_some() {
-            return wrong("`after` and `before` exclude each other");
+            return wrong("after", "and `before` exclude each other");
         }
         if !self.marker.contains("{mark}") || self.marker.contains('\n') {
-            return wrong("`marker` must be one line with `{mark}` in it");
+            return wrong("marker", "must be one line with `{mark}` in it");
         }
         if self.name.is_empty() || self.name.contains('\n') {
-            return wrong("`name` must be one line of text");
+            return wrong("name", "must be one line of text");
         }
         match (&self.content, self.state) {
-            (None, BlockState::Present) => wrong("`content` is needed"),
+            (None, BlockState::Present) => wrong("content", "is needed"),
             (Some(content), _) if content.lines().any(|l| l == self.mark("BEGIN") || l == self.mark("END")) => {
-                wrong("`content` must not have the block's own markers in it")
+                wrong("content", "must not have the block's own markers in it")
             }
             _ => Ok(()),
         }

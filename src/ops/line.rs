@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
+use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Removal, Resource};
 use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 
 /// Sees to one line of a text file; everything else in the file stays as it is, byte for byte.
@@ -106,6 +106,7 @@ impl Operation for Line {
     const NAME: &'static str = "line";
     const SUBJECT: &'static str = "path";
     const DANGER: Danger = Danger::Write;
+    const REMOVAL: Removal = Removal::Absent;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "A setting, whether it is there, commented out or missing.",
@@ -119,13 +120,13 @@ impl Operation for Line {
 
     fn validate(&self) -> Result {
         if self.after.is_some() && self.before.is_some() {
-            return Err(Error::playbook("`after` and `before` exclude each other"));
+            return Err(Error::parameter("after", "and `before` exclude each other"));
         }
         match (self.state, &self.line, &self.matching) {
-            (LineState::Present, None, _) => Err(Error::playbook("`line` is needed")),
+            (LineState::Present, None, _) => Err(Error::parameter("line", "is needed")),
             (LineState::Absent, None, None) => Err(Error::playbook("either `line` or `matching` is needed")),
             (_, Some(line), _) if line.contains(['\n', '\r']) => {
-                Err(Error::playbook("`line` is one line").hint("`host.block` keeps several lines together"))
+                Err(Error::parameter("line", "is one line").hint("`host.block` keeps several lines together"))
             }
             _ => Ok(()),
         }

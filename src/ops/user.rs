@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::change::{Change, Thing, digest};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, Operation, Resource};
+use crate::op::{Danger, Effects, Example, Operation, Removal, Resource, Shows};
 use crate::sys::{Command, Effect, Hands, Kind, Planned, Probe};
 
 /// Sees to an account in the host's own files, through `useradd`, `usermod` and `userdel`.
@@ -162,6 +162,8 @@ impl Operation for User {
     const NAME: &'static str = "user";
     const SUBJECT: &'static str = "name";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::AllBut(&["password_hash"]);
+    const REMOVAL: Removal = Removal::Absent;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "An account for a daemon.",
@@ -187,10 +189,10 @@ impl Operation for User {
             return Err(Error::playbook("refusing to remove `root`"));
         }
         if self.comment.as_deref().is_some_and(|comment| comment.contains([':', '\n'])) {
-            return Err(Error::playbook("`comment` cannot have a colon or a newline in it"));
+            return Err(Error::parameter("comment", "cannot have a colon or a newline in it"));
         }
         if let Some(number) = self.groups.iter().flatten().find(|group| group.parse::<u32>().is_ok()) {
-            return Err(Error::playbook(format!("`groups` takes names, not the number `{number}`")));
+            return Err(Error::parameter("groups", format!("takes names, not the number `{number}`")));
         }
         for path in [&self.home, &self.shell].into_iter().flatten() {
             let shown = path.to_string_lossy();
@@ -201,7 +203,7 @@ impl Operation for User {
         match self.password_hash.as_deref() {
             Some(hash) if !matches!(hash, "*" | "!") && (!hash.starts_with('$') || hash.contains([':', '\n'])) => {
                 // The text could be the password itself, so it is not shown.
-                Err(Error::playbook("`password_hash` is not a hash").hint("`openssl passwd -6` makes one"))
+                Err(Error::parameter("password_hash", "is not a hash").hint("`openssl passwd -6` makes one"))
             }
             _ => Ok(()),
         }

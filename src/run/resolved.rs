@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::admit::admit;
 use super::dispatch::Ready;
 use super::host::Host;
-use super::parameters::{explained, field, unknown_field};
+use super::parameters::{explained, unknown_field};
 use super::scope::Scope;
 use crate::control::{Base, ResolveContext, Responder};
 use crate::error::{Detail, Error, Place, Result};
@@ -55,8 +55,10 @@ impl Wanted {
 
 /// An error about parameters, with the nearest right name where a name is wrong.
 fn did_you_mean(error: Error, spec: &Spec) -> Error {
-    match field(&error) {
-        Some(field) if matches!(error.detail(), Some(Detail::UnknownField(_))) => unknown_field(spec, field),
+    // A field of one of its parameters has other names around it.
+    let own = |known: &[String]| known.iter().all(|name| crate::ops::parameters(spec).iter().any(|p| p.name == *name));
+    match error.detail() {
+        Some(Detail::UnknownField { name, known }) if own(known) => unknown_field(spec, name),
         _ => explained(error, spec.name),
     }
 }

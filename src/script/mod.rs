@@ -25,6 +25,7 @@ mod scope;
 mod secret;
 mod step;
 mod suggestions;
+mod syntax;
 mod talk;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use super::results::Results;
 use super::scope::{call, scope};
 use super::suggestions::near_host_variable;
 use super::value::to_json;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Detail, Error, Kind, Result};
 use crate::event::TimeSpentOn;
 use crate::op::HumanDuration;
 use crate::run::{self, Host, HostThrottle, Run, Scope};
@@ -51,8 +51,8 @@ pub(super) fn option(name: &str, value: serde_json::Value) -> Option<Error> {
     let known = !value.is_null();
     let plan =
         serde_json::from_value::<Plan>(serde_json::Value::Object([(name.to_owned(), value)].into_iter().collect()));
-    let message = plan.err()?.to_string();
-    (known || message.contains("unknown field")).then(|| Error::playbook(format!("on: {message}")))
+    let error = Error::options("on", &plan.err()?);
+    (known || matches!(error.detail(), Some(Detail::UnknownField { .. }))).then_some(error)
 }
 
 /// What came of one host.

@@ -11,10 +11,10 @@ use super::scope::{call, flush, may_wait, scope};
 use super::value::to_json;
 use crate::change::Status;
 use crate::control::Base;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Detail, Error, Kind, Result};
 use crate::fleet::Notified;
 use crate::op::{HumanDuration, Spec};
-use crate::run::{self, CHANGED, FAILED, Held, Host, NOTIFY, Outcome, RETRY, Ready, Wanted, goes_alone, subject_of};
+use crate::run::{CHANGED, FAILED, Held, Host, NOTIFY, Outcome, RETRY, Ready, Wanted, goes_alone, subject_of};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -123,13 +123,13 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
         let number = |name: &str| retry.get(name).and_then(Value::as_u64);
         common.attempts = u32::try_from(number("attempts").unwrap_or(3)).unwrap_or(u32::MAX);
         let delay: HumanDuration = serde_json::from_value(retry.get("delay").cloned().unwrap_or(json!(1)))
-            .map_err(|e| Error::playbook(format!("{}: `retry.delay`: {e}", spec.name)))?;
+            .map_err(|e| Error::playbook(format!("{}: `retry.delay`: {e}", spec.name)).about(RETRY))?;
         common.delay = delay.0;
     }
     let closure = |value: Option<Dynamic>, name: &str| match value {
         None => Ok(None),
         Some(value) if value.is_fnptr() => Ok(Some(value.cast::<FnPtr>())),
-        Some(_) => Err(Error::playbook(format!("{}: `{name}` must be a closure that takes the outcome", spec.name))),
+        Some(_) => Err(Error::parameter(name, "must be a closure that takes the outcome").named(spec.name)),
     };
     common.changed = closure(args.remove(CHANGED), CHANGED)?;
     common.failed = closure(args.remove(FAILED), FAILED)?;
@@ -158,10 +158,8 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
 
 /// The steps that `notify` names: one, or a list.
 fn laters(spec: &Spec, notify: Dynamic) -> Result<Vec<Later>> {
-    let wrong = || {
-        let message = format!("{}: `notify` must be a step made by `later(…)`, or a list of such steps", spec.name);
-        Error::playbook(message)
-    };
+    let wrong =
+        || Error::parameter(NOTIFY, "must be a step made by `later(…)`, or a list of such steps").named(spec.name);
     let several = notify.clone().try_cast::<rhai::Array>().unwrap_or_else(|| vec![notify]);
     several.into_iter().map(|later| later.try_cast::<Later>().ok_or_else(wrong)).collect()
 }
@@ -176,8 +174,9 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Wan
 /// An error about a parameter at the place of its name, where the call's map is written out.
 fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
     let source = context.call_source().unwrap_or_default();
-    let key = run::field(&error)
-        .and_then(|field| super::lint::key_place(context.engine(), source, context.call_position(), field));
+    let field = error.detail().and_then(Detail::field);
+    let key =
+        field.and_then(|field| super::syntax::key_place(context.engine(), source, context.call_position(), field));
     match key {
         Some(place) if error.kind() == Kind::Playbook => error.at(place),
         _ => error,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use self::http::Url;
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Result};
-use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation, Shows};
 use crate::sys::{Command, Hands, Probe};
 
 /// How long one try may take at most.
@@ -174,6 +174,7 @@ impl Operation for Wait {
     const NAME: &'static str = "wait";
     const SUBJECT: &'static str = "port";
     const DANGER: Danger = Danger::Read;
+    const SHOWS: Shows = Shows::AllBut(&["port", "file", "http"]);
     const EXAMPLES: &'static [Example] = &[
         Example { title: "For a port of the host itself.", code: r#"host.wait(22, #{ timeout: "10s" });"# },
         Example {
@@ -192,7 +193,7 @@ impl Operation for Wait {
             return Err(Error::playbook("exactly one of `port`, `file`, `http` and `command` is needed"));
         }
         if self.absent && (self.http.is_some() || self.command.is_some()) {
-            return Err(Error::playbook("`absent` is only for `port` and `file`"));
+            return Err(Error::parameter("absent", "is only for `port` and `file`"));
         }
         if let Some(Port::There(address)) = &self.port {
             let port = address

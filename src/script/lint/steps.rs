@@ -6,16 +6,15 @@ use std::rc::Rc;
 use rhai::{Expr, Position};
 use serde_json::{Map, Value};
 
-use super::literal::{self, Fields};
-use super::{Linter, Script, Surroundings, word};
+use super::{Linter, Script, Surroundings};
+use crate::control::source_of;
 use crate::error::{Error, Place};
 use crate::op::Spec;
 use crate::ops::Parameter;
 use crate::run::{RETRY, RETRY_FIELDS, SECRET_ARGV, explained, is_common, unknown_field};
 use crate::script::fault::place;
-
-/// The operations whose `src` lies on the control side.
-const WITH_SOURCE: [&str; 4] = ["copy", "template", "tree", "unpack"];
+use crate::script::syntax::literal::{self, Fields};
+use crate::script::syntax::word;
 
 /// Each operation's parameters, asked for once.
 #[derive(Default)]
@@ -105,8 +104,8 @@ impl Linter {
         {
             self.report(explained(error, spec.name), place(Some(&script.name), at));
         }
-        if WITH_SOURCE.contains(&spec.name)
-            && let Some(Expr::StringConstant(src, at)) = literal::field(fields, "src")
+        if let Some(source) = source_of(spec.name)
+            && let Some(Expr::StringConstant(src, at)) = literal::field(fields, source)
         {
             let found = self.source(script, src, *at, around);
             if let (Some(found), "template") = (found, spec.name) {
