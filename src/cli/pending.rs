@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -56,7 +57,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Command::List { pattern, common } => list(pattern.as_deref(), common),
         Command::Run(of) => on_hosts(of, "pending run", |run, host| {
             run.fleet.pending(host)?;
-            run::earlier(run, host, of.id.as_deref())
+            let due = run.fleet.due_earlier(host);
+            run::earlier(run, host, of.id.as_deref())?;
+            Ok(due.iter().any(|(id, _)| of.id.as_ref() == Some(id)))
         }),
         Command::Forget(of) => on_hosts(of, "pending forget", |run, host| {
             let due = run.fleet.pending(host)?;
@@ -66,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             for due in due.iter().filter(|due| ids.contains(&due.id)) {
                 say!("{host:<14} forgotten: {}", due.name);
             }
-            Ok(())
+            Ok(!ids.is_empty())
         }),
     }
 }
@@ -81,7 +84,7 @@ fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
         None => pending.hosts()?,
     };
     for name in names {
-        for (id, kept) in pending.of(&name)? {
+        for (id, kept) in pending.of(&name)?.into_iter().filter(|(_, kept)| !kept.off) {
             let user = kept.user.map(|user| format!(" as {user}")).unwrap_or_default();
             say!("{name:<14} {id}  {} {}{user}  ({})", kept.op, kept.subject, kept.place);
         }
@@ -89,7 +92,8 @@ fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<run::Run>, &str) -> Result + Sync) -> Result<ExitCode> {
+/// Does it on every host; `work` says whether the host had the step that was chosen by its id.
+fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<run::Run>, &str) -> Result<bool> + Sync) -> Result<ExitCode> {
     if of.connecting.check {
         return Err(
             Error::usage(format!("`mk {name}` has nothing to foretell")).hint("`mk pending list` shows what is due")
@@ -99,7 +103,18 @@ fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<run::Run>, &str) -> Resu
     let ready = setup::ready(&folder, &of.common, &of.connecting, Settings::default(), None, Telling::default())?;
     let run = Arc::clone(&ready.run);
     let names = hosts::named(&run, &of.pattern)?;
-    let faults = run::on_each(&run, name, names, |host| work(&run, host), |_| Ok(()));
+    let found = AtomicBool::new(false);
+    let work = |host: &str| {
+        found.fetch_or(work(&run, host)?, Ordering::Relaxed);
+        Ok(())
+    };
+    let faults = run::on_each(&run, name, names, work, |_| Ok(()));
     drop(run);
-    Ok(hosts::finished(ready, &faults, |_| false))
+    let ended = hosts::finished(ready, &faults, |_| false);
+    // A host that failed may have it.
+    if let Some(id) = of.id.as_ref().filter(|_| faults.is_empty() && !found.into_inner()) {
+        let error = Error::usage(format!("`mk {name}`: `{}` has no notified step of the id `{id}`", of.pattern));
+        return Err(error.hint("`mk pending list` shows those that are kept here"));
+    }
+    Ok(ended)
 }

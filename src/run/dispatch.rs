@@ -32,6 +32,8 @@ pub(crate) struct Ready {
     pub(crate) begun: Instant,
     /// The steps to run at the end of the `on` when this one changes something.
     pub(crate) notify: Vec<Arc<Notified>>,
+    /// The caller has the last word on whether it did.
+    pub(crate) judged: bool,
     /// The id of the notified step that this one is.
     pub(crate) settles: Option<String>,
     /// What the caller holds of it.
@@ -43,8 +45,19 @@ pub(crate) struct Ready {
 impl Ready {
     /// One that notifies nobody, called from outside of any function. This side begins with it now.
     pub(crate) fn new(scope: &Scope, host: &Host, spec: &'static Spec, wanted: Wanted, at: Place) -> Self {
-        let (scope, host, held) = (scope.clone(), host.clone(), Held::new(scope));
-        Self { scope, host, spec, wanted, at, begun: Instant::now(), notify: Vec::new(), settles: None, held, depth: 0 }
+        Self {
+            scope: scope.clone(),
+            host: host.clone(),
+            spec,
+            wanted,
+            at,
+            begun: Instant::now(),
+            notify: Vec::new(),
+            judged: false,
+            settles: None,
+            held: Held::new(scope),
+            depth: 0,
+        }
     }
 
     fn call(&self) -> Call {
@@ -62,12 +75,14 @@ impl Ready {
         Call {
             host: self.host.name.clone(),
             step,
-            reads: self.reads(),
+            // What is noted on the host is noted under its lock.
+            reads: self.reads() && !(self.judged && !self.notify.is_empty()),
             stream: run.settings.stream && !has_secret_output(&args),
             args,
             responder: self.wanted.responder.clone(),
             mode: run.fleet.mode(),
             notify: self.notify.clone(),
+            judged: self.judged,
             settles: self.settles.clone(),
             begun: self.begun,
         }

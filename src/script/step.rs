@@ -59,7 +59,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     };
     let mut ready = Ready::new(&scope, host, spec, wanted, at);
     (ready.begun, ready.depth) = (begun, context.call_level());
-    ready.notify = std::mem::take(&mut common.notify);
+    (ready.notify, ready.judged) = (std::mem::take(&mut common.notify), common.changed.is_some());
     if common.leave_it_alone() && can_wait(context, &ready) {
         let held = ready.held.clone();
         scope.wait(ready).map_err(|e| throw(context, e))?;

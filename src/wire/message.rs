@@ -57,6 +57,9 @@ pub struct Request {
     /// control side knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Due>,
+    /// The script has the last word on whether this one changed something: they are due until it has spoken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub judged: bool,
     /// The id of the notified step that this one is: struck off the host's notes when it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles: Option<String>,
@@ -72,6 +75,9 @@ pub struct Due {
     /// Which control side keeps it, for people.
     #[serde(default)]
     pub by: String,
+    /// The boot in which its host noted it. Empty in what the control side sends, and in notes of older agents.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot: String,
 }
 
 impl Due {
@@ -90,7 +96,7 @@ impl Due {
             name if name.is_empty() => format!("{} {}", text("op"), text("subject")).trim().to_owned(),
             name => name,
         };
-        Self { id, name, by: text("by") }
+        Self { id, name, by: text("by"), boot: text("boot") }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
 
 use crate::support::{Place, Ran, Running};
 
@@ -143,6 +142,40 @@ fn a_change_that_did_not_happen_calls_for_nothing() {
 }
 
 #[test]
+fn what_the_script_calls_a_change_is_not_lost_where_the_host_saw_none() {
+    // Of a resource that is as it should be, of a command that reads, and of a guarded one that ran.
+    for (step, before) in [
+        ("copy(\"DIR/conf\", #{ content: \"1\", changed: |outcome| true, notify: LATER })", "1"),
+        ("run([\"true\"], #{ reads: true, changed: |outcome| true, notify: LATER })", ""),
+        ("wait(#{ file: \"DIR/conf\", changed: |outcome| true, notify: LATER })", ""),
+    ] {
+        let place = Place::new();
+        place.file("conf", before);
+        let text = "on(local(), |here| {\n    here.STEP;\n    here.shell(\"touch DIR/midway; sleep 600\");\n});\n";
+        let text = text.replace("STEP", step).replace("LATER", "later(\"shell\", \"echo told >> DIR/log\")");
+        script(&place, &text);
+        {
+            let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+            place.until("midway");
+        }
+        script(&place, "local().run([\"true\"]);");
+        let ran = again(&place);
+        assert_eq!(ran.code, 0, "{step}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{step}: {}", ran.stdout);
+        is_over(&place);
+        // What the script calls unchanged is due no more, and what it lives to see runs once.
+        script(&place, &text.replace("; sleep 600", "").replace("|outcome| true", "|outcome| false"));
+        assert_eq!(again(&place).code, 0);
+        is_over(&place);
+        assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{step}");
+        script(&place, &text.replace("; sleep 600", ""));
+        assert_eq!(again(&place).code, 0);
+        is_over(&place);
+        assert_eq!(self::text(&place, "log").as_deref(), Some("told\ntold\n"), "{step}");
+    }
+}
+
+#[test]
 fn a_change_before_a_failure_calls_for_its_step_all_the_same() {
     let place = Place::new();
     script(
@@ -241,12 +274,20 @@ fn what_is_due_can_be_run_or_forgotten_by_itself() {
         "{}",
         listed.stdout
     );
-    let ran = place.mk(&["pending", "run", "local"]);
+    for command in ["run", "forget"] {
+        let wrong = place.mk(&["pending", command, "local", "--id", "abc"]);
+        assert_eq!(wrong.code, 2, "{}{}", wrong.stdout, wrong.stderr);
+        let said = format!("`mk pending {command}`: `local` has no notified step of the id `abc`");
+        assert!(wrong.stderr.contains(&said) && wrong.stderr.contains("`mk pending list`"), "{}", wrong.stderr);
+    }
+    let id = listed.stdout.split_whitespace().nth(1).unwrap().to_owned();
+    let ran = place.mk(&["pending", "run", "local", "--id", &id]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(text(&place, "log").as_deref(), Some("told\n"));
     is_over(&place);
     let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
-    assert_eq!(place.mk(&["pending", "forget", "local"]).code, 0);
+    let id = place.mk(&["pending", "list"]).stdout.split_whitespace().nth(1).unwrap().to_owned();
+    assert_eq!(place.mk(&["pending", "forget", "local", "--id", &id]).code, 0);
     assert_eq!(again(&place).code, 0);
     assert_eq!(text(&place, "log"), None);
     is_over(&place);
@@ -272,64 +313,6 @@ fn a_file_that_a_host_keeps_as_a_notified_step_is_never_carried_out() {
         assert_eq!(place.mk(&["pending", "forget", "local"]).code, 0);
         is_over(&place);
     }
-}
-
-/// How often a run is killed in the test below: `MK_KILLS=200 cargo test --test suite kills` is the whole drill.
-fn kills() -> u32 {
-    std::env::var("MK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
-}
-
-/// What a notified step must have seen when all is over: the last content that was written, once.
-#[test]
-fn random_kills_lose_no_notified_step_and_run_none_that_was_not_due() {
-    let place = Place::new();
-    let playbook = |round: u32| {
-        format!(
-            "on(local(), |here| {{\n    here.copy(\"DIR/a\", #{{ content: \"{round}\", notify: later(\"shell\", \"cat DIR/a >> \
-             DIR/log; echo >> DIR/log\") }});\n    here.line(\"DIR/b\", #{{ line: \"{round}\", create: true, notify: \
-             [later(\"copy\", \"DIR/told\", #{{ content: \"{round}\" }})] }});\n    here.run([\"sleep\", \"0.05\"]);\n    \
-             here.copy(\"DIR/same\", #{{ content: \"always\", notify: later(\"shell\", \"echo same >> DIR/same-log\") }});\n}});\n"
-        )
-    };
-    for round in 1..=kills() {
-        script(&place, &playbook(round));
-        let events = std::fs::File::create(place.path().join("events")).unwrap();
-        let mut command = place.command(&["run", "p.rhai", "--json"]);
-        let mut run = Running(command.stdout(events).stderr(Stdio::null()).spawn().unwrap());
-        // Each at a moment of its own, from before the connection to after the end.
-        std::thread::sleep(Duration::from_millis(u64::from(round * 37 % 400)));
-        if round % 2 == 0 {
-            let _ = run.0.kill();
-        } else if let Some(agent) = agent_of(run.0.id()) {
-            let _ = std::process::Command::new("kill").args(["-KILL", &agent.to_string()]).status();
-        }
-        let _ = run.0.wait();
-        drop(run);
-        let next = again(&place);
-        assert_eq!(next.code, 0, "round {round}: {}{}", next.stdout, next.stderr);
-        assert_eq!(text(&place, "told").as_deref(), Some(round.to_string().as_str()), "round {round}");
-        let log = text(&place, "log").unwrap_or_default();
-        let told = log.lines().filter(|line| *line == round.to_string()).count();
-        // Of a step that was cut in its own middle nobody knows whether it has done its work: it is run again.
-        let events = text(&place, "events").unwrap_or_default();
-        let of_it = |event: &str| events.lines().any(|line| line.contains(event) && line.contains("\"cat "));
-        let cut = of_it("step_started") && !of_it("step_done");
-        assert!(told == 1 || cut && told == 2, "round {round}: it ran {told} times\n{log}");
-        is_over(&place);
-    }
-    // The file that never changed again called for its step once, in the round that made it.
-    assert_eq!(text(&place, "same-log").unwrap_or_default().lines().count(), 1);
-}
-
-/// The agent that a run has started, if it has by now.
-fn agent_of(mk: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{mk}/task/{mk}/children")).unwrap_or_default();
-    let threads = std::fs::read_dir(format!("/proc/{mk}/task")).ok()?.flatten();
-    let of_threads: String = threads
-        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
-        .collect::<Vec<_>>()
-        .join(" ");
-    format!("{children} {of_threads}").split_whitespace().next()?.parse().ok()
 }
 
 #[test]
