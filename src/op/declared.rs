@@ -4,7 +4,7 @@
 /// every user of the host, and in its journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(feature = "control"), allow(dead_code))]
-pub(crate) enum Shows {
+pub enum Shows {
     /// Nothing; it runs none.
     Nothing,
     /// All of them may.
@@ -28,7 +28,7 @@ impl Shows {
 /// How the call that takes a thing away, which an operation made, differs from the call that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(feature = "control"), allow(dead_code))]
-pub(crate) enum Removal {
+pub enum Removal {
     /// There is none: it makes no things, or nothing but files and directories.
     None,
     /// Its `state` is `"absent"`.

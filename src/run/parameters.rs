@@ -38,7 +38,8 @@ pub(crate) fn unknown_field(spec: &Spec, unknown: &str) -> Error {
     let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
     let error = error.suggest(unknown, known.iter().map(String::as_str).chain(COMMON.map(|(name, _)| name)));
-    error.hint(format!("`mk doc {}` lists its parameters", spec.name))
+    let error = error.hint(format!("`mk doc {}` lists its parameters", spec.name));
+    error.detailed(Detail::UnknownField { name: unknown.to_owned(), known })
 }
 
 /// Adds to an error about a wrong name the nearest right one, and where the names are listed.

@@ -246,7 +246,7 @@ mod tests {
         inotify::add_watch(&watch, dir.path(), inotify::WatchFlags::MOVED_TO).unwrap();
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut heard = inotify::Reader::new(&watch, &mut buffer);
-        let mut heard = || heard.next().ok().and_then(|event| event.file_name().map(|name| name.to_owned()));
+        let mut heard = || heard.next().ok().and_then(|event| event.file_name().map(ToOwned::to_owned));
         let digest = crate::change::digest(b"x");
         for _ in ["new", "old"] {
             replace(&dir.path().join("f"), &mut &b"x"[..], None, Placement::default(), None).unwrap();
