@@ -306,6 +306,10 @@ impl Error {
         for text in self.0.causes.iter_mut().chain(&mut self.0.hints).chain(&mut self.0.notes) {
             *text = f(text);
         }
+        #[cfg(feature = "control")]
+        if let Some(Detail::UnknownWord { word, .. }) = &mut self.0.detail {
+            *word = f(word);
+        }
         self
     }
 

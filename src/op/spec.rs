@@ -127,9 +127,9 @@ fn parse<O: Operation>(args: Value) -> Result<O> {
     let decoded = serde_path_to_error::deserialize::<_, O>(args).map_err(|e| {
         let path = e.path().to_string();
         let message = e.into_inner().to_string();
-        let detail = Detail::of_serde(&message);
-        let message = if path == "." || detail.is_some() { message } else { format!("`{path}`: {message}") };
-        (message, detail)
+        let detail = Detail::of_serde(&path, &message);
+        let names_it = matches!(detail, None | Some(Detail::MissingField(_) | Detail::UnknownField { .. }));
+        (if names_it { message } else { format!("`{path}`: {message}") }, detail)
     });
     #[cfg(feature = "control")]
     return decoded.map_err(|(message, detail)| {

@@ -111,11 +111,11 @@ impl Operation for AuthorizedKey {
 
     fn validate(&self) -> Result {
         if self.key.trim().contains('\n') {
-            return Err(Error::playbook("`key` must be one line; give each key a step of its own"));
+            return Err(Error::parameter("key", "must be one line; give each key a step of its own"));
         }
         match identity(&self.key) {
             Some(_) => Ok(()),
-            None => Err(Error::playbook("`key` is no public key, as `ssh-ed25519 AAAA…` is one")),
+            None => Err(Error::parameter("key", "is no public key, as `ssh-ed25519 AAAA…` is one")),
         }
     }
 }

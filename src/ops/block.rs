@@ -127,20 +127,20 @@ impl Operation for Block {
     ];
 
     fn validate(&self) -> Result {
-        let wrong = |message: &str| Err(Error::playbook(message));
+        let wrong = |name: &str, what: &str| Err(Error::parameter(name, what));
         if self.after.is_some() && self.before.is_some() {
-            return wrong("`after` and `before` exclude each other");
+            return wrong("after", "and `before` exclude each other");
         }
         if !self.marker.contains("{mark}") || self.marker.contains('\n') {
-            return wrong("`marker` must be one line with `{mark}` in it");
+            return wrong("marker", "must be one line with `{mark}` in it");
         }
         if self.name.is_empty() || self.name.contains('\n') {
-            return wrong("`name` must be one line of text");
+            return wrong("name", "must be one line of text");
         }
         match (&self.content, self.state) {
-            (None, BlockState::Present) => wrong("`content` is needed"),
+            (None, BlockState::Present) => wrong("content", "is needed"),
             (Some(content), _) if content.lines().any(|l| l == self.mark("BEGIN") || l == self.mark("END")) => {
-                wrong("`content` must not have the block's own markers in it")
+                wrong("content", "must not have the block's own markers in it")
             }
             _ => Ok(()),
         }

@@ -162,14 +162,15 @@ host.cert("/etc/ssl/demo", #{ ca: "demo", cn: host.name, sans: [host.name, "127.
 
     fn validate(&self) -> Result {
         if !self.path.is_absolute() {
-            return Err(Error::playbook(format!("`path` must be absolute, not `{}`", self.path.display())));
+            return Err(Error::parameter("path", format!("must be absolute, not `{}`", self.path.display())));
         }
         if self.usage.is_empty() {
-            return Err(Error::playbook("`usage` needs at least one of \"server\" and \"client\""));
+            return Err(Error::parameter("usage", "needs at least one of \"server\" and \"client\""));
         }
         if self.renew.0 >= self.valid.0 {
-            return Err(Error::playbook(
-                "`renew` must be shorter than `valid`, or it would be issued again in every run",
+            return Err(Error::parameter(
+                "renew",
+                "must be shorter than `valid`, or it would be issued again in every run",
             ));
         }
         Ok(())

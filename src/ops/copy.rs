@@ -83,7 +83,7 @@ impl Operation for Copy {
 
     fn validate(&self) -> Result {
         match (&self.src, &self.content) {
-            (Some(_), Some(_)) => Err(Error::playbook("`src` and `content` exclude each other")),
+            (Some(_), Some(_)) => Err(Error::parameter("src", "and `content` exclude each other")),
             (None, None) => Err(Error::playbook("either `src` or `content` is needed")),
             _ => Ok(()),
         }

@@ -81,10 +81,10 @@ impl Operation for Dir {
     fn validate(&self) -> Result {
         let path = self.path.display();
         if !self.path.is_absolute() {
-            return Err(Error::playbook(format!("`path` must be absolute, not `{path}`")));
+            return Err(Error::parameter("path", format!("must be absolute, not `{path}`")));
         }
         if self.if_empty && self.state == DirState::Present {
-            return Err(Error::playbook("`if_empty` is only for `state: \"absent\"`"));
+            return Err(Error::parameter("if_empty", "is only for `state: \"absent\"`"));
         }
         if self.state == DirState::Absent && self.path.components().count() < 2 {
             return Err(Error::playbook(format!("refusing to remove `{path}`")));

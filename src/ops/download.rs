@@ -86,29 +86,31 @@ impl Operation for Download {
     }];
 
     fn validate(&self) -> Result {
-        let wrong = |message: &str| Err(Error::playbook(message));
+        let wrong = |name: &str, what: &str| Err(Error::parameter(name, what));
         let summed = self.sha256.is_some() || self.sha512.is_some();
         match (&self.url, &self.artifact) {
-            (Some(_), Some(_)) => return wrong("`url` and `artifact` exclude each other"),
-            (None, None) => return wrong("either `url` or `artifact` is needed"),
-            (None, Some(_)) if summed || self.insecure => return wrong("the sum of an `artifact` is in its lock"),
-            (Some(_), None) if self.version.is_some() => return wrong("`version` is only for an `artifact`"),
+            (Some(_), Some(_)) => return wrong("url", "and `artifact` exclude each other"),
+            (None, None) => return Err(Error::playbook("either `url` or `artifact` is needed")),
+            (None, Some(_)) if summed || self.insecure => {
+                return Err(Error::playbook("the sum of an `artifact` is in its lock"));
+            }
+            (Some(_), None) if self.version.is_some() => return wrong("version", "is only for an `artifact`"),
             (Some(_), None) if summed && self.insecure => {
-                return wrong("`insecure` is for a file whose sum is not known");
+                return wrong("insecure", "is for a file whose sum is not known");
             }
             (Some(_), None) if !summed && !self.insecure => {
-                return Err(Error::playbook("`sha256` or `sha512` is needed")
+                return Err(Error::parameter("sha256", "or `sha512` is needed")
                     .hint("`insecure: true` takes whatever is there, from whoever stands on the way"));
             }
             (Some(url), None) if !url.starts_with("https://") && !url.starts_with("http://") => {
-                return Err(Error::playbook(format!("`url` must begin with `https://` or `http://`, not `{url}`")));
+                return Err(Error::parameter("url", format!("must begin with `https://` or `http://`, not `{url}`")));
             }
             _ => {}
         }
         for (name, sum, length) in [("sha256", &self.sha256, 64), ("sha512", &self.sha512, 128)] {
             let is_hex = |sum: &String| sum.len() == length && sum.bytes().all(|b| b.is_ascii_hexdigit());
             if let Some(sum) = sum.as_ref().filter(|sum| !is_hex(sum)) {
-                return Err(Error::playbook(format!("`{name}` must be {length} hexadecimal digits, not `{sum}`")));
+                return Err(Error::parameter(name, format!("must be {length} hexadecimal digits, not `{sum}`")));
             }
         }
         Ok(())

@@ -110,7 +110,7 @@ impl Operation for EtcHosts {
 
     fn validate(&self) -> Result {
         if self.name.is_empty() || self.name.contains('\n') {
-            return Err(Error::playbook("`name` must be one line of text"));
+            return Err(Error::parameter("name", "must be one line of text"));
         }
         for entry in &self.entries {
             if entry.ip.parse::<IpAddr>().is_err() {

@@ -116,10 +116,10 @@ impl Operation for Fetch {
 
     fn validate(&self) -> Result {
         if !self.src.is_absolute() {
-            return Err(Error::playbook(format!("`src` must be absolute, not `{}`", self.src.display())));
+            return Err(Error::parameter("src", format!("must be absolute, not `{}`", self.src.display())));
         }
         if self.dest.is_empty() {
-            return Err(Error::playbook("`dest` is empty"));
+            return Err(Error::parameter("dest", "is empty"));
         }
         Ok(())
     }

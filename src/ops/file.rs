@@ -105,16 +105,16 @@ impl Operation for File {
     fn validate(&self) -> Result {
         let link = self.state == FileWish::Link;
         if !self.path.is_absolute() {
-            return Err(Error::playbook(format!("`path` must be absolute, not `{}`", self.path.display())));
+            return Err(Error::parameter("path", format!("must be absolute, not `{}`", self.path.display())));
         }
         match &self.target {
             None if link => return Err(Error::playbook("a link needs a `target`")),
-            Some(target) if link && target.is_empty() => return Err(Error::playbook("`target` is empty")),
-            Some(_) if !link => return Err(Error::playbook("`target` is only for `state: \"link\"`")),
+            Some(target) if link && target.is_empty() => return Err(Error::parameter("target", "is empty")),
+            Some(_) if !link => return Err(Error::parameter("target", "is only for `state: \"link\"`")),
             _ => {}
         }
         if self.if_empty && self.state != FileWish::Absent {
-            return Err(Error::playbook("`if_empty` is only for `state: \"absent\"`"));
+            return Err(Error::parameter("if_empty", "is only for `state: \"absent\"`"));
         }
         if link && self.mode.is_some() {
             return Err(Error::playbook("a link has no `mode` of its own"));

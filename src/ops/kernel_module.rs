@@ -167,9 +167,11 @@ impl Operation for KernelModule {
             return Err(Error::playbook(format!("`{}` cannot be the name of a module", self.name)));
         }
         match &self.options {
-            Some(_) if self.state == ModuleState::Absent => Err(Error::playbook("`options` make no sense with absent")),
+            Some(_) if self.state == ModuleState::Absent => {
+                Err(Error::parameter("options", "make no sense with absent"))
+            }
             Some(text) if text.trim().is_empty() || text.contains('\n') => {
-                Err(Error::playbook("`options` must be one line of text"))
+                Err(Error::parameter("options", "must be one line of text"))
             }
             _ => Ok(()),
         }

@@ -119,13 +119,13 @@ impl Operation for Line {
 
     fn validate(&self) -> Result {
         if self.after.is_some() && self.before.is_some() {
-            return Err(Error::playbook("`after` and `before` exclude each other"));
+            return Err(Error::parameter("after", "and `before` exclude each other"));
         }
         match (self.state, &self.line, &self.matching) {
-            (LineState::Present, None, _) => Err(Error::playbook("`line` is needed")),
+            (LineState::Present, None, _) => Err(Error::parameter("line", "is needed")),
             (LineState::Absent, None, None) => Err(Error::playbook("either `line` or `matching` is needed")),
             (_, Some(line), _) if line.contains(['\n', '\r']) => {
-                Err(Error::playbook("`line` is one line").hint("`host.block` keeps several lines together"))
+                Err(Error::parameter("line", "is one line").hint("`host.block` keeps several lines together"))
             }
             _ => Ok(()),
         }

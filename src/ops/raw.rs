@@ -40,7 +40,7 @@ impl Operation for Raw {
         &[Example { title: "What a host without an agent is.", code: r#"host.raw("uname -a", #{ reads: true });"# }];
 
     fn validate(&self) -> Result {
-        if self.command.trim().is_empty() { Err(Error::playbook("`command` is empty")) } else { Ok(()) }
+        if self.command.trim().is_empty() { Err(Error::parameter("command", "is empty")) } else { Ok(()) }
     }
 }
 

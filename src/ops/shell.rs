@@ -99,7 +99,7 @@ impl Operation for Shell {
     ];
 
     fn validate(&self) -> Result {
-        if self.script.trim().is_empty() { Err(Error::playbook("`script` is empty")) } else { Ok(()) }
+        if self.script.trim().is_empty() { Err(Error::parameter("script", "is empty")) } else { Ok(()) }
     }
 }
 

@@ -136,15 +136,15 @@ impl Operation for Sysctl {
             return Err(Error::playbook(format!("`{}` cannot be the name of a kernel parameter", self.name)));
         }
         if self.file.as_ref().is_some_and(|file| !file.is_absolute()) {
-            return Err(Error::playbook("`file` must be absolute"));
+            return Err(Error::parameter("file", "must be absolute"));
         }
         if !self.keep && (self.file.is_some() || self.state == SysctlState::Absent) {
             return Err(Error::playbook("`keep: false` goes with neither `file` nor `state: \"absent\"`"));
         }
         match (&self.value, self.state) {
-            (None, SysctlState::Present) => Err(Error::playbook("`value` is needed")),
+            (None, SysctlState::Present) => Err(Error::parameter("value", "is needed")),
             (Some(Setting::Text(text)), _) if text.trim().is_empty() || text.contains('\n') => {
-                Err(Error::playbook("`value` must be one line of text"))
+                Err(Error::parameter("value", "must be one line of text"))
             }
             _ => Ok(()),
         }

@@ -84,7 +84,7 @@ impl Operation for TreeOf {
     fn validate(&self) -> Result {
         let dest = self.dest.display();
         if !self.dest.is_absolute() {
-            return Err(Error::playbook(format!("`dest` must be absolute, not `{dest}`")));
+            return Err(Error::parameter("dest", format!("must be absolute, not `{dest}`")));
         }
         if self.delete && self.dest.components().count() < 2 {
             return Err(Error::playbook(format!("refusing to remove what is not in `src` from `{dest}`")));

@@ -89,18 +89,18 @@ host.unpack("/opt/demo", #{ src: "/tmp/mk-demo.tar.gz", strip: 1, owner: "root",
     ];
 
     fn validate(&self) -> Result {
-        let wrong = |message: &str| Err(Error::playbook(message));
+        let wrong = |name: &str, what: &str| Err(Error::parameter(name, what));
         match (&self.artifact, &self.src) {
-            (Some(_), Some(_)) => return wrong("`artifact` and `src` exclude each other"),
-            (None, None) => return wrong("either `artifact` or `src` is needed"),
-            (None, Some(_)) if self.version.is_some() => return wrong("`version` is only for an `artifact`"),
+            (Some(_), Some(_)) => return wrong("artifact", "and `src` exclude each other"),
+            (None, None) => return Err(Error::playbook("either `artifact` or `src` is needed")),
+            (None, Some(_)) if self.version.is_some() => return wrong("version", "is only for an `artifact`"),
             _ => {}
         }
         if self.only.as_ref().is_some_and(|only| only.is_empty() || only.iter().any(String::is_empty)) {
-            return wrong("`only` must name something, or be left out");
+            return wrong("only", "must name something, or be left out");
         }
         if !self.dest.is_absolute() {
-            return Err(Error::playbook(format!("`dest` must be absolute, not `{}`", self.dest.display())));
+            return Err(Error::parameter("dest", format!("must be absolute, not `{}`", self.dest.display())));
         }
         Ok(())
     }

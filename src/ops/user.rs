@@ -187,10 +187,10 @@ impl Operation for User {
             return Err(Error::playbook("refusing to remove `root`"));
         }
         if self.comment.as_deref().is_some_and(|comment| comment.contains([':', '\n'])) {
-            return Err(Error::playbook("`comment` cannot have a colon or a newline in it"));
+            return Err(Error::parameter("comment", "cannot have a colon or a newline in it"));
         }
         if let Some(number) = self.groups.iter().flatten().find(|group| group.parse::<u32>().is_ok()) {
-            return Err(Error::playbook(format!("`groups` takes names, not the number `{number}`")));
+            return Err(Error::parameter("groups", format!("takes names, not the number `{number}`")));
         }
         for path in [&self.home, &self.shell].into_iter().flatten() {
             let shown = path.to_string_lossy();
@@ -201,7 +201,7 @@ impl Operation for User {
         match self.password_hash.as_deref() {
             Some(hash) if !matches!(hash, "*" | "!") && (!hash.starts_with('$') || hash.contains([':', '\n'])) => {
                 // The text could be the password itself, so it is not shown.
-                Err(Error::playbook("`password_hash` is not a hash").hint("`openssl passwd -6` makes one"))
+                Err(Error::parameter("password_hash", "is not a hash").hint("`openssl passwd -6` makes one"))
             }
             _ => Ok(()),
         }

@@ -42,20 +42,16 @@ pub(super) fn admit(spec: &Spec, args: &mut Map<String, Value>, secrets: &Secret
     let in_argv = match args.remove(SECRET_ARGV) {
         None | Some(Value::Bool(false)) => false,
         Some(Value::Bool(true)) => true,
-        Some(_) => return Err(Error::playbook(format!("{}: `{SECRET_ARGV}` is true or false", spec.name))),
+        Some(_) => return Err(Error::parameter(SECRET_ARGV, "is true or false").named(spec.name)),
     };
     let mut value = Value::Object(args.clone());
     secrets.know_addresses(&value);
     if !Secrets::taints(&value) {
         return (spec.check)(value);
     }
-    let named = |e: Error| {
-        let error = Error::playbook(format!("{}: {}", spec.name, e.message()));
-        e.hints().iter().fold(error, |error, hint| error.hint(hint.clone()))
-    };
-    secrets.whole(&value).map_err(named)?;
+    secrets.whole(&value).map_err(|e| e.named(spec.name))?;
     if let Some((name, _)) = args.iter().find(|(name, value)| is_read_here(spec.name, name) && Secrets::taints(value)) {
-        return Err(Error::playbook(format!("{}: `{name}` cannot hold a secret", spec.name)));
+        return Err(Error::parameter(name, "cannot hold a secret").named(spec.name));
     }
     if !in_argv {
         no_arguments(spec, args)?;
@@ -74,15 +70,15 @@ fn no_arguments(spec: &Spec, args: &Map<String, Value>) -> Result {
     let Some((name, _)) = args.iter().find(|(name, value)| shows(name) && Secrets::taints(value)) else {
         return Ok(());
     };
-    let error = Error::playbook(format!(
-        "{}: `{name}` holds a secret, and every user of the host could read it there",
-        spec.name
-    ));
+    let error = Error::parameter(name, "holds a secret, and every user of the host could read it there");
     let way = match elsewhere.is_some_and(|fields| fields.contains(&"stdin")) {
         true => "give it to the program in `stdin`, or in a file that `copy` writes with `mode: \"0600\"`",
         false => "arguments and the environment of programs are no place for a secret; give it in a file of mode 0600",
     };
-    Err(error.hint(way).hint(format!("`{SECRET_ARGV}: true` lets it through, for a program that can do no other")))
+    Err(error
+        .named(spec.name)
+        .hint(way)
+        .hint(format!("`{SECRET_ARGV}: true` lets it through, for a program that can do no other")))
 }
 
 #[cfg(test)]

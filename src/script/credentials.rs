@@ -10,7 +10,7 @@ use super::running::Run;
 use super::secret::Secret;
 use super::value::{from_json, to_json};
 use crate::control::{AuthoritySpec, Base, Form, Made};
-use crate::error::{Error, Result};
+use crate::error::{Detail, Error, Result};
 use crate::event::EventKind;
 use crate::ops::Cert;
 use crate::secret::Secrets;
@@ -59,9 +59,13 @@ pub(super) fn register(engine: &mut Engine, run: &Arc<Run>) {
 pub(super) fn wish(name: &str, value: Value) -> Option<Error> {
     let known = !value.is_null();
     let wish = serde_json::from_value::<AuthoritySpec>(Value::Object([(name.to_owned(), value)].into_iter().collect()));
-    let message = wish.err()?.to_string();
-    let wrong = message.contains("unknown field") || known && !message.contains("missing field");
-    wrong.then(|| Error::playbook(format!("ca: {message}")))
+    let error = Error::options("ca", &wish.err()?);
+    let wrong = match error.detail() {
+        Some(Detail::UnknownField { .. }) => true,
+        Some(Detail::MissingField(_)) => false,
+        _ => known,
+    };
+    wrong.then_some(error)
 }
 
 fn ca(run: &Arc<Run>, name: &str, wish: Map) -> Result<Dynamic> {

@@ -3,7 +3,7 @@
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, ParseErrorType, Position};
 
 use super::suggestions::place_of_name;
-use crate::error::{Error, Frame, Kind, Place, nearest};
+use crate::error::{Detail, Error, Frame, Kind, Place, nearest};
 
 /// Raises a fault where a native function was called.
 pub(super) fn throw(context: &NativeCallContext, error: Error) -> Box<EvalAltResult> {
@@ -45,7 +45,9 @@ pub(crate) fn from_rhai(error: &EvalAltResult, root: &str) -> Error {
         EvalAltResult::ErrorParsing(what, _) => parsing(what),
         EvalAltResult::ErrorFunctionNotFound(signature, _) => not_found(signature),
         EvalAltResult::ErrorVariableNotFound(name, _) => Error::playbook(format!("there is no variable `{name}`")),
-        EvalAltResult::ErrorPropertyNotFound(name, _) => Error::playbook(format!("there is no property `{name}`")),
+        EvalAltResult::ErrorPropertyNotFound(name, _) => {
+            Error::playbook(format!("there is no property `{name}`")).detailed(Detail::NoProperty(name.clone()))
+        }
         EvalAltResult::ErrorModuleNotFound(name, _) => Error::playbook(format!("there is no module `{name}`")),
         EvalAltResult::ErrorDataRace(name, _) => {
             Error::playbook(format!("`{name}` is used by several hosts at the same time"))

@@ -19,7 +19,7 @@ use super::scope::{ScriptScope, at, current_scope, pause};
 use super::suggestions::near_host_variable;
 use super::throttle::HostThrottle;
 use super::value::to_json;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Detail, Error, Kind, Result};
 use crate::event::TimeSpentOn;
 use crate::op::HumanDuration;
 
@@ -53,8 +53,8 @@ pub(super) fn option(name: &str, value: serde_json::Value) -> Option<Error> {
     let known = !value.is_null();
     let plan =
         serde_json::from_value::<Plan>(serde_json::Value::Object([(name.to_owned(), value)].into_iter().collect()));
-    let message = plan.err()?.to_string();
-    (known || message.contains("unknown field")).then(|| Error::playbook(format!("on: {message}")))
+    let error = Error::options("on", &plan.err()?);
+    (known || matches!(error.detail(), Some(Detail::UnknownField { .. }))).then_some(error)
 }
 
 /// What came of one host.

@@ -1,7 +1,7 @@
 //! What is said about the parameters of a call that are wrong.
 
 use super::admit::SECRET_ARGV;
-use crate::error::{Error, nearest};
+use crate::error::{Detail, Error, nearest};
 use crate::op::Spec;
 
 pub(super) const RETRY: &str = "retry";
@@ -38,27 +38,30 @@ pub(super) fn unknown_field(spec: &Spec, unknown: &str) -> Error {
     let shown = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let error = Error::playbook(format!("{}: unknown field `{unknown}`, expected one of {shown}", spec.name));
     let error = error.suggest(unknown, known.iter().map(String::as_str).chain(COMMON.map(|(name, _)| name)));
-    error.hint(format!("`mk doc {}` lists its parameters", spec.name))
+    let error = error.hint(format!("`mk doc {}` lists its parameters", spec.name));
+    error.detailed(Detail::UnknownField { name: unknown.to_owned(), known })
 }
 
 /// Adds to an error about a wrong name the nearest right one, and where the names are listed.
 pub(super) fn explained(error: Error, of: &str) -> Error {
-    let message = error.message().to_owned();
-    let unknown = ["unknown field `", "unknown variant `"].iter().find_map(|begin| message.split_once(begin));
-    let Some((_, rest)) = unknown else { return error };
-    let mut names = rest.split('`').step_by(2);
-    let wrong = names.next().unwrap_or_default();
-    let error = match nearest(wrong, names) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    };
-    error.hint(format!("`mk doc {of}` lists its parameters"))
+    let Some((wrong, known)) = error.detail().and_then(Detail::unknown) else { return error };
+    let near = nearest(wrong, known.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+    near.into_iter().fold(error, Error::hint).hint(format!("`mk doc {of}` lists its parameters"))
 }
 
-/// The field that an error about a call's parameters is about.
-pub(super) fn field(error: &Error) -> Option<&str> {
-    let message = error.message();
-    let begin = message.split_once("unknown field `").or_else(|| message.split_once(": `"));
-    let name = begin?.1.split(['`', '.', '[']).next()?;
-    Some(name)
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_wrong_name_inside_of_a_parameter_is_told_by_those_around_it() {
+        let error = |args: Value| crate::script::checked("etc_hosts", args.as_object().unwrap()).unwrap_err();
+        let inside = error(json!({ "name": "x", "entries": [{ "ipp": "10.0.0.1", "names": ["a"] }] }));
+        assert_eq!(inside.message(), "etc_hosts: unknown field `ipp`, expected `ip` or `names`");
+        assert_eq!(inside.hints()[0], "did you mean `ip`?");
+        let own = error(json!({ "name": "x", "entrys": [] }));
+        assert_eq!(own.hints()[0], "did you mean `entries`?");
+        // What every operation takes is among the names, too, though serde does not know of it.
+        assert_eq!(error(json!({ "name": "x", "notfy": [] })).hints()[0], "did you mean `notify`?");
+    }
 }

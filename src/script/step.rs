@@ -125,13 +125,13 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
         let number = |name: &str| retry.get(name).and_then(Value::as_u64);
         common.attempts = u32::try_from(number("attempts").unwrap_or(3)).unwrap_or(u32::MAX);
         let delay: HumanDuration = serde_json::from_value(retry.get("delay").cloned().unwrap_or(json!(1)))
-            .map_err(|e| Error::playbook(format!("{}: `retry.delay`: {e}", spec.name)))?;
+            .map_err(|e| Error::playbook(format!("{}: `retry.delay`: {e}", spec.name)).about(RETRY))?;
         common.delay = delay.0;
     }
     let closure = |value: Option<Dynamic>, name: &str| match value {
         None => Ok(None),
         Some(value) if value.is_fnptr() => Ok(Some(value.cast::<FnPtr>())),
-        Some(_) => Err(Error::playbook(format!("{}: `{name}` must be a closure that takes the outcome", spec.name))),
+        Some(_) => Err(Error::parameter(name, "must be a closure that takes the outcome").named(spec.name)),
     };
     common.changed = closure(args.remove(CHANGED), CHANGED)?;
     common.failed = closure(args.remove(FAILED), FAILED)?;
@@ -160,10 +160,8 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
 
 /// The steps that `notify` names: one, or a list.
 fn laters(spec: &Spec, notify: Dynamic) -> Result<Vec<Later>> {
-    let wrong = || {
-        let message = format!("{}: `notify` must be a step made by `later(…)`, or a list of such steps", spec.name);
-        Error::playbook(message)
-    };
+    let wrong =
+        || Error::parameter(NOTIFY, "must be a step made by `later(…)`, or a list of such steps").named(spec.name);
     let several = notify.clone().try_cast::<rhai::Array>().unwrap_or_else(|| vec![notify]);
     several.into_iter().map(|later| later.try_cast::<Later>().ok_or_else(wrong)).collect()
 }
@@ -206,10 +204,10 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Wan
 
 /// An error about parameters, with the nearest right name where a name is wrong.
 fn did_you_mean(error: Error, spec: &Spec) -> Error {
-    match parameters::field(&error) {
-        Some(field) if matches!(error.detail(), Some(Detail::UnknownField(_))) => {
-            parameters::unknown_field(spec, field)
-        }
+    // A field of one of its parameters has other names around it.
+    let own = |known: &[String]| known.iter().all(|name| crate::ops::parameters(spec).iter().any(|p| p.name == *name));
+    match error.detail() {
+        Some(Detail::UnknownField { name, known }) if own(known) => parameters::unknown_field(spec, name),
         _ => parameters::explained(error, spec.name),
     }
 }
@@ -217,8 +215,8 @@ fn did_you_mean(error: Error, spec: &Spec) -> Error {
 /// An error about a parameter at the place of its name, where the call's map is written out.
 fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
     let source = context.call_source().unwrap_or_default();
-    let key = parameters::field(&error)
-        .and_then(|field| super::lint::key_place(context.engine(), source, context.call_position(), field));
+    let field = error.detail().and_then(Detail::field);
+    let key = field.and_then(|field| super::lint::key_place(context.engine(), source, context.call_position(), field));
     match key {
         Some(place) if error.kind() == Kind::Playbook => error.at(place),
         _ => error,

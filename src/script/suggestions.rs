@@ -7,7 +7,7 @@ use rhai::{ASTNode, Engine, Position, Stmt};
 use super::fault::place;
 use super::running::Run;
 use crate::control::{Base, Found, STDLIB};
-use crate::error::{Error, Place};
+use crate::error::{Detail, Error, Place};
 
 /// The text of a script that is on disk or built in.
 pub(super) fn text_of(source: &str) -> Option<String> {
@@ -57,10 +57,7 @@ pub(super) fn near_variable(error: Error, name: &str, text: &str) -> Error {
 
 /// An error about a property of `host.vars`, with the nearest variable that the host has, or that any has.
 pub(super) fn near_host_variable(error: Error, run: &Run, host: Option<&str>) -> Error {
-    let Some(name) = error.message().strip_prefix("there is no property `").and_then(|rest| rest.strip_suffix('`'))
-    else {
-        return error;
-    };
+    let Some(Detail::NoProperty(name)) = error.detail() else { return error };
     let Some(at) = error.place().filter(|_| error.hints().is_empty()) else { return error };
     // What a script calls the map is not known here, but `vars` is what a host calls it.
     let line = text_of(&std::path::absolute(&at.file).unwrap_or_default().display().to_string())

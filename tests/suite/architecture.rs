@@ -126,6 +126,34 @@ fn foreign_names_stay_in_their_modules() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What the code decides by is data: the class of a fault and its `Detail`. Words are for readers, and may change; and
+/// what a host says must not decide anything here. What a library says only in words is read in one place.
+#[test]
+fn nothing_decides_by_the_text_of_a_message() {
+    // What serde says, and what the language and the system say, without the place and the number that stand elsewhere.
+    let homes = ["src/error/detail.rs", "src/script/fault.rs", "src/transport/stream.rs"];
+    let looks = "(contains|starts_with|ends_with|strip_prefix|strip_suffix|r?split_once|r?split|r?find|matches|eq)\\(";
+    let said = r"(\.message\(\)|\b(e|err\(\)\?|error|fault|inner|cause)\.to_string\(\))";
+    let at_once = regex_lite::Regex::new(&format!(r"{said}(\.{looks}| [=!]= )")).unwrap();
+    let kept = regex_lite::Regex::new(&format!(r"let (\w+) = [^;|]*{said}")).unwrap();
+    let mut wrong = Vec::new();
+    for (path, text) in sources(&root().join("src")) {
+        if is_test(&path) || homes.iter().any(|home| path.ends_with(home)) {
+            continue;
+        }
+        let text = code(&text).map(|(_, line)| line.trim()).collect::<Vec<_>>().join(" ").replace(" .", ".");
+        let mut found: Vec<String> = at_once.find_iter(&text).map(|found| found.as_str().to_owned()).collect();
+        for name in kept.captures_iter(&text).map(|kept| kept[1].to_owned()) {
+            let later = regex_lite::Regex::new(&format!(r"\b{name}(\.{looks}|[^;]*\| {name}\.{looks})")).unwrap();
+            found.extend(later.find_iter(&text).map(|found| found.as_str().to_owned()));
+        }
+        // Two faults that say the same are shown as one.
+        found.retain(|found| !(found == ".message() == " && path.ends_with("src/report/failures.rs")));
+        wrong.extend(found.iter().map(|found| format!("{}: {found}", path.display())));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// A terminal, a log and a report take text that was made fit to be shown, and there is one way to them: nothing in
 /// `report` and `cli` can write to a stream or a file around it.
 #[test]

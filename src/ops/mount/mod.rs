@@ -190,7 +190,7 @@ impl Operation for Mount {
 
     fn validate(&self) -> Result {
         if !self.path.is_absolute() {
-            return Err(Error::playbook(format!("`path` must be absolute, not `{}`", self.path.display())));
+            return Err(Error::parameter("path", format!("must be absolute, not `{}`", self.path.display())));
         }
         if self.place() == "/" && matches!(self.state, MountState::Absent | MountState::Unmounted) {
             return Err(Error::playbook("refusing to unmount `/`"));
@@ -198,15 +198,15 @@ impl Operation for Mount {
         let given = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.trim().is_empty());
         for (name, value) in [("src", &self.src), ("fstype", &self.fstype)] {
             if self.wants_entry() && !given(value) {
-                return Err(Error::playbook(format!("`{name}` is needed")));
+                return Err(Error::parameter(name, "is needed"));
             }
         }
         let odd = |text: &str| text.is_empty() || text.starts_with('-') || text.contains(char::is_whitespace);
         if odd(&self.options) || self.fstype.as_deref().is_some_and(odd) {
-            return Err(Error::playbook("`options` and `fstype` are one word each"));
+            return Err(Error::parameter("options", "and `fstype` are one word each"));
         }
         if self.src.as_ref().is_some_and(|src| src.starts_with(['-', '#']) || src.contains('\n')) {
-            return Err(Error::playbook("`src` must be a device, or what the file system takes"));
+            return Err(Error::parameter("src", "must be a device, or what the file system takes"));
         }
         Ok(())
     }

@@ -247,7 +247,7 @@ impl Operation for Pkg {
 
     fn validate(&self) -> Result {
         if self.names().is_empty() {
-            return Err(Error::playbook("`names` is empty"));
+            return Err(Error::parameter("names", "is empty"));
         }
         let versioned = self.wanted()?.into_iter().find(|wanted| wanted.version.is_some());
         match versioned {

@@ -192,7 +192,7 @@ impl Operation for Wait {
             return Err(Error::playbook("exactly one of `port`, `file`, `http` and `command` is needed"));
         }
         if self.absent && (self.http.is_some() || self.command.is_some()) {
-            return Err(Error::playbook("`absent` is only for `port` and `file`"));
+            return Err(Error::parameter("absent", "is only for `port` and `file`"));
         }
         if let Some(Port::There(address)) = &self.port {
             let port = address
