@@ -55,7 +55,7 @@ pub fn module_doc(name: &str) -> Result<ModuleDoc> {
     let ast = engine.compile(text).map_err(|e| super::engine::syntax(&e, &source, text))?;
     let mut functions: Vec<_> = ast
         .iter_fn_def()
-        .filter(|function| function.access == FnAccess::Public && !function.name.starts_with("anon$"))
+        .filter(|function| function.access == FnAccess::Public && !super::syntax::is_closure(&function.name))
         .map(|function| {
             let call = format!("{}({})", function.name, function.params.join(", "));
             let comments: Vec<String> = function.comments.iter().map(ToString::to_string).collect();

@@ -3,6 +3,7 @@
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, ParseErrorType, Position};
 
 use super::suggestions::place_of_name;
+use super::syntax::is_closure;
 use crate::error::{Detail, Error, Frame, Kind, Place, nearest};
 
 /// Raises a fault where a native function was called.
@@ -74,7 +75,7 @@ fn descend<'a>(error: &'a EvalAltResult, source: &'a str, frames: &mut Vec<Frame
             let inner_source = if callee.is_empty() { source } else { callee.as_str() };
             let leaf = descend(inner, inner_source, frames);
             if !position.is_none() {
-                let function = Some(if name.starts_with("anon$") { "closure".to_owned() } else { name.clone() });
+                let function = Some(if is_closure(name) { "closure".to_owned() } else { name.clone() });
                 frames.push(Frame { function, place: place(Some(source), *position) });
             }
             leaf

@@ -29,6 +29,7 @@ mod scope;
 mod secret;
 mod step;
 mod suggestions;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -216,7 +216,8 @@ fn did_you_mean(error: Error, spec: &Spec) -> Error {
 fn at_its_key(context: &NativeCallContext, error: Error) -> Error {
     let source = context.call_source().unwrap_or_default();
     let field = error.detail().and_then(Detail::field);
-    let key = field.and_then(|field| super::lint::key_place(context.engine(), source, context.call_position(), field));
+    let key =
+        field.and_then(|field| super::syntax::key_place(context.engine(), source, context.call_position(), field));
     match key {
         Some(place) if error.kind() == Kind::Playbook => error.at(place),
         _ => error,

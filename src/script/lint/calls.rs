@@ -5,9 +5,10 @@ use std::path::Path;
 
 use rhai::{Expr, FnCallExpr, Namespace, Position};
 
-use super::{Defined, Linter, Script, Surroundings, literal, quoted, word};
+use super::{Defined, Linter, Script, Surroundings};
 use crate::control::{Base, Found};
 use crate::error::{Error, Place, nearest};
+use crate::script::syntax::{is_closure, literal, quoted, word};
 
 /// What the language handles itself, with any number of values.
 const SPECIAL: [&str; 10] =
@@ -30,7 +31,7 @@ impl Linter {
     /// A call without an object in front.
     pub(super) fn function(&mut self, script: &Script, call: &FnCallExpr, at: Position, around: &Surroundings) {
         let (name, count) = (call.name.as_str(), call.args.len());
-        if call.is_operator_call() || SPECIAL.contains(&name) || name.starts_with("anon$") {
+        if call.is_operator_call() || SPECIAL.contains(&name) || is_closure(name) {
             return;
         }
         if !call.namespace.path.is_empty() {
@@ -198,7 +199,7 @@ fn stem(file: &str) -> String {
 
 fn unknown(name: &str, own: &[Defined]) -> Error {
     let error = Error::playbook(format!("there is no function `{name}`"));
-    let own = own.iter().map(|f| f.name.as_str()).filter(|name| !name.starts_with("anon$"));
+    let own = own.iter().map(|f| f.name.as_str()).filter(|name| !is_closure(name));
     let known: Vec<&str> = super::super::functions::names().collect();
     error.suggest(name, known.into_iter().chain(own))
 }

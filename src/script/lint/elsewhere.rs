@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::calls::module;
-use super::traps::{closure, innermost, start};
-use super::{Defined, Linter, Script, word};
+use super::{Defined, Linter, Script};
 use crate::error::Error;
+use crate::script::syntax::{bodies, closure, walk, word};
 
 impl Linter {
     /// A call of a module's function, with closures among its arguments.
@@ -40,27 +40,21 @@ impl Linter {
 /// What a closure, with those inside of it, calls of the functions of its own script: each with its number of values,
 /// and where.
 fn own_calls(script: &Script, outer: &str) -> BTreeSet<(String, usize, Position)> {
-    let bodies: Vec<_> = script
-        .ast
-        .iter_fn_def()
-        .map(|function| (function.body.start_position(), function.body.end_position(), function.name.as_str()))
-        .collect();
+    let bodies = bodies(&script.ast);
     let mut calls: BTreeMap<&str, BTreeSet<(String, usize, Position)>> = BTreeMap::new();
     let mut inside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    script.ast.walk(&mut |path: &[ASTNode<'_>]| {
-        let Some((.., owner)) = path.first().and_then(|first| innermost(&bodies, start(first))) else { return true };
-        match path.last() {
+    for (owner, body) in &bodies {
+        walk(body, &mut |path| match path.last() {
             Some(ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at))) => {
                 let same = |own: &&Defined| own.name == call.name.as_str() && own.parameters == call.args.len();
                 if call.namespace.path.is_empty() && script.functions.iter().any(|own| same(&own)) {
-                    calls.entry(owner).or_default().insert((call.name.to_string(), call.args.len(), *at));
+                    calls.entry(*owner).or_default().insert((call.name.to_string(), call.args.len(), *at));
                 }
             }
-            Some(ASTNode::Expr(expression)) => inside.entry(owner).or_default().extend(closure(expression)),
+            Some(ASTNode::Expr(expression)) => inside.entry(*owner).or_default().extend(closure(expression)),
             _ => {}
-        }
-        true
-    });
+        });
+    }
     let (mut found, mut seen, mut left) = (BTreeSet::new(), BTreeSet::new(), vec![outer]);
     while let Some(name) = left.pop() {
         if seen.insert(name) {

@@ -5,8 +5,6 @@
 
 mod calls;
 mod elsewhere;
-mod key;
-mod literal;
 mod steps;
 mod templates;
 mod traps;
@@ -17,13 +15,10 @@ use std::rc::Rc;
 
 use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, FnAccess, ParseErrorType, Position, Stmt};
 
-use super::fault::place;
+use super::syntax::quoted;
 use crate::control::{Base, Found, Sources, Templates};
 use crate::error::{Context, Error, Kind, Place, Result};
 use crate::inventory::Inventory;
-
-pub(super) use key::key_place;
-pub(super) use traps::{closure, innermost, start};
 
 /// What belongs to the playbooks of one project.
 #[derive(Clone)]
@@ -231,14 +226,4 @@ fn defined(ast: &AST) -> Vec<Defined> {
             private: function.access == FnAccess::Private,
         })
         .collect()
-}
-
-/// The place of a word.
-fn word(file: &str, at: Position, text: &str) -> Place {
-    place(Some(file), at).spanning(text.chars().count())
-}
-
-/// The place of a text in quotes.
-fn quoted(file: &str, at: Position, text: &str) -> Place {
-    place(Some(file), at).spanning(text.chars().count() + 2)
 }

@@ -6,14 +6,15 @@ use std::rc::Rc;
 use rhai::{Expr, Position};
 use serde_json::{Map, Value};
 
-use super::literal::{self, Fields};
-use super::{Linter, Script, Surroundings, word};
+use super::{Linter, Script, Surroundings};
 use crate::error::{Error, Place};
 use crate::op::Spec;
 use crate::ops::Parameter;
 use crate::script::admit::SECRET_ARGV;
 use crate::script::fault::place;
 use crate::script::parameters::{RETRY, RETRY_FIELDS, explained, is_common, unknown_field};
+use crate::script::syntax::literal::{self, Fields};
+use crate::script::syntax::word;
 
 /// The operations whose `src` lies on the control side.
 const WITH_SOURCE: [&str; 4] = ["copy", "template", "tree", "unpack"];

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use rhai::Expr;
 
-use super::{Linter, Surroundings, literal};
+use super::{Linter, Surroundings};
 use crate::control::Found;
 use crate::error::{Error, Place, nearest};
 use crate::script::fault::shown;
+use crate::script::syntax::literal;
 
 /// The names that a template uses and does not define, each with the place where it does so first.
 pub(super) struct Used(Vec<(String, Place)>);

@@ -1,13 +1,14 @@
 //! Traps of the language: what parses, runs, and does something else than it looks like.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use rhai::{ASTNode, Expr, FnCallExpr, FnPtr, Position, Stmt};
+use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
-use super::{Linter, Script, word};
+use super::{Linter, Script};
 use crate::error::{Error, Place};
 use crate::script::fault::shown;
 use crate::script::functions::{function_named, gives_nothing};
+use crate::script::syntax::{bodies, closure, word};
 
 /// Methods of arrays that use what their closure gives.
 const USING: [&str; 12] = [
@@ -44,27 +45,11 @@ impl Linter {
             }
             true
         });
-        let bodies: Vec<_> = script
-            .ast
-            .iter_fn_def()
-            .map(|f| (f.body.start_position(), f.body.end_position(), used.contains(f.name.as_str())))
-            .collect();
-        // The last statement of each body, by where it begins. A statement belongs to the innermost body around it.
-        let mut last: BTreeMap<Position, (Position, String, Position)> = BTreeMap::new();
-        script.ast.walk(&mut |path: &[ASTNode<'_>]| {
-            if let [node @ ASTNode::Stmt(statement)] = path {
-                let at = start(node);
-                let Some((begin, _, true)) = innermost(&bodies, at) else { return true };
-                let known = last.entry(*begin).or_insert((at, String::new(), at));
-                if known.0 <= at {
-                    let value = ended_by(statement).filter(|(call, _)| Self::nothing(script, call));
-                    *known = value.map_or((at, String::new(), at), |(call, place)| (at, call.name.to_string(), place));
-                }
+        for (function, body) in bodies(&script.ast) {
+            let last = body.last().filter(|_| used.contains(function));
+            if let Some((call, at)) = last.and_then(ended_by).filter(|(call, _)| Self::nothing(script, call)) {
+                self.tell_in_place(script, &call.name, at);
             }
-            true
-        });
-        for (_, name, at) in last.into_values().filter(|(_, name, _)| !name.is_empty()) {
-            self.tell_in_place(script, &name, at);
         }
     }
 
@@ -91,38 +76,6 @@ impl Linter {
                 .hint("break the line where the text does, or add the piece in double quotes: `…` + \"\\n\"");
             self.warnings.push(error.at(Place::new(shown(name), line, column).spanning(2)));
         }
-    }
-}
-
-/// Where a statement begins.
-pub(in crate::script) fn start(statement: &ASTNode<'_>) -> Position {
-    match statement {
-        ASTNode::Stmt(Stmt::Expr(value)) => value.start_position(),
-        other => other.position(),
-    }
-}
-
-/// The innermost of bodies around a place. The end of one without braces is its begin.
-pub(in crate::script) fn innermost<T>(
-    bodies: &[(Position, Position, T)],
-    at: Position,
-) -> Option<&(Position, Position, T)> {
-    let around = bodies.iter().filter(|(begin, end, _)| *begin == at || *begin <= at && at <= *end);
-    around.max_by_key(|(begin, ..)| *begin)
-}
-
-/// The name of the function that an argument is, where it is a closure written out there.
-pub(in crate::script) fn closure(argument: &Expr) -> Option<String> {
-    match argument {
-        Expr::DynamicConstant(value, _) => Some(value.read_lock::<FnPtr>()?.fn_name().to_owned()),
-        // A closure that captures is the constant with its captures put in by `curry`.
-        Expr::FnCall(call, _) => call.args.iter().find_map(closure),
-        Expr::Stmt(block) => block.statements().iter().find_map(|statement| match statement {
-            Stmt::Expr(value) => closure(value),
-            Stmt::FnCall(call, _) => call.args.iter().find_map(closure),
-            _ => None,
-        }),
-        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::{Names, Step, Values, add};
 use crate::script::functions::{Effect, function_named};
-use crate::script::lint::{closure, innermost, start};
+use crate::script::syntax::{bodies, call_of, closure, is_closure, walk};
 
 /// What is found in one script.
 #[derive(Default)]
@@ -46,11 +46,11 @@ impl Script {
             }
             true
         });
-        for (function, body) in ast.iter_fn_def().zip(bodies(ast)) {
-            let name = function.name.to_string();
+        for (name, body) in bodies(ast) {
+            let name = name.to_owned();
             script.calls.entry(name.clone()).or_default().extend(called(&body));
             let closes = closed.contains(&name);
-            let named = !name.starts_with("anon$");
+            let named = !is_closure(&name);
             if !named && !closes {
                 // Whoever is given this closure may call it inside of a `try`.
                 script.tried.extend(called(&body));
@@ -187,51 +187,15 @@ fn effect(name: &str) -> Option<Effect> {
     function_named(name).map(|function| function.effect)
 }
 
-/// The call that a node is.
-fn call_of<'a>(node: &ASTNode<'a>) -> Option<&'a FnCallExpr> {
-    match node {
-        ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _)) => {
-            Some(call)
-        }
-        _ => None,
-    }
-}
-
-/// The statements of every function, in the order of the functions. The language shows them to those who walk the tree
-/// only, without saying whose they are.
-fn bodies(ast: &AST) -> Vec<Vec<Stmt>> {
-    let ends: Vec<_> = ast
-        .iter_fn_def()
-        .enumerate()
-        .map(|(index, f)| (f.body.start_position(), f.body.end_position(), index))
-        .collect();
-    let mut bodies = vec![Vec::new(); ends.len()];
-    let mut outside = ast.statements().len();
-    ast.walk(&mut |path: &[ASTNode<'_>]| {
-        if let [node @ ASTNode::Stmt(statement)] = path {
-            if outside > 0 {
-                outside -= 1;
-            } else if let Some((_, _, index)) = innermost(&ends, start(node)) {
-                bodies[*index].push((*statement).clone());
-            }
-        }
-        true
-    });
-    bodies
-}
-
 /// The names of all that statements call.
 fn called(statements: &[Stmt]) -> Names {
     let mut names = Names::new();
-    for statement in statements {
-        statement.walk(&mut Vec::new(), &mut |path: &[ASTNode<'_>]| {
-            if let Some(call) = path.last().and_then(call_of) {
-                names.insert(call.name.to_string());
-                names.extend(call.args.iter().filter_map(closure));
-            }
-            true
-        });
-    }
+    walk(statements, &mut |path| {
+        if let Some(call) = path.last().and_then(call_of) {
+            names.insert(call.name.to_string());
+            names.extend(call.args.iter().filter_map(closure));
+        }
+    });
     names
 }
 

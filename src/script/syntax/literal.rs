@@ -4,10 +4,10 @@ use rhai::{Expr, Ident};
 use serde_json::{Map, Value};
 
 /// The fields of a map that is written out.
-pub(super) type Fields<'a> = &'a [(Ident, Expr)];
+pub(in crate::script) type Fields<'a> = &'a [(Ident, Expr)];
 
 /// The value of an expression that computes nothing.
-pub(super) fn value(expression: &Expr) -> Option<Value> {
+pub(in crate::script) fn value(expression: &Expr) -> Option<Value> {
     match expression {
         Expr::BoolConstant(flag, _) => Some((*flag).into()),
         Expr::IntegerConstant(number, _) => Some((*number).into()),
@@ -25,7 +25,7 @@ pub(super) fn value(expression: &Expr) -> Option<Value> {
 }
 
 /// The fields of a map that is written out, whatever their values.
-pub(super) fn fields(expression: &Expr) -> Option<Fields<'_>> {
+pub(in crate::script) fn fields(expression: &Expr) -> Option<Fields<'_>> {
     match expression {
         Expr::Map(fields, _) => Some(&fields.0),
         _ => None,
@@ -33,6 +33,6 @@ pub(super) fn fields(expression: &Expr) -> Option<Fields<'_>> {
 }
 
 /// The value of one field.
-pub(super) fn field<'a>(fields: Fields<'a>, name: &str) -> Option<&'a Expr> {
+pub(in crate::script) fn field<'a>(fields: Fields<'a>, name: &str) -> Option<&'a Expr> {
     fields.iter().find(|(key, _)| key.name == name).map(|(_, value)| value)
 }
