@@ -33,7 +33,7 @@ pub(crate) use outputs::has_secret_output;
 pub(crate) use password::Scheme;
 pub(crate) use pieces::Pieces;
 pub(crate) use resolve::ResolveContext;
-pub(crate) use responder::{Responder, is_read_here, unasked};
+pub(crate) use responder::{Responder, is_read_here, source_of, unasked};
 pub(crate) use shared_keys::{Form, Made, Pairs};
 pub use sources::Sources;
 pub(crate) use sources::{Base, Found, STDLIB};

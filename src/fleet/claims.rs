@@ -9,47 +9,17 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::change::{Thing, Trace};
+use crate::op::Removal;
 use crate::ops::{self, Spec};
 
-/// Where operations write without a parameter that says so, by operation.
-const OWN_PLACES: &[(&str, &[&str])] = &[
-    ("etc_hosts", &["/etc/hosts"]),
-    ("hostname", &["/etc/hostname", "/etc/hosts"]),
-    ("kernel_module", &["/etc/modules-load.d", "/etc/modprobe.d"]),
-    ("mount", &["/etc/fstab"]),
-    ("pkg", &["/etc/apt", "/var/lib/apt", "/usr/share/keyrings"]),
-    ("sysctl", &["/etc/sysctl.d"]),
-    ("systemd", &["/etc/systemd", "/run/systemd"]),
-];
-
-/// The operations that take a thing away which they made themselves, and how that call differs from making it.
-const REMOVALS: &[(&str, &str, Removed)] = &[
-    ("authorized_key", "state", Removed::Absent),
-    ("block", "state", Removed::Absent),
-    ("etc_hosts", "entries", Removed::Empty),
-    ("group", "state", Removed::Absent),
-    ("line", "state", Removed::Absent),
-    ("mount", "state", Removed::Absent),
-    ("pkg", "state", Removed::Absent),
-    ("systemd", "unit", Removed::Unit),
-    ("user", "state", Removed::Absent),
-];
-
-#[derive(Clone, Copy)]
-enum Removed {
-    Absent,
-    Empty,
-    Unit,
-}
-
 /// What is known of the step that is said to have made something.
-pub(super) struct Step<'a> {
-    pub(super) op: &'a str,
-    pub(super) args: &'a Value,
+pub(crate) struct Step<'a> {
+    pub(crate) op: &'a str,
+    pub(crate) args: &'a Value,
 }
 
 /// Whether a host may say this of a step; without a step, of any: what an earlier run could not tell.
-pub(super) fn holds(trace: &Trace, step: Option<&Step>) -> bool {
+pub(crate) fn holds(trace: &Trace, step: Option<&Step>) -> bool {
     let Trace::Made(thing) = trace else { return true };
     let Some(spec) = ops::OPS.iter().find(|spec| spec.name == thing.op) else { return false };
     if (spec.check)(Value::Object(thing.args.clone())).is_err() {
@@ -57,7 +27,7 @@ pub(super) fn holds(trace: &Trace, step: Option<&Step>) -> bool {
     }
     match thing.op.as_str() {
         "file" | "dir" => removes_path(&thing.args) && step.is_none_or(|step| step.may_make_path(thing)),
-        _ => removes_own(&thing.args, &thing.op) && step.is_none_or(|step| step.may_make_own(spec, thing)),
+        _ => removes_own(&thing.args, spec.removal) && step.is_none_or(|step| step.may_make_own(spec, thing)),
     }
 }
 
@@ -67,18 +37,18 @@ fn removes_path(args: &Map<String, Value>) -> bool {
     known && args.get("state").and_then(Value::as_str) == Some("absent")
 }
 
-fn removes_own(args: &Map<String, Value>, op: &str) -> bool {
-    REMOVALS.iter().find(|(name, _, _)| *name == op).is_some_and(|(_, field, removed)| {
-        let value = args.get(*field);
-        match removed {
-            Removed::Absent => value.and_then(Value::as_str) == Some("absent"),
-            Removed::Empty => value.and_then(Value::as_array).is_some_and(Vec::is_empty),
-            Removed::Unit => {
-                let off = [("enabled", Value::from(false)), ("state", "stopped".into()), ("masked", false.into())];
-                args.len() == 2 && off.iter().any(|(name, value)| args.get(*name) == Some(value))
-            }
+fn removes_own(args: &Map<String, Value>, removal: Removal) -> bool {
+    match removal {
+        Removal::None => false,
+        Removal::Absent => args.get("state").and_then(Value::as_str) == Some("absent"),
+        Removal::Empty(field) => args.get(field).and_then(Value::as_array).is_some_and(Vec::is_empty),
+        Removal::UnitSetting => {
+            let off = [("enabled", Value::from(false)), ("state", "stopped".into()), ("masked", false.into())];
+            args.len() == 2
+                && args.contains_key("unit")
+                && off.iter().any(|(name, value)| args.get(*name) == Some(value))
         }
-    })
+    }
 }
 
 impl Step<'_> {
@@ -87,7 +57,7 @@ impl Step<'_> {
         if Path::new(path).components().any(|part| part == std::path::Component::ParentDir) {
             return false;
         }
-        let own = OWN_PLACES.iter().find(|(op, _)| *op == self.op).map_or(&[][..], |(_, places)| places);
+        let own = ops::find(self.op).map_or(&[][..], |spec| spec.places);
         // A home or the folder of keys: where those are, the host's accounts say.
         let of_account = match self.op {
             "user" => true,

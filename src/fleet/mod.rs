@@ -7,7 +7,7 @@ mod agent_client;
 mod agent_stderr;
 mod agents;
 mod bootstrap;
-mod claims;
+pub(crate) mod claims;
 mod due;
 mod heartbeat;
 mod host;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{Session, Spec};
 use crate::change::{Outcome, Status, Trace};
 use crate::error::{Error, Result};
+use crate::fleet::claims;
 use crate::sys::Peer;
 use crate::wire::{Mode, Request, Stream};
 
@@ -148,7 +149,9 @@ impl Host {
             let same_run = Session::fresh();
             let foreseen =
                 [(); 2].map(|()| step(spec, wish.clone(), Mode::Check, &same_run, &self.side).unwrap().status);
-            let done = once(Mode::Apply);
+            let session = Session::fresh();
+            let done = step(spec, wish.clone(), Mode::Apply, &session, &self.side).unwrap();
+            believed(op, wish, &session.creations.borrow_mut().finish());
             let still = [once(Mode::Apply), once(Mode::Check)];
             assert_eq!([predicted.status, again.status], [Status::WouldChange; 2], "{op} {wish}: checks before");
             assert_eq!(foreseen, [Status::WouldChange, Status::Ok], "{op} {wish}: checks of one run");
@@ -167,9 +170,11 @@ impl Host {
     /// What a step that changes something makes.
     pub fn made(&self, op: &str, wish: Value) -> Vec<Trace> {
         let session = Session::fresh();
-        let outcome = step(find(op), wish, Mode::Apply, &session, &self.side).unwrap();
+        let outcome = step(find(op), wish.clone(), Mode::Apply, &session, &self.side).unwrap();
         assert_eq!(outcome.status, Status::Changed);
-        session.creations.borrow_mut().finish()
+        let traces = session.creations.borrow_mut().finish();
+        believed(op, &wish, &traces);
+        traces
     }
 
     /// Holds an operation to what it says of things made: applied and then taken away, the last first, nothing is left
@@ -182,6 +187,7 @@ impl Host {
         };
         let (before, _) = once(op, wish.clone(), Mode::Check);
         let (_, traces) = once(op, wish.clone(), Mode::Apply);
+        believed(op, wish, &traces);
         let made =
             traces.into_iter().filter_map(|trace| if let Trace::Made(thing) = trace { Some(thing) } else { None });
         let made: Vec<_> = made.collect();
@@ -191,6 +197,14 @@ impl Host {
             assert_eq!(outcome.status, Status::Changed, "{op} {wish}: {thing:?} is not taken away");
         }
         assert_eq!(once(op, wish.clone(), Mode::Check).0.diff, before.diff, "{op} {wish}: what is left");
+    }
+}
+
+/// Holds what an operation says of things made to what the control side lets it have made: it declares the one and does
+/// the other.
+fn believed(op: &str, wish: &Value, traces: &[Trace]) {
+    for trace in traces {
+        assert!(claims::holds(trace, Some(&claims::Step { op, args: wish })), "{op} {wish}: {trace:?} is not believed");
     }
 }
 

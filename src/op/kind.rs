@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::declared::{Removal, Shows};
 use super::spec::Danger;
 use crate::change::{Change, Outcome, Thing};
 use crate::error::{Error, Kind, Result};
@@ -31,6 +32,12 @@ pub trait Operation: Documented + Serialize + DeserializeOwned + Send + Sync + '
     const DANGER: Danger;
     /// How it is used.
     const EXAMPLES: &'static [Example];
+    /// What of its parameters other users of the host can see.
+    const SHOWS: Shows = Shows::Nothing;
+    /// How the things that it makes are taken away, see [`Resource::things`].
+    const REMOVAL: Removal = Removal::None;
+    /// Where it writes without a parameter that says so.
+    const PLACES: &'static [&'static str] = &[];
 
     /// Refuses parameters that are wrong whatever the host is like.
     ///

@@ -7,12 +7,14 @@
 pub mod alone;
 #[cfg(test)]
 pub mod contract;
+mod declared;
 mod kind;
 mod param;
 mod run;
 mod session;
 mod spec;
 
+pub(crate) use declared::{Removal, Shows};
 pub(crate) use kind::{Action, Effects, Example, Fact, Operation, Resource};
 pub(crate) use param::{Argv, FileMode, HumanDuration, Pattern};
 pub(crate) use session::Session;

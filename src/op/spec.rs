@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+#[cfg(feature = "control")]
+use super::declared::{Removal, Shows};
 use super::kind::{Action, Example, Fact, Operation, Resource};
 use super::run;
 use super::session::Session;
@@ -75,6 +77,15 @@ pub struct Spec {
     /// Decodes those parameters that are given, and finds nothing wrong with what is not.
     #[cfg(feature = "control")]
     pub shape: fn(Value) -> Result,
+    /// What of its parameters other users of the host can see.
+    #[cfg(feature = "control")]
+    pub(crate) shows: Shows,
+    /// How the things that it makes are taken away.
+    #[cfg(feature = "control")]
+    pub(crate) removal: Removal,
+    /// Where it writes without a parameter that says so.
+    #[cfg(feature = "control")]
+    pub(crate) places: &'static [&'static str],
     /// Describes the parameters.
     #[cfg(feature = "control")]
     pub schema: fn() -> schemars::Schema,
@@ -109,6 +120,12 @@ const fn spec<O: Operation>(class: Class, run: Run) -> Spec {
             Err(e) if !matches!(e.detail(), Some(Detail::MissingField(_))) => Err(e),
             _ => Ok(()),
         },
+        #[cfg(feature = "control")]
+        shows: O::SHOWS,
+        #[cfg(feature = "control")]
+        removal: O::REMOVAL,
+        #[cfg(feature = "control")]
+        places: O::PLACES,
         #[cfg(feature = "control")]
         schema: || schemars::schema_for!(O),
     }

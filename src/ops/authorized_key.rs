@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, Operation, Resource};
+use crate::op::{Danger, Effects, Example, Operation, Removal, Resource};
 use crate::sys::{Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, Placement, Planned, Probe, home_of};
 
 /// Lets a public key log in as a user, or keeps it from doing so.
@@ -104,6 +104,7 @@ impl Operation for AuthorizedKey {
     const NAME: &'static str = "authorized_key";
     const SUBJECT: &'static str = "user";
     const DANGER: Danger = Danger::Write;
+    const REMOVAL: Removal = Removal::Absent;
     const EXAMPLES: &'static [Example] = &[Example {
         title: "Somebody may log in.",
         code: r#"host.authorized_key("root", #{ key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFCWhfZQXFOLl5lmVhyGJTnAXIdY0g0o2cJdGNXhRhkM ann@example" });"#,

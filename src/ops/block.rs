@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
+use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Removal, Resource};
 use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 
 /// Keeps some lines in a text file, between two marker lines; everything else in the file stays as it is.
@@ -115,6 +115,7 @@ impl Operation for Block {
     const NAME: &'static str = "block";
     const SUBJECT: &'static str = "path";
     const DANGER: Danger = Danger::Write;
+    const REMOVAL: Removal = Removal::Absent;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "Names of a cluster in the hosts file.",

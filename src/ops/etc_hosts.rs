@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, Operation, Resource};
+use crate::op::{Danger, Effects, Example, Operation, Removal, Resource};
 use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 
 /// Keeps names and addresses in a block of `/etc/hosts` that is mk's own; everything else there stays as it is.
@@ -103,6 +103,8 @@ impl Operation for EtcHosts {
     const NAME: &'static str = "etc_hosts";
     const SUBJECT: &'static str = "name";
     const DANGER: Danger = Danger::Write;
+    const REMOVAL: Removal = Removal::Empty("entries");
+    const PLACES: &'static [&'static str] = &["/etc/hosts"];
     const EXAMPLES: &'static [Example] = &[Example {
         title: "Two machines that this one should know.",
         code: r#"host.etc_hosts("demo", #{ entries: [#{ ip: "192.0.2.1", names: ["one.example", "one"] }, #{ ip: "192.0.2.2", names: ["two"] }] });"#,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, Operation, Resource};
+use crate::op::{Danger, Effects, Example, Operation, Removal, Resource, Shows};
 use crate::sys::{Command, Effect, Hands, Probe};
 
 /// Sees to a group in the host's own files, through `groupadd`, `groupmod` and `groupdel`.
@@ -70,6 +70,8 @@ impl Operation for Group {
     const NAME: &'static str = "group";
     const SUBJECT: &'static str = "name";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::All;
+    const REMOVAL: Removal = Removal::Absent;
     const EXAMPLES: &'static [Example] = &[
         Example { title: "A group for a daemon.", code: r#"host.group("mkdemo", #{ system: true });"# },
         Example { title: "A group that must not be there.", code: r#"host.group("mkdemo", #{ state: "absent" });"# },

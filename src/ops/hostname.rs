@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
 use crate::error::{Context, Error, Result};
-use crate::op::{Danger, Example, Operation, Resource};
+use crate::op::{Danger, Example, Operation, Resource, Shows};
 use crate::sys::{Command, Hands, Placement, Probe};
 
 /// Gives the host its name, now and after every boot.
@@ -42,6 +42,8 @@ impl Operation for Hostname {
     const NAME: &'static str = "hostname";
     const SUBJECT: &'static str = "name";
     const DANGER: Danger = Danger::Write;
+    const SHOWS: Shows = Shows::All;
+    const PLACES: &'static [&'static str] = &["/etc/hostname", "/etc/hosts"];
     const EXAMPLES: &'static [Example] = &[Example { title: "A name.", code: r#"host.hostname("mk-demo");"# }];
 
     fn validate(&self) -> Result {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
 use crate::error::{Error, Result};
-use crate::op::{Danger, Example, Operation, Resource};
+use crate::op::{Danger, Example, Operation, Resource, Shows};
 use crate::sys::{Command, Hands, Placement, Probe};
 
 /// Loads a module of the kernel, now and at every boot.
@@ -156,6 +156,8 @@ impl Operation for KernelModule {
     const NAME: &'static str = "kernel_module";
     const SUBJECT: &'static str = "name";
     const DANGER: Danger = Danger::Write;
+    const SHOWS: Shows = Shows::All;
+    const PLACES: &'static [&'static str] = &["/etc/modules-load.d", "/etc/modprobe.d"];
     const EXAMPLES: &'static [Example] = &[
         Example { title: "What container runtimes need.", code: r#"host.kernel_module("overlay");"# },
         Example { title: "Not any more.", code: r#"host.kernel_module("nfsv3", #{ state: "absent" });"# },

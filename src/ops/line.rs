@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Resource};
+use crate::op::{Argv, Danger, Effects, Example, FileMode, Operation, Pattern, Removal, Resource};
 use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 
 /// Sees to one line of a text file; everything else in the file stays as it is, byte for byte.
@@ -106,6 +106,7 @@ impl Operation for Line {
     const NAME: &'static str = "line";
     const SUBJECT: &'static str = "path";
     const DANGER: Danger = Danger::Write;
+    const REMOVAL: Removal = Removal::Absent;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "A setting, whether it is there, commented out or missing.",

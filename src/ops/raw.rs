@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Outcome;
 use crate::error::{Error, Result};
-use crate::op::{Action, Danger, Example, HumanDuration, Operation};
+use crate::op::{Action, Danger, Example, HumanDuration, Operation, Shows};
 use crate::sys::Hands;
 
 /// Has the host's login shell read a command, straight over the connection.
@@ -36,6 +36,7 @@ impl Operation for Raw {
     const NAME: &'static str = "raw";
     const SUBJECT: &'static str = "command";
     const DANGER: Danger = Danger::Write;
+    const SHOWS: Shows = Shows::AllBut(&["stdin"]);
     const EXAMPLES: &'static [Example] =
         &[Example { title: "What a host without an agent is.", code: r#"host.raw("uname -a", #{ reads: true });"# }];
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{Outcome, Status};
 use crate::error::Result;
-use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation, Shows};
 use crate::sys::{Command, GuardedCommand, Hands, Probe};
 
 /// Reboots the host, and waits until it is back.
@@ -42,6 +42,7 @@ impl Operation for Reboot {
     const NAME: &'static str = "reboot";
     const SUBJECT: &'static str = "timeout";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::All;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "Only when an update asks for it.",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Outcome;
 use crate::error::Result;
-use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation, Shows};
 use crate::sys::{Command, GuardedCommand, Hands, Probe};
 
 /// Runs a program with arguments, without a shell in between.
@@ -87,6 +87,7 @@ impl Operation for Run {
     const NAME: &'static str = "run";
     const SUBJECT: &'static str = "argv";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::AllBut(&["stdin"]);
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "A question: it is asked in check mode too, and never counts as a change.",

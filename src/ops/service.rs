@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Result};
-use crate::op::{Action, Danger, Example, Operation};
+use crate::op::{Action, Danger, Example, Operation, Shows};
 use crate::sys::{Command, Hands};
 
 /// Restarts, reloads, starts or stops a systemd unit, every time it is called.
@@ -54,6 +54,7 @@ impl Operation for Service {
     const NAME: &'static str = "service";
     const SUBJECT: &'static str = "unit";
     const DANGER: Danger = Danger::Write;
+    const SHOWS: Shows = Shows::All;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "A restart, every time this is called.",

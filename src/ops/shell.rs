@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Outcome;
 use crate::error::{Error, Result};
-use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation, Shows};
 use crate::sys::{self, Command, GuardedCommand, Hands, Probe};
 
 /// Has the host's shell read a script: for pipes, redirections and loops. For one program, `run` is safer.
@@ -87,6 +87,7 @@ impl Operation for Shell {
     const NAME: &'static str = "shell";
     const SUBJECT: &'static str = "script";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::AllBut(&["stdin"]);
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "A pipe, which only looks.",

@@ -117,6 +117,7 @@ impl Operation for Sysctl {
     const NAME: &'static str = "sysctl";
     const SUBJECT: &'static str = "name";
     const DANGER: Danger = Danger::Write;
+    const PLACES: &'static [&'static str] = &["/etc/sysctl.d"];
     const EXAMPLES: &'static [Example] = &[
         Example { title: "Packets are passed on.", code: r#"host.sysctl("net.ipv4.ip_forward", #{ value: 1 });"# },
         Example {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::OPS;
+use crate::op::Removal;
 use crate::op::contract::Host;
 use crate::wire::Member;
 
@@ -47,6 +48,22 @@ fn names_are_sorted_and_unique() {
     sorted.sort_unstable();
     sorted.dedup();
     assert_eq!(names, sorted);
+}
+
+#[test]
+fn what_makes_things_declares_how_they_are_taken_away() {
+    let makes = |entry: walkdir::DirEntry| {
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let name = text.split_once("const NAME: &'static str = \"")?.1.split('"').next()?.to_owned();
+        text.contains("fn things(&self").then_some(name)
+    };
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
+    let files =
+        walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    let mut made: Vec<String> = files.filter_map(makes).collect();
+    made.sort();
+    let declared: Vec<&str> = OPS.iter().filter(|spec| spec.removal != Removal::None).map(|spec| spec.name).collect();
+    assert_eq!(made, declared);
 }
 
 #[test]

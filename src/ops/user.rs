@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::change::{Change, Thing, digest};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, Operation, Resource};
+use crate::op::{Danger, Effects, Example, Operation, Removal, Resource, Shows};
 use crate::sys::{Command, Effect, Hands, Kind, Planned, Probe};
 
 /// Sees to an account in the host's own files, through `useradd`, `usermod` and `userdel`.
@@ -162,6 +162,8 @@ impl Operation for User {
     const NAME: &'static str = "user";
     const SUBJECT: &'static str = "name";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::AllBut(&["password_hash"]);
+    const REMOVAL: Removal = Removal::Absent;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "An account for a daemon.",

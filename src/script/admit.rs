@@ -6,30 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::control::is_read_here;
 use crate::error::{Error, Result};
-use crate::op::{Parameters, Spec};
+use crate::op::{Parameters, Shows, Spec};
 use crate::secret::Secrets;
 
 /// The parameter that lets a secret into an argument all the same.
 pub(super) const SECRET_ARGV: &str = "secret_argv";
-
-/// The operations that run programs, and those of their parameters that neither become arguments nor go into the
-/// environment. Both show: to every user of the host, and in the journal.
-const RUN: [(&str, &[&str]); 14] = [
-    ("facts", &[]),
-    ("group", &[]),
-    ("hostname", &[]),
-    ("kernel_module", &[]),
-    ("mount", &[]),
-    ("pkg", &[]),
-    ("raw", &["stdin"]),
-    ("reboot", &[]),
-    ("run", &["stdin"]),
-    ("service", &[]),
-    ("shell", &["stdin"]),
-    ("systemd", &["restart_on", "reload_on"]),
-    ("user", &["password_hash"]),
-    ("wait", &["port", "file", "http"]),
-];
 
 /// Parameters that are commands wherever they are.
 const COMMANDS: [&str; 3] = ["validate", "unless", "only_if"];
@@ -65,13 +46,12 @@ pub(super) fn admit(spec: &Spec, args: &mut Map<String, Value>, secrets: &Secret
 
 /// Refuses a secret that would become an argument of a program, or go into its environment.
 fn no_arguments(spec: &Spec, args: &Map<String, Value>) -> Result {
-    let elsewhere = RUN.iter().find(|(name, _)| *name == spec.name).map(|(_, fields)| *fields);
-    let shows = |name: &str| COMMANDS.contains(&name) || elsewhere.is_some_and(|fields| !fields.contains(&name));
+    let shows = |name: &str| COMMANDS.contains(&name) || spec.shows.parameter(name);
     let Some((name, _)) = args.iter().find(|(name, value)| shows(name) && Secrets::taints(value)) else {
         return Ok(());
     };
     let error = Error::parameter(name, "holds a secret, and every user of the host could read it there");
-    let way = match elsewhere.is_some_and(|fields| fields.contains(&"stdin")) {
+    let way = match matches!(spec.shows, Shows::AllBut(kept) if kept.contains(&"stdin")) {
         true => "give it to the program in `stdin`, or in a file that `copy` writes with `mode: \"0600\"`",
         false => "arguments and the environment of programs are no place for a secret; give it in a file of mode 0600",
     };
@@ -93,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_that_runs_programs_is_known_here() {
+    fn every_operation_that_runs_programs_says_what_of_it_shows() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
         for spec in crate::ops::OPS {
             let (file, inside) = (folder.join(format!("{}.rs", spec.name)), folder.join(spec.name));
@@ -105,10 +85,10 @@ mod tests {
                 .map(|text| text.split("#[cfg(test)]").next().unwrap_or_default().to_owned())
                 .collect();
             let runs = text.contains("Command") || spec.name == "raw";
-            let known = RUN.iter().find(|(name, _)| *name == spec.name);
-            assert_eq!(runs, known.is_some(), "{}", spec.name);
+            assert_eq!(runs, spec.shows != Shows::Nothing, "{}", spec.name);
             let parameters: Vec<String> = crate::ops::parameters(spec).into_iter().map(|p| p.name).collect();
-            for field in known.into_iter().flat_map(|(_, fields)| *fields) {
+            let kept = if let Shows::AllBut(kept) = spec.shows { kept } else { &[] };
+            for field in kept {
                 assert!(parameters.iter().any(|name| name == field), "{} has no `{field}`", spec.name);
             }
             for argv in ["validate", "unless", "only_if"] {

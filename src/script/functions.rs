@@ -331,6 +331,19 @@ pub(super) fn gives_nothing(name: &str, count: usize) -> bool {
     GIVING.get(&(name.to_owned(), count)).copied().unwrap_or(false)
 }
 
+/// Whether a function of the language takes a closure, which may do anything. It may also come in a variable.
+pub(super) fn takes_closure(name: &str) -> bool {
+    static TAKING: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let of = |info: rhai::FuncInfo| {
+            // The first is what a method is called on.
+            let takes = info.metadata.params_info.iter().skip(1).any(|parameter| parameter.contains("FnPtr"));
+            takes.then(|| info.metadata.name.to_string())
+        };
+        rhai::Engine::new().collect_fn_metadata(None, of, true).into_iter().collect()
+    });
+    TAKING.contains(name)
+}
+
 /// Every function and method that a script can call without an import, with the number of values it takes, a
 /// method's own object included.
 pub(super) fn callable() -> impl Iterator<Item = (&'static str, usize)> {
@@ -369,6 +382,33 @@ mod tests {
         for function in FUNCTIONS {
             let takes = function.calls.iter().any(|call| call.contains("closure") || call.contains("body"));
             assert_eq!(takes, function.effect == Effect::Closes, "{}", function.name);
+        }
+    }
+
+    /// The language tells of its functions in words, and may come to use others.
+    #[test]
+    fn what_takes_a_closure_is_known_of_the_language() {
+        for name in [
+            "all",
+            "dedup",
+            "drain",
+            "filter",
+            "find",
+            "find_map",
+            "for_each",
+            "index_of",
+            "map",
+            "reduce",
+            "reduce_rev",
+            "retain",
+            "some",
+            "sort",
+            "zip",
+        ] {
+            assert!(takes_closure(name), "{name}");
+        }
+        for name in ["len", "contains", "split", "to_string", "keys", "==", "name"] {
+            assert!(!takes_closure(name), "{name}");
         }
     }
 

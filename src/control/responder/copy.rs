@@ -14,6 +14,7 @@ use crate::wire::Attachment;
 
 impl TwoSided for Copy {
     const READ_HERE: &'static [&'static str] = &["src"];
+    const SOURCE: Option<&'static str> = Some("src");
 
     fn resolve(
         &self,

@@ -32,6 +32,8 @@ use crate::wire::Attachment;
 trait TwoSided: Operation {
     /// The parameters whose text this side has to read; all where none is named.
     const READ_HERE: &'static [&'static str] = &[];
+    /// The parameter that names a file or folder of this side.
+    const SOURCE: Option<&'static str> = None;
 
     /// Makes ready what lives on this side. What the host does not need is taken out of `args`, which travel.
     ///
@@ -80,12 +82,13 @@ type Resolve = fn(&Control, &Parameters, &mut Map<String, Value>, &ResolveContex
 struct Half {
     name: &'static str,
     read_here: &'static [&'static str],
+    source: Option<&'static str>,
     resolve: Resolve,
 }
 
 const fn half<O: TwoSided>() -> Half {
     let resolve: Resolve = |control, wish, args, context| wish.of::<O>()?.resolve(control, args, context);
-    Half { name: O::NAME, read_here: O::READ_HERE, resolve }
+    Half { name: O::NAME, read_here: O::READ_HERE, source: O::SOURCE, resolve }
 }
 
 /// The operations that have a half on this side.
@@ -106,6 +109,11 @@ fn half_of(op: &str) -> Option<&'static Half> {
 /// Whether this side has to read the text of a parameter, so that it can hold no secret.
 pub(crate) fn is_read_here(op: &str, parameter: &str) -> bool {
     half_of(op).is_some_and(|half| half.read_here.is_empty() || half.read_here.contains(&parameter))
+}
+
+/// The parameter of an operation that names a file or folder of this side.
+pub(crate) fn source_of(op: &str) -> Option<&'static str> {
+    half_of(op)?.source
 }
 
 impl Control {

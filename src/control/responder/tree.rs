@@ -16,6 +16,8 @@ use crate::sys::Glob;
 use crate::wire::{Attachment, Member};
 
 impl TwoSided for TreeOf {
+    const SOURCE: Option<&'static str> = Some("src");
+
     fn resolve(
         &self,
         control: &Control,

@@ -14,6 +14,8 @@ use crate::ops::Unpack;
 use crate::wire::Attachment;
 
 impl TwoSided for Unpack {
+    const SOURCE: Option<&'static str> = Some("src");
+
     fn resolve(
         &self,
         control: &Control,

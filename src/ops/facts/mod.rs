@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Context, Result};
-use crate::op::{Danger, Example, Fact, Operation};
+use crate::op::{Danger, Example, Fact, Operation, Shows};
 use crate::sys::{Command, Probe};
 
 /// The longest file read for a fact, in bytes.
@@ -205,6 +205,7 @@ impl Operation for Facts {
     const NAME: &'static str = "facts";
     const SUBJECT: &'static str = "only";
     const DANGER: Danger = Danger::Read;
+    const SHOWS: Shows = Shows::All;
     const EXAMPLES: &'static [Example] = &[
         Example { title: "Everything.", code: "let system = host.facts().os.pretty_name;" },
         Example { title: "Only what is needed.", code: r#"let memory = host.facts(["memory_mb"]).memory_mb;"# },

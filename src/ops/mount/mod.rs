@@ -10,7 +10,7 @@ use serde_json::json;
 use self::table::{Entry, mounted, place};
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, Operation, Resource};
+use crate::op::{Danger, Effects, Example, Operation, Removal, Resource, Shows};
 use crate::sys::{Command, Effect, Hands, Kind, Lines, Placement, Planned, Probe};
 
 /// Keeps a file system in `/etc/fstab`, and mounts or unmounts it.
@@ -176,6 +176,9 @@ impl Operation for Mount {
     const NAME: &'static str = "mount";
     const SUBJECT: &'static str = "path";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::All;
+    const REMOVAL: Removal = Removal::Absent;
+    const PLACES: &'static [&'static str] = &["/etc/fstab"];
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "A file system in memory, now and at every boot.",

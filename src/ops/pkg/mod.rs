@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use self::wanted::{Wanted, fits};
 use crate::change::{Change, Thing, digest};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Effects, Example, HumanDuration, Operation, Resource};
+use crate::op::{Danger, Effects, Example, HumanDuration, Operation, Removal, Resource, Shows};
 use crate::sys::{Effect, Hands, Probe};
 
 /// Installs, upgrades or removes packages, with what the host has for that: apt, for now.
@@ -239,6 +239,9 @@ impl Operation for Pkg {
     const NAME: &'static str = "pkg";
     const SUBJECT: &'static str = "names";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::All;
+    const REMOVAL: Removal = Removal::Absent;
+    const PLACES: &'static [&'static str] = &["/etc/apt", "/var/lib/apt", "/usr/share/keyrings"];
     const EXAMPLES: &'static [Example] = &[
         Example { title: "Some packages.", code: r#"host.pkg(["socat", "conntrack", "ipset"]);"# },
         Example { title: "A version, whatever its revision.", code: r#"host.pkg("tree=2.*", #{ update: "1h" });"# },

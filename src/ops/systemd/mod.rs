@@ -15,7 +15,7 @@ use self::start_record::{Digests, Input, StartRecord};
 use self::unit::Shown;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
-use crate::op::{Danger, Example, HumanDuration, Operation, Resource};
+use crate::op::{Danger, Example, HumanDuration, Operation, Removal, Resource, Shows};
 use crate::sys::{Command, Hands, Probe};
 
 /// How long is waited for systemd to begin a start that it has queued.
@@ -254,6 +254,9 @@ impl Operation for Systemd {
     const NAME: &'static str = "systemd";
     const SUBJECT: &'static str = "unit";
     const DANGER: Danger = Danger::Destroy;
+    const SHOWS: Shows = Shows::AllBut(&["restart_on", "reload_on"]);
+    const REMOVAL: Removal = Removal::UnitSetting;
+    const PLACES: &'static [&'static str] = &["/etc/systemd", "/run/systemd"];
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "A service that runs now and after every boot, with what is on disk.",

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use self::http::Url;
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Result};
-use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation};
+use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation, Shows};
 use crate::sys::{Command, Hands, Probe};
 
 /// How long one try may take at most.
@@ -174,6 +174,7 @@ impl Operation for Wait {
     const NAME: &'static str = "wait";
     const SUBJECT: &'static str = "port";
     const DANGER: Danger = Danger::Read;
+    const SHOWS: Shows = Shows::AllBut(&["port", "file", "http"]);
     const EXAMPLES: &'static [Example] = &[
         Example { title: "For a port of the host itself.", code: r#"host.wait(22, #{ timeout: "10s" });"# },
         Example {

@@ -7,6 +7,7 @@ use rhai::{Expr, Position};
 use serde_json::{Map, Value};
 
 use super::{Linter, Script, Surroundings};
+use crate::control::source_of;
 use crate::error::{Error, Place};
 use crate::op::Spec;
 use crate::ops::Parameter;
@@ -15,9 +16,6 @@ use crate::script::fault::place;
 use crate::script::parameters::{RETRY, RETRY_FIELDS, explained, is_common, unknown_field};
 use crate::script::syntax::literal::{self, Fields};
 use crate::script::syntax::word;
-
-/// The operations whose `src` lies on the control side.
-const WITH_SOURCE: [&str; 4] = ["copy", "template", "tree", "unpack"];
 
 /// Each operation's parameters, asked for once.
 #[derive(Default)]
@@ -107,8 +105,8 @@ impl Linter {
         {
             self.report(explained(error, spec.name), place(Some(&script.name), at));
         }
-        if WITH_SOURCE.contains(&spec.name)
-            && let Some(Expr::StringConstant(src, at)) = literal::field(fields, "src")
+        if let Some(source) = source_of(spec.name)
+            && let Some(Expr::StringConstant(src, at)) = literal::field(fields, source)
         {
             let found = self.source(script, src, *at, around);
             if let (Some(found), "template") = (found, spec.name) {

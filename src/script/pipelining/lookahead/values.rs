@@ -4,37 +4,12 @@ use rhai::{Expr, FnCallExpr, Stmt};
 
 use super::Names;
 use super::ways::Script;
-use crate::script::functions::{Effect, function_named, is_callable};
+use crate::script::functions::{Effect, function_named, is_callable, takes_closure};
 
-/// What the language does itself and what can call anything: a closure may come in a variable.
-const OPAQUE: [&str; 26] = [
-    "Fn",
-    "all",
-    "call",
-    "curry",
-    "debug",
-    "dedup",
-    "drain",
-    "eval",
-    "filter",
-    "find",
-    "find_map",
-    "for_each",
-    "index_of",
-    "map",
-    "order",
-    "order_by",
-    "print",
-    "reduce",
-    "reduce_rev",
-    "retain",
-    "sleep",
-    "some",
-    "sort",
-    "sort_by",
-    "timestamp",
-    "zip",
-];
+/// What the language handles itself, what can be seen from outside, and what compares values, for which a script may have
+/// functions of its own.
+const OPAQUE: [&str; 11] =
+    ["Fn", "call", "curry", "debug", "dedup", "eval", "order", "print", "sleep", "sort", "timestamp"];
 
 impl Script {
     pub(super) fn is_own(&self, name: &str) -> bool {
@@ -108,6 +83,6 @@ impl Script {
             Some(function) => function.effect == Effect::Pure,
             None => crate::ops::find(name).is_err(),
         };
-        call.is_operator_call() || is_callable(name) && !OPAQUE.contains(&name) && pure
+        call.is_operator_call() || is_callable(name) && !OPAQUE.contains(&name) && !takes_closure(name) && pure
     }
 }
