@@ -25,9 +25,10 @@ pub(crate) struct Placement {
     pub gid: Option<u32>,
 }
 
-/// What our temporary siblings are called: `.NAME.mk-RANDOM`.
+/// What our temporary siblings are called: `.NAME.mk-RANDOM`, of a long name its begin.
 fn prefix(path: &Path) -> String {
-    format!(".{}.mk-", path.file_name().unwrap_or_default().to_string_lossy())
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{}.mk-", name.chars().take(50).collect::<String>())
 }
 
 fn is_temporary(name: &str) -> bool {
@@ -94,7 +95,6 @@ fn put(
     if old.as_ref().is_some_and(Metadata::is_dir) {
         return Err(Error::step(failed()).because("a directory is there"));
     }
-    let is_new = old.is_none();
     let temporary = parent.join(format!("{}{:016x}", prefix(path), random()));
     let mut file = Unnamed::create(parent, &temporary).or_step(failed)?;
     let old = old.filter(Metadata::is_file);
@@ -110,10 +110,8 @@ fn put(
     if sync {
         file.file.sync_all().or_step(failed)?;
     }
-    // A name that nobody has is given at once: half as much for the file system to write down.
-    if inspect.is_none() && is_new && file.name_at_last(path) {
-        return file.file.metadata().or_step(failed);
-    }
+    // Also a name that nobody has comes by a rename: those who watch the folder wait for a file that was written or moved
+    // there, and one that gets its first name when it is complete is neither.
     file.name(&temporary).or_step(failed)?;
     inspect.map_or(Ok(()), |inspect| inspect(&temporary))?;
     fs::rename(&temporary, path).or_step(failed)?;
@@ -196,20 +194,11 @@ impl Unnamed {
 
     fn name(&mut self, temporary: &Path) -> io::Result<()> {
         if self.named.is_none() {
-            self.link(temporary)?;
+            let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            rustix::fs::linkat(CWD, own, CWD, temporary, AtFlags::SYMLINK_FOLLOW)?;
             self.named = Some(temporary.to_owned());
         }
         Ok(())
-    }
-
-    /// Gives the file the name that it is to have, if it has none and nobody else has that.
-    fn name_at_last(&self, path: &Path) -> bool {
-        self.named.is_none() && self.link(path).is_ok()
-    }
-
-    fn link(&self, path: &Path) -> io::Result<()> {
-        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        Ok(rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     fn done(mut self) {
@@ -227,7 +216,10 @@ impl Drop for Unnamed {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::MaybeUninit;
     use std::os::unix::fs::PermissionsExt;
+
+    use rustix::fs::inotify;
 
     use super::*;
 
@@ -244,6 +236,36 @@ mod tests {
         assert!(replace(&path, &mut &b"new"[..], None, Placement::default(), Some(&refuse)).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    /// As containerd does for the configuration of its network, which it would read never again otherwise.
+    #[test]
+    fn whoever_watches_a_folder_hears_of_a_new_file_as_of_an_old_one() {
+        let dir = scratch();
+        let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&watch, dir.path(), inotify::WatchFlags::MOVED_TO).unwrap();
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut heard = inotify::Reader::new(&watch, &mut buffer);
+        let mut heard = || heard.next().ok().and_then(|event| event.file_name().map(ToOwned::to_owned));
+        let digest = crate::change::digest(b"x");
+        for _ in ["new", "old"] {
+            replace(&dir.path().join("f"), &mut &b"x"[..], None, Placement::default(), None).unwrap();
+            assert_eq!(heard().as_deref(), Some(c"f"));
+            replace_one_of_many(&dir.path().join("g"), &mut &b"x"[..], &digest, Placement::default()).unwrap();
+            assert_eq!(heard().as_deref(), Some(c"g"));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn the_longest_names_can_be_written_too() {
+        let dir = scratch();
+        for name in ["x".repeat(255), "ä".repeat(127)] {
+            for content in [&b"new"[..], b"newer"] {
+                replace(&dir.path().join(&name), &mut &content[..], None, Placement::default(), None).unwrap();
+            }
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]
