@@ -76,7 +76,7 @@ impl Ready {
             host: self.host.name.clone(),
             step,
             // What is noted on the host is noted under its lock.
-            reads: self.reads() && !(self.judged && !self.notify.is_empty()),
+            reads: self.reads() && (!self.judged || self.notify.is_empty()),
             stream: run.settings.stream && !has_secret_output(&args),
             args,
             responder: self.wanted.responder.clone(),

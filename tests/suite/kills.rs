@@ -29,8 +29,8 @@ fn random_kills_here_lose_no_notified_step_and_run_none_that_was_not_due() {
     let place = Place::new();
     let playbook = |round: u32| {
         format!(
-            "on(local(), |here| {{\n    here.copy(\"DIR/a\", #{{ content: \"{round}\", notify: later(\"shell\", \"cat DIR/a >> \
-             DIR/log; echo >> DIR/log\") }});\n    here.line(\"DIR/b\", #{{ line: \"{round}\", create: true, notify: \
+            "on(local(), |here| {{\n    here.copy(\"DIR/a\", #{{ content: \"{round}\\n\", notify: later(\"shell\", \"cat DIR/a >> \
+             DIR/log\") }});\n    here.line(\"DIR/b\", #{{ line: \"{round}\", create: true, notify: \
              [later(\"copy\", \"DIR/told\", #{{ content: \"{round}\" }})] }});\n    here.run([\"sleep\", \"0.05\"]);\n    \
              here.copy(\"DIR/same\", #{{ content: \"always\", notify: later(\"shell\", \"echo same >> DIR/same-log\") }});\n}});\n"
         )
@@ -101,18 +101,18 @@ fn agent_of(mk: u32) -> Option<u32> {
     format!("{children} {of_threads}").split_whitespace().next()?.parse().ok()
 }
 
-/// Notified steps of every kind: programs, which count how often they run, as root and as another user; content of this
+/// Notified steps of every kind: programs, which count in one write how often they run, as root and as another user; content of this
 /// side's, a template with a secret, a file that comes to this side; and two that are never due.
 const EVERY_KIND: &str = r#"let pw = secret("file:DIR/key");
 on("h", |host| {
-    host.copy("DIR/a", #{ content: "ROUND", notify: later("shell", "cat DIR/a >> DIR/log; echo >> DIR/log") });
+    host.copy("DIR/a", #{ content: "ROUND\n", notify: later("shell", "cat DIR/a >> DIR/log") });
     host.line("DIR/b", #{ line: "ROUND", create: true, notify: [
         later("copy", "DIR/told", #{ src: "big" }),
         later("template", "DIR/shown", #{ src: "t.j2", vars: #{ pw: pw, round: ROUND } }),
     ] });
     host.flush_notified();
-    host.as_user("nobody").copy("DIR/theirs/c", #{ content: "ROUND", notify:
-        later("shell", "cat DIR/theirs/c >> DIR/theirs/log; echo >> DIR/theirs/log") });
+    host.as_user("nobody").copy("DIR/theirs/c", #{ content: "ROUND\n", notify:
+        later("shell", "cat DIR/theirs/c >> DIR/theirs/log") });
     host.copy("DIR/d", #{ content: "ROUND", notify: later("fetch", "DIR/d", #{ dest: "got" }) });
     host.copy("DIR/same", #{ content: "always", notify: later("shell", "echo same >> DIR/same-log") });
     host.run(["true"], #{ changed: |outcome| false, notify: later("shell", "touch DIR/never-true") });
@@ -146,7 +146,7 @@ fn random_kills_of_a_run_over_ssh_lose_no_notified_step_and_run_none_twice() {
     place.file("other.rhai", "on(\"h\", |host| { host.run([\"true\"]); });\n");
     let mut machine = Machine::start(&place);
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let mut chance = Chance(since.as_nanos() as u64);
+    let mut chance = Chance(u64::from(since.subsec_nanos()));
     let on_host = |name: &str| place.mk(&["run", name, "-i", "inventory.yml"]);
     let write = |round: u32| {
         script(&place, "p.rhai", &EVERY_KIND.replace("ROUND", &round.to_string()));

@@ -1,7 +1,9 @@
 //! A host that can lose its power: an sshd with processes, mounts and boots of its own.
 //!
 //! `/run` is in memory and gone with each boot, as the processes and the kernel's boot id are; `/var/lib/mk` stays. What
-//! the disk has of that is what was written, not only what was synced: nothing here forgets the kernel's cache.
+//! the disk has of that is what was written, not only what was synced: nothing here forgets the kernel's cache. `/root`
+//! is empty: a login that is killed in its middle must leave nothing in that of this machine, such as the lock of what a
+//! shell starts there.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -20,6 +22,7 @@ mount -t proc proc /proc
 mount -t tmpfs run /run
 mkdir -p /run/sshd
 mount --bind \"$0/var\" /var/lib/mk
+mount --bind \"$0/home\" /root
 mount --bind \"$0/boot\" /proc/sys/kernel/random/boot_id
 exec /usr/sbin/sshd -D -e -f \"$0/sshd_config\"";
 
@@ -35,7 +38,7 @@ impl Machine {
     /// before all others there.
     pub(crate) fn start(place: &Place) -> Self {
         let folder = place.path().join("h");
-        for name in ["var", "bin"] {
+        for name in ["var", "bin", "home"] {
             std::fs::create_dir_all(folder.join(name)).unwrap();
         }
         keys(place.path());
