@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -58,7 +59,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Command::List { pattern, common } => list(pattern.as_deref(), common),
         Command::Run(of) => on_hosts(of, "pending run", |run, host| {
             run.fleet.pending(host)?;
-            script::earlier(run, host, of.id.as_deref())
+            let due = run.fleet.due_earlier(host);
+            script::earlier(run, host, of.id.as_deref())?;
+            Ok(due.iter().any(|(id, _)| of.id.as_ref() == Some(id)))
         }),
         Command::Forget(of) => on_hosts(of, "pending forget", |run, host| {
             let due = run.fleet.pending(host)?;
@@ -68,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             for due in due.iter().filter(|due| ids.contains(&due.id)) {
                 say!("{host:<14} forgotten: {}", due.name);
             }
-            Ok(())
+            Ok(!ids.is_empty())
         }),
     }
 }
@@ -91,7 +94,12 @@ fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::Run>, &str) -> Result + Sync) -> Result<ExitCode> {
+/// Does it on every host; `work` says whether the host had the step that was chosen by its id.
+fn on_hosts(
+    of: &Chosen,
+    name: &str,
+    work: impl Fn(&Arc<script::Run>, &str) -> Result<bool> + Sync,
+) -> Result<ExitCode> {
     if of.connecting.check {
         return Err(
             Error::usage(format!("`mk {name}` has nothing to foretell")).hint("`mk pending list` shows what is due")
@@ -102,10 +110,20 @@ fn on_hosts(of: &Chosen, name: &str, work: impl Fn(&Arc<script::Run>, &str) -> R
     let run = Arc::clone(&ready.run);
     let names = hosts::named(&run, &of.pattern)?;
     hosts::started(&run, name.to_owned());
-    let faults = hosts::each(&run, names, |host| work(&run, host).inspect_err(|error| run.fail(host, error)));
+    let found = AtomicBool::new(false);
+    let faults = hosts::each(&run, names, |host| {
+        let had = work(&run, host).inspect_err(|error| run.fail(host, error))?;
+        found.fetch_or(had, Ordering::Relaxed);
+        Ok(())
+    });
     run.events.tell(EventKind::RunDone { error: None });
     drop(run);
     let recap = ready.end();
     hosts::tell_unsaid(&faults);
+    // A host that failed may have it.
+    if let Some(id) = of.id.as_ref().filter(|_| faults.is_empty() && !found.into_inner()) {
+        let error = Error::usage(format!("`mk {name}`: `{}` has no notified step of the id `{id}`", of.pattern));
+        return Err(error.hint("`mk pending list` shows those that are kept here"));
+    }
     Ok(ExitCode::from(of_run(faults.iter().chain(&recap.unwritten), false)))
 }

@@ -240,12 +240,20 @@ fn what_is_due_can_be_run_or_forgotten_by_itself() {
         "{}",
         listed.stdout
     );
-    let ran = place.mk(&["pending", "run", "local"]);
+    for command in ["run", "forget"] {
+        let wrong = place.mk(&["pending", command, "local", "--id", "abc"]);
+        assert_eq!(wrong.code, 2, "{}{}", wrong.stdout, wrong.stderr);
+        let said = format!("`mk pending {command}`: `local` has no notified step of the id `abc`");
+        assert!(wrong.stderr.contains(&said) && wrong.stderr.contains("`mk pending list`"), "{}", wrong.stderr);
+    }
+    let id = listed.stdout.split_whitespace().nth(1).unwrap().to_owned();
+    let ran = place.mk(&["pending", "run", "local", "--id", &id]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(text(&place, "log").as_deref(), Some("told\n"));
     is_over(&place);
     let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
-    assert_eq!(place.mk(&["pending", "forget", "local"]).code, 0);
+    let id = place.mk(&["pending", "list"]).stdout.split_whitespace().nth(1).unwrap().to_owned();
+    assert_eq!(place.mk(&["pending", "forget", "local", "--id", &id]).code, 0);
     assert_eq!(again(&place).code, 0);
     assert_eq!(text(&place, "log"), None);
     is_over(&place);
