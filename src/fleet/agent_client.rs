@@ -88,6 +88,14 @@ pub(super) struct Taken {
     pub left: Vec<Left>,
 }
 
+/// The agent of this run whose connection was lost.
+pub(super) struct Earlier {
+    /// Its process on the host.
+    pub pid: u32,
+    /// How long it may still hold the lock.
+    pub wait: Duration,
+}
+
 impl AgentClient {
     /// Takes over a pipe whose other end has become an agent.
     pub(super) async fn begin(pipe: Pipe) -> Result<Self> {
@@ -124,16 +132,17 @@ impl AgentClient {
         Canceller::new(&self.writer)
     }
 
-    /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run,
-    /// given by its process id, is told to go; it gets as long as it needs to finish what must be finished.
+    /// Takes the host's lock, waiting for another run to end for at most `wait`. An earlier agent of this run is told to
+    /// go, and has a while of its own for what must be finished.
     pub(super) async fn lock(
         &mut self,
         holder: &str,
         ledger: &str,
         wait: Duration,
-        instead_of: Option<u32>,
+        earlier: Option<Earlier>,
     ) -> Result<Taken> {
-        let until = tokio::time::Instant::now() + wait;
+        let begun = tokio::time::Instant::now();
+        let instead_of = earlier.as_ref().map(|earlier| earlier.pid);
         let mut waited = false;
         loop {
             self.say(&ToAgent::Lock { holder: holder.to_owned(), instead_of, ledger: ledger.to_owned() }).await?;
@@ -152,12 +161,20 @@ impl AgentClient {
                     self.locked = true;
                     return Ok(taken);
                 }
-                Some(other) if instead_of.is_some() && other == holder => tokio::time::sleep(LOCK_POLL).await,
-                Some(_) if tokio::time::Instant::now() < until => {
-                    tracing::debug!(target: "mk::wire", agent = self.hello.pid, "another run has the lock");
-                    tokio::time::sleep(LOCK_POLL).await;
-                }
                 Some(other) => {
+                    let own = earlier.as_ref().filter(|_| other == holder);
+                    if begun.elapsed() < own.map_or(wait, |earlier| earlier.wait) {
+                        tracing::debug!(target: "mk::wire", agent = self.hello.pid, other, "the host is locked");
+                        tokio::time::sleep(LOCK_POLL).await;
+                        continue;
+                    }
+                    if let Some(Earlier { pid, wait }) = own {
+                        let after = wait.as_secs();
+                        let message = format!("the agent of the connection that was lost still works after {after} s");
+                        return Err(Error::new(Kind::Locked, message)
+                            .because(format!("it is process {pid} of the host"))
+                            .hint("what must not be cut in the middle goes on: give it longer, `--lock-wait 10m`"));
+                    }
                     return Err(Error::new(Kind::Locked, format!("another run has this host: {other}"))
                         .hint("wait for it to end, or let mk wait: `--lock-wait 5m`"));
                 }
@@ -430,4 +447,42 @@ fn lost(e: std::io::Error) -> Error {
 
 fn silent() -> Error {
     Error::new(Kind::Unreachable, format!("the host has been silent for {} s", SILENCE.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An agent that says of every lock that this run's own earlier agent has it.
+    async fn locked_for_ever(mut stream: tokio::io::DuplexStream) {
+        let hello = Hello { protocol: PROTOCOL, ..Hello::default() };
+        stream.write_all(&encode(&to_frame(&FromAgent::Hello(hello)))).await.unwrap();
+        let mut heard = Vec::new();
+        while stream.read_buf(&mut heard).await.is_ok_and(|count| count > 0) {
+            while let Ok(Some(Frame::Message(body))) = decode(&mut heard) {
+                if let Ok(ToAgent::Lock { holder, .. }) = from_body(&body) {
+                    let (pending, records, left) = (Vec::new(), Vec::new(), Vec::new());
+                    let locked = FromAgent::Locked { holder: Some(holder), pending, records, left };
+                    stream.write_all(&encode(&to_frame(&locked))).await.unwrap();
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_earlier_agent_that_never_ends_is_not_waited_for_for_ever() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let agent = tokio::spawn(locked_for_ever(theirs));
+        let (stdout, stdin) = tokio::io::split(ours);
+        let pipe = Pipe { stdin: Box::new(stdin), stdout: Box::new(stdout), stderr: Box::new(tokio::io::empty()) };
+        let mut client = AgentClient::begin(pipe).await.unwrap();
+        let earlier = Earlier { pid: 7, wait: Duration::from_millis(300) };
+        let taken = client.lock("me", "x", Duration::ZERO, Some(earlier));
+        let taken = tokio::time::timeout(Duration::from_secs(20), taken).await.expect("it comes to an end");
+        let error = taken.err().expect("nobody let go of the lock");
+        assert_eq!(error.kind(), Kind::Locked);
+        assert!(error.message().contains("still works") && error.to_string().contains("process 7"), "{error}");
+        drop(client);
+        agent.await.unwrap();
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::agent_client::AgentClient;
+use super::agent_client::{AgentClient, Earlier};
 use super::host::{Call, Link, Slot};
 use super::pool::Fleet;
 use crate::change::Outcome;
@@ -13,13 +13,13 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{EventKind, TimeSpentOn};
 use crate::wire::{Mode, Record};
 
-/// For how long it is tried to connect again.
+/// For how long it is tried to connect again, and then for how long the old agent may take to end, at least.
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// The time between two tries.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the lock may take at least: the old agent needs a moment to end.
+/// How long another run may have the lock, at least.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 impl Slot {
@@ -57,7 +57,8 @@ impl Slot {
             return Err(lost.because("the host was rebooted meanwhile").because(UNSURE));
         }
         let wait = fleet.options.lock_wait.max(LOCK_WAIT);
-        let taken = agent.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(pid)).await;
+        let earlier = Earlier { pid, wait: fleet.options.lock_wait.max(LIMIT) };
+        let taken = agent.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(earlier)).await;
         let taken = taken.map_err(|e| e.because(UNSURE))?;
         fleet.note_left(&self.name, &agent.hello.machine, taken.left)?;
         // What the step that was lost has called for is among these.
