@@ -15,6 +15,9 @@ pub(crate) const SECRET_ARGV: &str = "secret_argv";
 /// Parameters that are commands wherever they are.
 const COMMANDS: [&str; 3] = ["validate", "unless", "only_if"];
 
+/// Parameters that are paths of which a program that validates is told.
+const PATHS: [&str; 2] = ["dest", "path"];
+
 /// Takes out what is for this side alone, and sees that the rest is right.
 ///
 /// # Errors
@@ -46,7 +49,10 @@ pub(super) fn admit(spec: &Spec, args: &mut Map<String, Value>, secrets: &Secret
 
 /// Refuses a secret that would become an argument of a program, or go into its environment.
 fn no_arguments(spec: &Spec, args: &Map<String, Value>) -> Result {
-    let shows = |name: &str| COMMANDS.contains(&name) || spec.shows.parameter(name);
+    let validated = args.contains_key("validate");
+    let shows = |name: &str| {
+        COMMANDS.contains(&name) || validated && PATHS.contains(&name) || spec.shows.parameter(name)
+    };
     let Some((name, _)) = args.iter().find(|(name, value)| shows(name) && Secrets::taints(value)) else {
         return Ok(());
     };
@@ -117,6 +123,9 @@ mod tests {
             ("pkg", json!({ "names": token })),
             ("kernel_module", json!({ "name": "x", "options": token })),
             ("copy", json!({ "dest": "/x", "content": "x", "validate": ["check", token] })),
+            ("copy", json!({ "dest": format!("/x/{token}"), "content": "x", "validate": ["check", "%s"] })),
+            ("line", json!({ "path": format!("/x/{token}"), "line": "x", "validate": ["check", "%s"] })),
+            ("systemd", json!({ "unit": "u", "restart_on": [token] })),
         ] {
             let error = admitted(op, args.clone(), &secrets).unwrap_err();
             assert!(error.message().contains("holds a secret"), "{args}: {error}");

@@ -8,7 +8,7 @@ use crate::support::{Place, Ran, Running};
 const ON_LOCAL: &[&str] = &["run", "p.rhai"];
 
 /// A place where a run was killed after a step had notified `later`, and before that ran.
-fn killed(later: &str) -> Place {
+pub(crate) fn killed(later: &str) -> Place {
     killed_with(later, "here")
 }
 
@@ -18,32 +18,42 @@ fn killed_with(later: &str, host: &str) -> Place {
     place.file("theirs/x", "");
     std::os::unix::fs::chown(place.path().join("theirs"), Some(65534), None).unwrap();
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let text = "on(local(), |here| {\n    HOST.copy(\"DIR/theirs/conf\", #{ content: \"1\", notify: LATER });\n    \
-                here.shell(\"touch DIR/midway; sleep 600\");\n});\n";
+    let text = r#"
+        on(local(), |here| {
+            HOST.copy("DIR/theirs/conf", #{ content: "1", notify: LATER });
+            here.shell("touch DIR/midway; sleep 600");
+        });
+    "#;
     script(&place, &text.replace("HOST", host).replace("LATER", later));
     {
         let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         place.until("midway");
     }
     // As in real life: the next run is of another playbook.
-    script(&place, "local().run([\"true\"]);\nlog(\"at the end\");");
+    script(
+        &place,
+        r#"
+            local().run(["true"]);
+            log("at the end");
+        "#,
+    );
     place
 }
 
-fn script(place: &Place, text: &str) {
+pub(crate) fn script(place: &Place, text: &str) {
     place.file("p.rhai", &text.replace("DIR", &place.path().display().to_string()));
 }
 
-fn again(place: &Place) -> Ran {
+pub(crate) fn again(place: &Place) -> Ran {
     place.mk(ON_LOCAL)
 }
 
-fn text(place: &Place, name: &str) -> Option<String> {
+pub(crate) fn text(place: &Place, name: &str) -> Option<String> {
     std::fs::read_to_string(place.path().join(name)).ok()
 }
 
 /// Nothing is due any more, on the host or here.
-fn is_over(place: &Place) {
+pub(crate) fn is_over(place: &Place) {
     let notes = std::fs::read_dir(place.path().join("agent/state/pending")).into_iter().flatten().flatten();
     let notes: Vec<_> = notes.map(|entry| (entry.file_name(), std::fs::read_to_string(entry.path()))).collect();
     assert!(notes.is_empty(), "the host still has notes: {notes:?}");
@@ -58,9 +68,13 @@ fn a_secret_of_a_notified_step_is_written_by_the_next_run_and_not_its_token() {
     place.file("key", "canary-secret");
     script(
         &place,
-        &"let pw = SECRET;\non(local(), |here| {\n    here.copy(\"DIR/conf\", #{ content: \"1\", notify: \
-          later(\"copy\", \"DIR/told\", #{ content: \"password=\" + pw }) });\n    \
-          here.shell(\"touch DIR/midway; sleep 600\");\n});\n"
+        &r#"
+            let pw = SECRET;
+            on(local(), |here| {
+                here.copy("DIR/conf", #{ content: "1", notify: later("copy", "DIR/told", #{ content: "password=" + pw }) });
+                here.shell("touch DIR/midway; sleep 600");
+            });
+        "#
             .replace("SECRET", secret),
     );
     {
@@ -83,8 +97,12 @@ fn content_of_any_size_is_kept_though_its_source_is_gone() {
     place.file("big", &"0123456789abcdef".repeat(20_000));
     script(
         &place,
-        "on(local(), |here| {\n    here.copy(\"DIR/conf\", #{ content: \"1\", notify: later(\"copy\", \"DIR/told\", \
-         #{ src: \"big\" }) });\n    here.shell(\"touch DIR/midway; sleep 600\");\n});\n",
+        r#"
+            on(local(), |here| {
+                here.copy("DIR/conf", #{ content: "1", notify: later("copy", "DIR/told", #{ src: "big" }) });
+                here.shell("touch DIR/midway; sleep 600");
+            });
+        "#,
     );
     {
         let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
@@ -192,12 +210,17 @@ fn several_steps_are_notified_and_run_where_the_script_wants_them() {
     let place = Place::new();
     script(
         &place,
-        "on(local(), |here| {\n    let one = later(\"shell\", \"echo one >> DIR/log\");\n    \
-         let two = later(\"shell\", \"echo two >> DIR/log\");\n    \
-         here.copy(\"DIR/a\", #{ content: \"1\", notify: [one, two] });\n    here.flush_notified();\n    \
-         here.shell(\"echo between >> DIR/log\");\n    \
-         here.copy(\"DIR/b\", #{ content: \"1\", notify: two });\n    \
-         here.copy(\"DIR/c\", #{ content: \"1\", notify: two });\n});\n",
+        r#"
+            on(local(), |here| {
+                let one = later("shell", "echo one >> DIR/log");
+                let two = later("shell", "echo two >> DIR/log");
+                here.copy("DIR/a", #{ content: "1", notify: [one, two] });
+                here.flush_notified();
+                here.shell("echo between >> DIR/log");
+                here.copy("DIR/b", #{ content: "1", notify: two });
+                here.copy("DIR/c", #{ content: "1", notify: two });
+            });
+        "#,
     );
     let ran = again(&place);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
@@ -213,8 +236,11 @@ fn a_notified_step_goes_through_its_hosts_one_at_a_time_where_that_is_asked_for(
     let place = Place::new();
     let _hosts = crate::sshd::hosts(&place, &["a", "b", "c"]);
     let step = "echo in >> DIR/log; sleep 0.3; echo out >> DIR/log";
-    let text = "on(\"all\", |host| {\n    host.copy(`DIR/conf-${host.name}`, #{ content: \"1\", notify: \
-                later(\"shell\", \"STEP\").at_once(1) });\n});\n";
+    let text = r#"
+        on("all", |host| {
+            host.copy(`DIR/conf-${host.name}`, #{ content: "1", notify: later("shell", "STEP").at_once(1) });
+        });
+    "#;
     script(&place, &text.replace("STEP", step));
     let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
@@ -323,12 +349,20 @@ fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
     let dir = place.path().display().to_string();
     let playbook = |project: &str, rest: &str| {
         place.file(&format!("{project}/mk.toml"), "inventory = \"../inventory.yml\"\n");
-        let text = format!("ca(\"demo\", #{{ cn: \"ca-of-{project}\" }});\non(\"h\", |host| {{ {rest} }});\n");
+        let text = format!(
+            r#"
+                ca("demo", #{{ cn: "ca-of-{project}" }});
+                on("h", |host| {{ {rest} }});
+            "#
+        );
         place.file(&format!("{project}/p.rhai"), &text.replace("DIR", &dir));
     };
     let laters = "[later(\"cert\", \"DIR/c\", #{ ca: \"demo\", cn: \"x\" }), later(\"fetch\", \"DIR/source\", #{ dest: \"got\" })]";
     let rest = format!(
-        "host.copy(\"DIR/conf\", #{{ content: \"1\", notify: {laters} }}); host.shell(\"touch DIR/midway; sleep 600\");"
+        r#"
+            host.copy("DIR/conf", #{{ content: "1", notify: {laters} }});
+            host.shell("touch DIR/midway; sleep 600");
+        "#
     );
     playbook("one", &rest);
     {
@@ -346,84 +380,4 @@ fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
     let own = place.mk(&["run", "one/p.rhai"]);
     assert_eq!(own.code, 0, "{}{}", own.stdout, own.stderr);
     assert!(place.path().join("c.crt").exists() && place.path().join("one/got").exists(), "{}", own.stdout);
-}
-
-#[test]
-fn what_was_cut_while_it_was_kept_stops_nothing_and_goes() {
-    let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
-    let mut kept =
-        walkdir::WalkDir::new(place.path().join("state")).into_iter().flatten().map(walkdir::DirEntry::into_path);
-    let kept = kept.find(|path| path.parent().unwrap().ends_with("pending/local")).unwrap();
-    std::fs::write(&kept, "").unwrap();
-    let cut = kept.with_extension("1-ThreadId(1).new");
-    std::fs::write(&cut, "a secret").unwrap();
-    let ran = again(&place);
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    assert!(format!("{}{}", ran.stdout, ran.stderr).contains("is due here"), "{}{}", ran.stdout, ran.stderr);
-    assert!(!cut.exists());
-    assert_eq!(place.mk(&["pending", "forget", "local"]).code, 0);
-    is_over(&place);
-}
-
-/// At the end of a step: what it says stays with its sshd, which is stopped, and a second later killed. Once, where
-/// there is a file `cut`.
-const CUT: &str = "[ ! -e DIR/cut ] || { rm DIR/cut; p=$(ps -o ppid= -p $PPID); kill -STOP $p; setsid sh -c \"sleep 1; \
-                   kill -KILL $p\" </dev/null >/dev/null 2>&1 & }";
-
-#[test]
-fn a_step_that_the_script_calls_unchanged_makes_nothing_due_when_its_connection_is_lost_at_its_end() {
-    let place = Place::new();
-    let _hosts = crate::sshd::hosts(&place, &["h"]);
-    let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
-    place.file("cut", "");
-    let text = "on(\"h\", |host| { host.shell(`CUT`, #{ changed: |outcome| false, notify: later(\"shell\", \"touch \
-                DIR/never\") }); });\n";
-    script(&place, &text.replace("CUT", CUT));
-    let ran = place.mk(&on_host);
-    assert!(ran.code == 0 && ran.stdout.contains("connects again"), "{}{}", ran.stdout, ran.stderr);
-    script(&place, "on(\"h\", |host| { host.run([\"true\"]); });\n");
-    let next = place.mk(&on_host);
-    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
-    assert!(!place.path().join("never").exists(), "{}", next.stdout);
-}
-
-#[test]
-fn what_a_step_called_for_before_it_failed_is_not_lost_with_the_connection_of_the_one_before_it() {
-    let place = Place::new();
-    let _hosts = crate::sshd::hosts(&place, &["h"]);
-    let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
-    place.file("cut", "");
-    // They travel together, and the host goes on with the second while nobody hears of the first.
-    let text = "on(\"h\", |host| {\n    host.shell(`CUT`);\n    host.shell(\"echo half > DIR/conf; exit 3\", #{ notify: \
-                later(\"shell\", \"echo told >> DIR/log\") });\n});\n";
-    script(&place, &text.replace("CUT", CUT));
-    let ran = place.mk(&on_host);
-    assert!(ran.code == 1 && ran.stdout.contains("connects again"), "{}{}", ran.stdout, ran.stderr);
-    script(&place, "on(\"h\", |host| { host.run([\"true\"]); });\n");
-    let next = place.mk(&on_host);
-    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
-    assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{}{}", ran.stdout, next.stdout);
-}
-
-#[test]
-fn a_notified_step_whose_connection_is_lost_at_its_end_runs_once() {
-    let place = Place::new();
-    let _hosts = crate::sshd::hosts(&place, &["h"]);
-    let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
-    let cut = format!("echo told >> DIR/log; {CUT}");
-    let text = "on(\"h\", |host| {\n    host.copy(\"DIR/conf\", #{ content: \"ROUND\", notify: later(\"shell\", `CUT`) });\n    \
-                host.shell(\"touch DIR/midway; sleep SECONDS\");\n});\n"
-        .replace("CUT", &cut);
-    script(&place, &text.replace("ROUND", "1").replace("SECONDS", "600"));
-    {
-        let _run = Running(place.command(&on_host).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        place.until("midway");
-    }
-    // It is due already, and is notified once more.
-    place.file("cut", "");
-    script(&place, &text.replace("ROUND", "2").replace("SECONDS", "0"));
-    let ran = place.mk(&on_host);
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stdout.contains("connects again"), "{}{}", ran.stdout, ran.stderr);
-    assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{}", ran.stdout);
 }

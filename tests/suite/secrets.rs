@@ -3,14 +3,12 @@
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
+use crate::forms::{Forms, Shown, leaks};
+use crate::sinks::{WAYS, kept, run};
 use crate::support::{Place, Ran};
 
 /// What nothing may show. It has letters that quoting and encoding change.
 const CANARY: &str = "canary'9c1e\"in<the>mine";
-
-/// Pieces of its forms, one for each that begins otherwise than the others: as it is and quoted, base64 in its three
-/// alignments, digits.
-const FORMS: [&str; 6] = ["canary", "9c1e", "Y2FuYXJ5", "NhbmFyeS", "jYW5hcnk", "63616e617279"];
 
 fn project(script: &str) -> Place {
     let place = Place::new();
@@ -21,50 +19,38 @@ fn project(script: &str) -> Place {
 
 fn script_of(place: &Place, script: &str) {
     let script = script.replace("DIR", &place.path().display().to_string());
-    place.file("p.rhai", &format!("let s = secret(\"file:pw\");\nlet here = local();\n{script}"));
+    place.file(
+        "p.rhai",
+        &format!(
+            r#"
+                let s = secret("file:pw");
+                let here = local();
+                {script}
+            "#
+        ),
+    );
 }
 
 /// Everything that a run of mk shows, with each way to show it.
-fn everything(place: &Place, more: &[&str]) -> (Vec<i32>, Vec<(String, String)>) {
-    let (mut codes, mut shown) = (Vec::new(), Vec::new());
-    for ways in [&["-vv", "--diff"][..], &["--json"], &["-q"]] {
-        let words = [
-            &["run", "p.rhai"],
-            ways,
-            more,
-            &["--junit", "j.xml", "--report", "r.html", "--log", "mk.log", "--profile=t.json"],
-        ]
-        .concat();
-        let output = place.command(&words).env("MK_LOG", "trace").stdin(Stdio::null()).output().unwrap();
-        codes.push(output.status.code().unwrap());
-        shown.push((format!("stdout of {words:?}"), String::from_utf8_lossy(&output.stdout).into_owned()));
-        shown.push((format!("stderr of {words:?}"), String::from_utf8_lossy(&output.stderr).into_owned()));
-        for name in ["j.xml", "r.html", "mk.log", "t.json"] {
-            let text = std::fs::read_to_string(place.path().join(name)).unwrap_or_default();
-            shown.push((format!("{name} of {words:?}"), text));
-        }
+fn everything(place: &Place, more: &[&str]) -> (Vec<i32>, Shown) {
+    let (mut codes, mut shown) = (Vec::new(), Shown::new());
+    for way in WAYS {
+        let (code, one) = run(place, "p.rhai", &[way, more].concat());
+        codes.push(code);
+        shown.extend(one);
     }
     let ledger = place.mk(&["ledger"]);
     shown.push(("ledger".to_owned(), format!("{}{}", ledger.stdout, ledger.stderr)));
     // What mk and its agent keep for later runs.
     for folder in ["state", "agent"] {
-        for entry in walkdir::WalkDir::new(place.path().join(folder)).into_iter().filter_map(Result::ok) {
-            if let Ok(bytes) = std::fs::read(entry.path()) {
-                shown.push((entry.path().display().to_string(), String::from_utf8_lossy(&bytes).into_owned()));
-            }
-        }
+        shown.extend(kept(&place.path().join(folder)));
     }
     (codes, shown)
 }
 
-fn quiet(shown: &[(String, String)], about: &str) {
-    for (place, text) in shown {
-        for form in FORMS {
-            assert!(!text.contains(form), "{about}: `{form}` in {place}: {text}");
-        }
-        let letters = text.chars().find(|c| (0x10_f000..0x10_f200).contains(&u32::from(*c)));
-        assert_eq!(letters, None, "{about}: a piece of a token in {place}: {text}");
-    }
+fn quiet(shown: &Shown, about: &str) {
+    let leaks = leaks(shown, &Forms::of(&["canary"]).and("9c1e"));
+    assert!(leaks.is_empty(), "{about}: {}", leaks.join("\n----\n"));
 }
 
 fn read(place: &Place, name: &str) -> String {
@@ -89,12 +75,19 @@ fn a_secret_is_in_no_sink_but_the_place_that_the_playbook_names() {
         ("stdin", "here.run([\"sh\", \"-c\", \"cat > DIR/out\"], #{ stdin: s });", &[0]),
         (
             "output",
-            "here.run([\"cat\", \"DIR/pw\"]); log(here.run([\"cat\", \"DIR/pw\"], #{ reads: true }).stdout);",
+            r#"
+                here.run(["cat", "DIR/pw"]);
+                log(here.run(["cat", "DIR/pw"], #{ reads: true }).stdout);
+            "#,
             &[0],
         ),
         (
             "secret output",
-            "let o = here.shell(\"cat DIR/other; cat DIR/pw >&2\", #{ secret_output: true }); here.copy(\"DIR/out\", #{ content: o.stdout, mode: \"0600\" }); log(o.stdout + o.stderr);",
+            r#"
+                let o = here.shell("cat DIR/other; cat DIR/pw >&2", #{ secret_output: true });
+                here.copy("DIR/out", #{ content: o.stdout, mode: "0600" });
+                log(o.stdout + o.stderr);
+            "#,
             &[0],
         ),
         (
@@ -110,7 +103,14 @@ fn a_secret_is_in_no_sink_but_the_place_that_the_playbook_names() {
         ),
         (
             "said",
-            "log(s); warn(`mind ${s}`); print(s); debug(s); task(\"t\", || here.run([\"true\"])); fail(\"no \" + s);",
+            r#"
+                log(s);
+                warn(`mind ${s}`);
+                print(s);
+                debug(s);
+                task("t", || here.run(["true"]));
+                fail("no " + s);
+            "#,
             &[2, 1],
         ),
         ("thrown", "throw \"with \" + s;", &[2, 1]),
@@ -145,13 +145,15 @@ fn a_secret_is_in_no_sink_but_the_place_that_the_playbook_names() {
 #[test]
 fn what_is_made_of_a_secret_is_right_on_the_host_and_the_second_run_changes_nothing() {
     let place = project(
-        "here.copy(\"DIR/b64\", #{ content: b64encode(\"me:\" + s) });\n\
-         here.copy(\"DIR/json\", #{ content: to_json(#{ pw: s, n: 1 }) });\n\
-         here.copy(\"DIR/yaml\", #{ content: to_yaml(#{ pw: s }) });\n\
-         here.copy(\"DIR/sh\", #{ content: `PW=${quote(s)}; printf %s \"$PW\"` });\n\
-         here.copy(\"DIR/hash\", #{ content: password_hash(s) + \"\\n\" + s.password_hash(#{ scheme: \"yescrypt\" }) + \"\\n\" });\n\
-         here.copy(\"DIR/htpasswd\", #{ content: htpasswd(\"me\", s) + \"\\n\" });\n\
-         here.run([\"sh\", \"DIR/sh\"], #{ reads: true, secret_output: true });\n",
+        r#"
+            here.copy("DIR/b64", #{ content: b64encode("me:" + s) });
+            here.copy("DIR/json", #{ content: to_json(#{ pw: s, n: 1 }) });
+            here.copy("DIR/yaml", #{ content: to_yaml(#{ pw: s }) });
+            here.copy("DIR/sh", #{ content: `PW=${quote(s)}; printf %s "$PW"` });
+            here.copy("DIR/hash", #{ content: password_hash(s) + "\n" + s.password_hash(#{ scheme: "yescrypt" }) + "\n" });
+            here.copy("DIR/htpasswd", #{ content: htpasswd("me", s) + "\n" });
+            here.run(["sh", "DIR/sh"], #{ reads: true, secret_output: true });
+        "#,
     );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -229,7 +231,10 @@ fn what_a_program_prints_in_secret_is_shown_nowhere_even_when_it_fails_or_takes_
         ("judged", "here.shell(\"cat DIR/other >&2\", #{ secret_output: true, failed: |o| o.code == 0 });", 1),
         (
             "is short",
-            "let o = here.run([\"printf\", \"no\"], #{ secret_output: true }); here.copy(\"DIR/out\", #{ content: o.stdout });",
+            r#"
+                let o = here.run(["printf", "no"], #{ secret_output: true });
+                here.copy("DIR/out", #{ content: o.stdout });
+            "#,
             0,
         ),
         (
@@ -259,10 +264,16 @@ fn what_a_program_prints_in_secret_is_shown_nowhere_even_when_it_fails_or_takes_
 #[test]
 fn what_a_host_says_is_never_filled_in_and_a_secret_in_it_is_not_learned() {
     let place = project(
-        "let said = here.run([\"cat\", \"DIR/pw\"], #{ reads: true }).stdout;\n\
-         let refused = false;\n\
-         try { here.learn(\"x\", said); } catch (e) { refused = e.message.contains(\"secret\"); }\n\
-         assert(refused, \"it was learned\");\n",
+        r#"
+            let said = here.run(["cat", "DIR/pw"], #{ reads: true }).stdout;
+            let refused = false;
+            try {
+                here.learn("x", said);
+            } catch (e) {
+                refused = e.message.contains("secret");
+            }
+            assert(refused, "it was learned");
+        "#,
     );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -275,8 +286,13 @@ fn a_secret_of_the_environment_is_not_in_that_of_local_programs() {
     place.file(
         "p.rhai",
         &format!(
-            "let here = local();\nhere.shell(\"env > {folder}/before\");\nlet s = secret(\"env:MK_TEST_PW\");\n\
-             here.shell(\"env > {folder}/after\");\nhere.copy(\"{folder}/out\", #{{ content: s }});\n"
+            r#"
+                let here = local();
+                here.shell("env > {folder}/before");
+                let s = secret("env:MK_TEST_PW");
+                here.shell("env > {folder}/after");
+                here.copy("{folder}/out", #{{ content: s }});
+            "#
         ),
     );
     let output =
@@ -297,9 +313,15 @@ fn the_password_of_an_address_is_shown_nowhere() {
     let place = Place::new();
     place.file(
         "p.rhai",
-        "let here = local();\n\
-         try { here.wait(#{ http: \"http://me:canary-9c1e@127.0.0.1:9/x\", timeout: \"200ms\" }); } catch (e) { log(e.message); }\n\
-         here.download(\"/no/such\", #{ url: \"https://me:canary-9c1e@127.0.0.1:9/x\", insecure: true });\n",
+        r#"
+            let here = local();
+            try {
+                here.wait(#{ http: "http://me:canary-9c1e@127.0.0.1:9/x", timeout: "200ms" });
+            } catch (e) {
+                log(e.message);
+            }
+            here.download("/no/such", #{ url: "https://me:canary-9c1e@127.0.0.1:9/x", insecure: true });
+        "#,
     );
     let (codes, shown) = everything(&place, &[]);
     assert!(codes.iter().all(|code| *code != 0), "{codes:?}");
@@ -327,7 +349,13 @@ fn a_secret_on_standard_input_is_in_no_argument_and_no_environment_of_either_sid
 #[test]
 fn a_password_that_was_asked_for_is_masked() {
     let place = Place::new();
-    place.file("p.rhai", "log(\"it is typed-canary-9c1e\");\nlocal().run([\"echo\", \"typed-canary-9c1e\"]);\n");
+    place.file(
+        "p.rhai",
+        r#"
+            log("it is typed-canary-9c1e");
+            local().run(["echo", "typed-canary-9c1e"]);
+        "#,
+    );
     let mut script = place.command(&[]);
     let mk = script.get_program().to_string_lossy().into_owned();
     let mut command = Command::new("script");
@@ -355,8 +383,11 @@ fn a_password_that_was_asked_for_is_masked() {
 #[test]
 fn a_list_that_is_written_out_holds_the_secret_and_not_what_stands_for_it() {
     let place = project(
-        "here.copy(\"DIR/out\", #{ content: `${[s]} ${#{ a: `x${s}` }} ${s.to_debug()}`, mode: \"0600\" });\n\
-         log([s, `x${s}`]);\nlog(`${[s]}`);\n",
+        r#"
+            here.copy("DIR/out", #{ content: `${[s]} ${#{ a: `x${s}` }} ${s.to_debug()}`, mode: "0600" });
+            log([s, `x${s}`]);
+            log(`${[s]}`);
+        "#,
     );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
@@ -375,7 +406,14 @@ fn no_digest_of_a_secret_is_told() {
 
 #[test]
 fn what_would_tell_something_of_a_token_in_a_list_or_in_bytes_is_an_error() {
-    for script in ["[`a${s}`, `b${s}`].sort();", "let b = blob(); b += `${s}`; log(b.len());"] {
+    for script in [
+        "[`a${s}`, `b${s}`].sort();",
+        r#"
+            let b = blob();
+            b += `${s}`;
+            log(b.len());
+        "#,
+    ] {
         let place = project(script);
         failed(&place.mk(&["run", "p.rhai"]), &["cannot be told of a secret"]);
     }

@@ -254,7 +254,7 @@ impl Operation for Systemd {
     const NAME: &'static str = "systemd";
     const SUBJECT: &'static str = "unit";
     const DANGER: Danger = Danger::Destroy;
-    const SHOWS: Shows = Shows::AllBut(&["restart_on", "reload_on"]);
+    const SHOWS: Shows = Shows::All;
     const REMOVAL: Removal = Removal::UnitSetting;
     const PLACES: &'static [&'static str] = &["/etc/systemd", "/run/systemd"];
     const EXAMPLES: &'static [Example] = &[

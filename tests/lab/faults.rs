@@ -4,10 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::needs;
 use crate::support::{mk, script};
 
 #[test]
 fn a_second_run_on_the_same_host_meets_a_lock_that_names_its_holder() {
+    let _turn = needs::lab();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("slow.rhai");
     std::fs::write(&path, "on(\"worker-2\", |host| { host.run([\"sleep\", \"10\"]); });").unwrap();
@@ -25,9 +27,16 @@ fn a_second_run_on_the_same_host_meets_a_lock_that_names_its_holder() {
 
 #[test]
 fn mk_killed_between_a_changed_unit_and_its_restart_restarts_it_once_in_the_next_run() {
+    let _turn = needs::lab();
     let unit = |env: &str, pause: &str| {
         format!(
-            "on(\"worker-2\", |host| {{\n let unit = host.copy(\"/etc/systemd/system/mk-kill.service\", #{{ content: \"[Service]\\nEnvironment=N={env}\\nExecStart=/bin/sleep infinity\\n\" }});\n {pause}\n host.systemd(\"mk-kill\", #{{ state: \"started\", restart_on: [unit] }});\n}});"
+            r#"
+                on("worker-2", |host| {{
+                    let unit = host.copy("/etc/systemd/system/mk-kill.service", #{{ content: "[Service]\nEnvironment=N={env}\nExecStart=/bin/sleep infinity\n" }});
+                    {pause}
+                    host.systemd("mk-kill", #{{ state: "started", restart_on: [unit] }});
+                }});
+            "#
         )
     };
     assert_eq!(script(&unit("1", ""), &[]).code, 0);
@@ -49,7 +58,11 @@ fn mk_killed_between_a_changed_unit_and_its_restart_restarts_it_once_in_the_next
     assert_eq!(script(&unit("2", ""), &[]).changes(), vec![]);
     // What ran when mk was killed was stopped with its agent.
     let left = script(
-        "on(\"worker-2\", |host| { log(host.shell(\"pgrep -fc '^sleep 60' || true\", #{ reads: true }).stdout); });",
+        r#"
+            on("worker-2", |host| {
+                log(host.shell("pgrep -fc '^sleep 60' || true", #{ reads: true }).stdout);
+            });
+        "#,
         &[],
     );
     assert!(left.all.contains("\"text\":\"0\""), "{}", left.all);
@@ -57,6 +70,7 @@ fn mk_killed_between_a_changed_unit_and_its_restart_restarts_it_once_in_the_next
 
 #[test]
 fn a_host_that_cannot_be_reached_costs_only_itself() {
+    let _turn = needs::lab();
     let folder = tempfile::tempdir().unwrap();
     let inventory = std::fs::read_to_string(crate::support::root().join("inventories/lab/inventory.yml")).unwrap();
     let broken = inventory.replace("address: \"10.77.21.1{n}\"", "address: \"10.77.21.24{n}\"");
@@ -65,7 +79,13 @@ fn a_host_that_cannot_be_reached_costs_only_itself() {
     let playbook = folder.path().join("p.rhai");
     std::fs::write(
         &playbook,
-        "let r = on(\"controllers:worker-1\", |host| { host.run([\"true\"]); 1 });\nlog(`${r.ok.len()} of 4`);",
+        r#"
+            let r = on("controllers:worker-1", |host| {
+                host.run(["true"]);
+                1
+            });
+            log(`${r.ok.len()} of 4`);
+        "#,
     )
     .unwrap();
     let begun = Instant::now();
@@ -81,6 +101,7 @@ fn a_host_that_cannot_be_reached_costs_only_itself() {
 
 #[test]
 fn a_full_disk_and_a_read_only_target_leave_the_old_content_whole() {
+    let _turn = needs::lab();
     let text = r#"
 on("worker-2", |host| {
     host.dir("/mnt/small");
@@ -105,6 +126,7 @@ on("worker-2", |host| {
 
 #[test]
 fn ctrl_c_stops_the_steps_on_the_hosts_too() {
+    let _turn = needs::lab();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.rhai");
     std::fs::write(&path, "on(\"worker-1,worker-2\", |host| { host.run([\"sleep\", \"61\"]); });").unwrap();

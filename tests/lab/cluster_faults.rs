@@ -5,21 +5,25 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::d_kubernetes::{CONFIRMED, built, taken_away, well};
+use crate::kubernetes::{CONFIRMED, built, taken_away, well};
+use crate::needs;
 use crate::support::{root, run_small, run_with, script_small, small};
 
 const WORKERS: &str = "playbooks/09-bootstrapping-workers.rhai";
 
 #[test]
 fn a_worker_that_is_down_from_the_start_costs_only_itself_and_joins_in_the_next_run() {
+    let _turn = needs::small_without_cluster();
     let lab = |verb: &str, host: &str| {
         let done = Command::new("/var/lib/mk/small/bin/lab-host").args([verb, host]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
-    well(run_small(&CONFIRMED));
     lab("stop", "worker-2");
     let without = small(&["run", "playbooks/all.rhai"]).output().unwrap();
-    let nodes = "import \"cluster\" as cluster;\nlog(host(\"controller-1\").run(cluster::kubectl() + [\"get\", \"nodes\", \"-o\", \"name\"], #{ reads: true }).stdout);";
+    let nodes = r#"
+        import "cluster" as cluster;
+        log(host("controller-1").run(cluster::kubectl() + ["get", "nodes", "-o", "name"], #{ reads: true }).stdout);
+    "#;
     let left = script_small(nodes);
     lab("start", "worker-2:inet");
     // It boots, and sshd comes late.
@@ -53,7 +57,7 @@ fn a_worker_that_is_down_from_the_start_costs_only_itself_and_joins_in_the_next_
 
 #[test]
 fn a_worker_that_cannot_reach_the_api_is_told_with_the_address_and_the_others_go_on() {
-    built();
+    let _turn = needs::small_cluster();
     let rule = |verb: &str| {
         let rule = format!(
             "\"{verb}\", \"OUTPUT\", \"-p\", \"tcp\", \"-d\", \"10.78.1.11\", \"--dport\", \"6443\", \"-j\", \"DROP\""
@@ -77,11 +81,19 @@ fn a_worker_that_cannot_reach_the_api_is_told_with_the_address_and_the_others_go
 
 #[test]
 fn certificates_of_another_authority_are_told_and_those_of_a_namesake_stop_the_run_before_anything_is_changed() {
-    built();
-    let verify = "import \"pki\" as pki;\non(\"worker-1\", |host| { pki::verify(host); });\n";
+    let _turn = needs::small_cluster();
+    let verify = r#"
+        import "pki" as pki;
+        on("worker-1", |host| {
+            pki::verify(host);
+        });
+    "#;
     well(script_small(
-        "on(\"worker-1\", |host| { host.run([\"openssl\", \"req\", \"-x509\", \"-newkey\", \"rsa:2048\", \"-nodes\", \"-days\", \"90\", \"-subj\", \"/CN=elsewhere\", \
-         \"-keyout\", \"/var/lib/kubelet/kubelet.key\", \"-out\", \"/var/lib/kubelet/kubelet.crt\"]); });",
+        r#"
+            on("worker-1", |host| {
+                host.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj", "/CN=elsewhere", "-keyout", "/var/lib/kubelet/kubelet.key", "-out", "/var/lib/kubelet/kubelet.crt"]);
+            });
+        "#,
     ));
     let told = script_small(verify);
     assert_eq!(told.code, 1, "{}", told.all);
@@ -111,13 +123,17 @@ fn certificates_of_another_authority_are_told_and_those_of_a_namesake_stop_the_r
 
 #[test]
 fn a_disk_that_is_full_while_programs_are_copied_is_told_with_its_space_and_the_next_run_converges() {
-    built();
+    let _turn = needs::small_cluster();
     let shell = |text: &str| well(script_small(&format!("on(\"worker-2\", |host| {{ {text} }});")));
     shell("host.shell(\"mount -t tmpfs -o size=8m tmpfs /opt/cni/bin && echo old > /opt/cni/bin/portmap\");");
     let full = run_small(&[WORKERS]);
     let whole = script_small(
-        "on(\"worker-2\", |host| {\n    let found = host.shell(\"cd /opt/cni/bin; cat portmap; ls -A | grep -v -x -e bridge -e host-local -e loopback -e portmap; for f in bridge host-local loopback; do [ ! -e $f ] || ./$f </dev/null 2>&1 | grep -o 'CNI .* plugin'; done\", #{ reads: true, ok: [] }).stdout;\n    \
-         log(`there: ${found}`);\n});",
+        r#"
+            on("worker-2", |host| {
+                let found = host.shell("cd /opt/cni/bin; cat portmap; ls -A | grep -v -x -e bridge -e host-local -e loopback -e portmap; for f in bridge host-local loopback; do [ ! -e $f ] || ./$f </dev/null 2>&1 | grep -o 'CNI .* plugin'; done", #{ reads: true, ok: [] }).stdout;
+                log(`there: ${found}`);
+            });
+        "#,
     );
     shell("host.shell(\"mount -o remount,size=64m /opt/cni/bin\");");
     let next = run_small(&[WORKERS]);
@@ -154,7 +170,7 @@ fn killed(playbook: &str, words: &[&str]) {
 
 #[test]
 fn mk_killed_in_the_middle_of_any_lab_is_made_up_for_by_the_next_run() {
-    well(run_small(&CONFIRMED));
+    let _turn = needs::small_without_cluster();
     // Labs 01, 02 and 10 have nothing to change here: there is no jumpbox.
     let labs: [(&str, &[&str]); 10] = [
         ("03-compute-resources", &["etc_hosts"]),
@@ -181,14 +197,17 @@ fn mk_killed_in_the_middle_of_any_lab_is_made_up_for_by_the_next_run() {
 
 #[test]
 fn a_worker_comes_and_goes_by_the_inventory_alone() {
-    well(run_small(&CONFIRMED));
+    let _turn = needs::small_without_cluster();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("inventory.yml");
     let text = std::fs::read_to_string(root().join("inventories/small/inventory.yml")).unwrap();
     let of = |workers: &str| std::fs::write(&file, text.replace("worker-[1..2]", workers)).unwrap();
     let nodes = || {
         let asked = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("nodes.rhai");
-        let script = "import \"cluster\" as cluster;\nlog(host(\"controller-1\").run(cluster::kubectl() + [\"get\", \"nodes\", \"-o\", \"name\"], #{ reads: true }).stdout);";
+        let script = r#"
+            import "cluster" as cluster;
+            log(host("controller-1").run(cluster::kubectl() + ["get", "nodes", "-o", "name"], #{ reads: true }).stdout);
+        "#;
         std::fs::write(&asked, script).unwrap();
         let told = well(run_with(&file, &[asked.to_str().unwrap()]));
         (told.all.contains("node/worker-1"), told.all.contains("node/worker-2"))
@@ -213,7 +232,7 @@ fn a_worker_comes_and_goes_by_the_inventory_alone() {
 
 #[test]
 fn what_does_not_start_or_does_not_answer_is_shown_with_its_last_words() {
-    built();
+    let _turn = needs::small_cluster();
     let shell =
         |text: &str| well(script_small(&format!("on(\"controller-1\", |host| {{ host.shell(\"{text}\"); }});")));
     // It cannot read its key, and falls again and again.
@@ -221,7 +240,13 @@ fn what_does_not_start_or_does_not_answer_is_shown_with_its_last_words() {
         "systemctl stop kube-apiserver etcd && mv /etc/etcd/server.key /etc/etcd/kept && echo none > /etc/etcd/server.key && systemctl start --no-block etcd",
     );
     let healthy = script_small(
-        "import \"etcd\" as etcd;\nlet members = hosts(\"controllers\");\non(members, |host| { etcd::healthy(host, members); });",
+        r#"
+            import "etcd" as etcd;
+            let members = hosts("controllers");
+            on(members, |host| {
+                etcd::healthy(host, members);
+            });
+        "#,
     );
     shell("mv /etc/etcd/kept /etc/etcd/server.key; systemctl reset-failed etcd; systemctl start etcd kube-apiserver");
     assert_eq!(healthy.code, 1, "{}", healthy.all);
