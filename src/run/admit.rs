@@ -15,6 +15,10 @@ pub(crate) const SECRET_ARGV: &str = "secret_argv";
 /// Parameters that are commands wherever they are.
 const COMMANDS: [&str; 3] = ["validate", "unless", "only_if"];
 
+/// Parameters that name accounts wherever they are: everybody sees whose a file is, and one that no file of the host has
+/// is asked of `getent`.
+const ACCOUNTS: [&str; 3] = ["owner", "group", "user"];
+
 /// Parameters that are paths of which a program that validates is told.
 const PATHS: [&str; 2] = ["dest", "path"];
 
@@ -51,7 +55,10 @@ pub(super) fn admit(spec: &Spec, args: &mut Map<String, Value>, secrets: &Secret
 fn no_arguments(spec: &Spec, args: &Map<String, Value>) -> Result {
     let validated = args.contains_key("validate");
     let shows = |name: &str| {
-        COMMANDS.contains(&name) || validated && PATHS.contains(&name) || spec.shows.parameter(name)
+        COMMANDS.contains(&name)
+            || ACCOUNTS.contains(&name)
+            || validated && PATHS.contains(&name)
+            || spec.shows.parameter(name)
     };
     let Some((name, _)) = args.iter().find(|(name, value)| shows(name) && Secrets::taints(value)) else {
         return Ok(());
@@ -126,6 +133,9 @@ mod tests {
             ("copy", json!({ "dest": format!("/x/{token}"), "content": "x", "validate": ["check", "%s"] })),
             ("line", json!({ "path": format!("/x/{token}"), "line": "x", "validate": ["check", "%s"] })),
             ("systemd", json!({ "unit": "u", "restart_on": [token] })),
+            ("file", json!({ "path": "/x", "owner": token })),
+            ("dir", json!({ "path": "/x", "group": token })),
+            ("authorized_key", json!({ "user": token, "key": "ssh-ed25519 AAAA" })),
         ] {
             let error = admitted(op, args.clone(), &secrets).unwrap_err();
             assert!(error.message().contains("holds a secret"), "{args}: {error}");

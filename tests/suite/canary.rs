@@ -130,6 +130,7 @@ impl Matrix {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         };
         program("bin/chpasswd", CHPASSWD);
+        program("bin/getent", "sh TOP/dump\nexit 2\n");
         // What it looks for is in a file, since its own arguments are among what it reads.
         place.file("needles", &[&pieces[..], &[WITNESS]].concat().join("\n"));
         let look = format!("grep -aoFh -f {folder}/needles /proc/[0-9]*/cmdline /proc/[0-9]*/environ");
@@ -305,7 +306,7 @@ fn a_secret_in_any_parameter_of_any_operation_is_in_no_sink_but_the_place_that_t
     wrong.extend(seen.into_iter().filter(|text| text != WITNESS).map(|text| format!("a process shows {text}")));
     let seen = fs::read_to_string(matrix.place.path().join("seen")).unwrap();
     let looked = seen.lines().filter(|line| *line == WITNESS).count();
-    assert!(looked > 3 * 20, "the programs of the steps looked {looked} times only");
+    assert!(looked > 3 * 10, "the programs of the steps looked {looked} times only");
     all.push(("what programs of the steps saw".to_owned(), seen));
     all.extend(matrix.kept());
     let said = all.iter().filter(|(place, _)| place == "the host's log").count();
@@ -323,7 +324,6 @@ fn places_have_it(matrix: &Matrix) {
         let there = match (row.op, row.parameter) {
             ("sysctl", _) | ("wait", "port" | "http") => continue,
             ("user", _) => fs::read_to_string(matrix.place.path().join("machine/etc/shadow")).unwrap().contains(text),
-            (_, "owner" | "group") | ("authorized_key", "user") => continue,
             ("authorized_key", _) => has("home/.ssh/authorized_keys"),
             (_, "dest" | "path") | ("wait", "file") => folder.join(text).exists(),
             ("etc_hosts", _) => has("hosts"),

@@ -35,9 +35,6 @@ const TEXT: &str = "canaryNN'9c1e\"in<the>mine";
 /// A text that can be a name.
 const NAME: &str = "canaryNN-9c1e";
 
-const ACCOUNT: &str =
-    "host.dir(\"DIR/home\"); host.line(\"/etc/passwd\", #{ line: `${s}:x:42NN:42NN::DIR/home:/bin/sh` });";
-const GROUP: &str = "host.line(\"/etc/group\", #{ line: `${s}:x:43NN:` });";
 /// A file in which the secret is the line that a pattern looks for.
 const ANCHOR: &str = r#"host.copy("DIR/f", #{ content: "first\n" + s + "\nlast\n" });"#;
 
@@ -55,11 +52,6 @@ const fn row(
 /// the program `dump`, and `LOOK` has that run; at `PORT` somebody answers.
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Row] = &[
-    row("authorized_key", "user", NAME, [
-        ACCOUNT,
-        r#"host.authorized_key(s, #{ key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0kE0jyWqJ5cXmYQ0m0sZ7m3a2m6q4T8b6iQ1k0V3fC me" });"#,
-        r#"host.authorized_key(s + "x", #{ key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0kE0jyWqJ5cXmYQ0m0sZ7m3a2m6q4T8b6iQ1k0V3fC me" });"#,
-    ], MAKES),
     row("authorized_key", "key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIcanaryNNWqJ5cXmYQ0m0sZ7m3a2m6q4T8b6iQ1k0V3fC me@canaryNN", [
         r#"host.dir("DIR/home"); host.line("/etc/passwd", #{ line: "mkrowNN:x:42NN:42NN::DIR/home:/bin/sh" });"#,
         r#"host.authorized_key("mkrowNN", #{ key: s });"#,
@@ -95,16 +87,6 @@ pub(crate) const ROWS: &[Row] = &[
         r#"host.block("DIR/f", #{ name: "b", content: "x", before: s, LOOK });"#,
         r#"host.block("DIR/f", #{ name: "b", content: "x", before: "(" + s });"#,
     ], MAKES),
-    row("block", "owner", NAME, [
-        ACCOUNT,
-        r#"host.block("DIR/f", #{ name: "b", content: "x", create: true, owner: s, LOOK });"#,
-        r#"host.block("DIR/g", #{ name: "b", content: "x", create: true, owner: s + "x" });"#,
-    ], MAKES),
-    row("block", "group", NAME, [
-        GROUP,
-        r#"host.block("DIR/f", #{ name: "b", content: "x", create: true, group: s, LOOK });"#,
-        r#"host.block("DIR/g", #{ name: "b", content: "x", create: true, group: s + "x" });"#,
-    ], MAKES),
     row("copy", "dest", TEXT, [
         "",
         r#"host.copy("DIR/" + s, #{ content: "x" });"#,
@@ -115,30 +97,10 @@ pub(crate) const ROWS: &[Row] = &[
         r#"host.copy("DIR/f", #{ content: s, mode: "0600", LOOK });"#,
         r#"host.copy("DIR/f", #{ content: "x" + s, FALLS });"#,
     ], MAKES),
-    row("copy", "owner", NAME, [
-        ACCOUNT,
-        r#"host.copy("DIR/f", #{ content: "x", owner: s, LOOK });"#,
-        r#"host.copy("DIR/g", #{ content: "x", owner: s + "x" });"#,
-    ], MAKES),
-    row("copy", "group", NAME, [
-        GROUP,
-        r#"host.copy("DIR/f", #{ content: "x", group: s, LOOK });"#,
-        r#"host.copy("DIR/g", #{ content: "x", group: s + "x" });"#,
-    ], MAKES),
     row("dir", "path", TEXT, [
         r#"host.file("DIR/f");"#,
         r#"host.dir("DIR/" + s);"#,
         r#"host.dir("DIR/f/" + s);"#,
-    ], MAKES),
-    row("dir", "owner", NAME, [
-        ACCOUNT,
-        r#"host.dir("DIR/d", #{ owner: s });"#,
-        r#"host.dir("DIR/e", #{ owner: s + "x" });"#,
-    ], MAKES),
-    row("dir", "group", NAME, [
-        GROUP,
-        r#"host.dir("DIR/d", #{ group: s });"#,
-        r#"host.dir("DIR/e", #{ group: s + "x" });"#,
     ], MAKES),
     row("etc_hosts", "name", TEXT, [
         "",
@@ -175,16 +137,6 @@ pub(crate) const ROWS: &[Row] = &[
         r#"host.file("DIR/l", #{ state: "link", target: s });"#,
         r#"host.file("DIR/no/l", #{ state: "link", target: s });"#,
     ], MAKES),
-    row("file", "owner", NAME, [
-        ACCOUNT,
-        r#"host.file("DIR/f", #{ owner: s });"#,
-        r#"host.file("DIR/g", #{ owner: s + "x" });"#,
-    ], MAKES),
-    row("file", "group", NAME, [
-        GROUP,
-        r#"host.file("DIR/f", #{ group: s });"#,
-        r#"host.file("DIR/g", #{ group: s + "x" });"#,
-    ], MAKES),
     row("line", "path", TEXT, [
         "",
         r#"host.line("DIR/" + s, #{ line: "x", create: true });"#,
@@ -209,16 +161,6 @@ pub(crate) const ROWS: &[Row] = &[
         ANCHOR,
         r#"host.line("DIR/f", #{ line: "added", before: s, LOOK });"#,
         r#"host.line("DIR/f", #{ line: "more", before: "(" + s });"#,
-    ], MAKES),
-    row("line", "owner", NAME, [
-        ACCOUNT,
-        r#"host.line("DIR/f", #{ line: "x", create: true, owner: s, LOOK });"#,
-        r#"host.line("DIR/g", #{ line: "x", create: true, owner: s + "x" });"#,
-    ], MAKES),
-    row("line", "group", NAME, [
-        GROUP,
-        r#"host.line("DIR/f", #{ line: "x", create: true, group: s, LOOK });"#,
-        r#"host.line("DIR/g", #{ line: "x", create: true, group: s + "x" });"#,
     ], MAKES),
     row("raw", "stdin", TEXT, [
         r#"host.copy("DIR/out", #{ content: s });"#,
@@ -264,16 +206,6 @@ pub(crate) const ROWS: &[Row] = &[
         "",
         r#"host.template("DIR/f", #{ src: "t.j2", vars: #{ pw: s }, LOOK });"#,
         r#"host.template("DIR/f", #{ src: "t.j2", vars: #{ pw: "x" + s }, FALLS });"#,
-    ], MAKES),
-    row("template", "owner", NAME, [
-        ACCOUNT,
-        r#"host.template("DIR/f", #{ src: "t.j2", vars: #{ pw: "x" }, owner: s, LOOK });"#,
-        r#"host.template("DIR/g", #{ src: "t.j2", vars: #{ pw: "x" }, owner: s + "x" });"#,
-    ], MAKES),
-    row("template", "group", NAME, [
-        GROUP,
-        r#"host.template("DIR/f", #{ src: "t.j2", vars: #{ pw: "x" }, group: s, LOOK });"#,
-        r#"host.template("DIR/g", #{ src: "t.j2", vars: #{ pw: "x" }, group: s + "x" });"#,
     ], MAKES),
     row("user", "password_hash", "$6$canaryNN$9c1eZ7m3a2m6q4T8b6iQ1k0V3fC9c1eZ7m3a2m6q4T8b6iQ1k0V3fC9c1eZ7m3a2m6q4T8b6iQ1k0V3", [
         r#"host.shell("userdel mkrow; userdel mkfails; true");"#,
