@@ -157,7 +157,8 @@ impl Resource for AuthorizedKey {
         let there = Editing::text(state).lines().any(|line| identity(line) == own);
         let thing = |(kind, bytes): (&str, &str)| {
             let end = &bytes[bytes.len().saturating_sub(12)..];
-            let call = json!({ "user": self.user, "key": format!("{kind} {bytes}"), "state": "absent" });
+            // As it was given: a piece of a secret would not be known as one.
+            let call = json!({ "user": self.user, "key": self.key.trim(), "state": "absent" });
             Thing::new(Self::NAME, format!("{} {kind} …{end}", self.user), call)
         };
         own.filter(|_| there).map(thing).into_iter().collect()

@@ -26,13 +26,20 @@ const RUN: [(&str, &[&str]); 14] = [
     ("run", &["stdin"]),
     ("service", &[]),
     ("shell", &["stdin"]),
-    ("systemd", &["restart_on", "reload_on"]),
+    ("systemd", &[]),
     ("user", &["password_hash"]),
     ("wait", &["port", "file", "http"]),
 ];
 
 /// Parameters that are commands wherever they are.
 const COMMANDS: [&str; 3] = ["validate", "unless", "only_if"];
+
+/// Parameters that name accounts wherever they are: everybody sees whose a file is, and one that no file of the host has
+/// is asked of `getent`.
+const ACCOUNTS: [&str; 3] = ["owner", "group", "user"];
+
+/// Parameters that are paths of which a program that validates is told.
+const PATHS: [&str; 2] = ["dest", "path"];
 
 /// Takes out what is for this side alone, and sees that the rest is right.
 ///
@@ -70,7 +77,13 @@ pub(super) fn admit(spec: &Spec, args: &mut Map<String, Value>, secrets: &Secret
 /// Refuses a secret that would become an argument of a program, or go into its environment.
 fn no_arguments(spec: &Spec, args: &Map<String, Value>) -> Result {
     let elsewhere = RUN.iter().find(|(name, _)| *name == spec.name).map(|(_, fields)| *fields);
-    let shows = |name: &str| COMMANDS.contains(&name) || elsewhere.is_some_and(|fields| !fields.contains(&name));
+    let validated = args.contains_key("validate");
+    let shows = |name: &str| {
+        COMMANDS.contains(&name)
+            || ACCOUNTS.contains(&name)
+            || validated && PATHS.contains(&name)
+            || elsewhere.is_some_and(|fields| !fields.contains(&name))
+    };
     let Some((name, _)) = args.iter().find(|(name, value)| shows(name) && Secrets::taints(value)) else {
         return Ok(());
     };
@@ -141,6 +154,12 @@ mod tests {
             ("pkg", json!({ "names": token })),
             ("kernel_module", json!({ "name": "x", "options": token })),
             ("copy", json!({ "dest": "/x", "content": "x", "validate": ["check", token] })),
+            ("copy", json!({ "dest": format!("/x/{token}"), "content": "x", "validate": ["check", "%s"] })),
+            ("line", json!({ "path": format!("/x/{token}"), "line": "x", "validate": ["check", "%s"] })),
+            ("systemd", json!({ "unit": "u", "restart_on": [token] })),
+            ("file", json!({ "path": "/x", "owner": token })),
+            ("dir", json!({ "path": "/x", "group": token })),
+            ("authorized_key", json!({ "user": token, "key": "ssh-ed25519 AAAA" })),
         ] {
             let error = admitted(op, args.clone(), &secrets).unwrap_err();
             assert!(error.message().contains("holds a secret"), "{args}: {error}");
