@@ -3,14 +3,12 @@
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
+use crate::forms::{Forms, Shown, leaks};
+use crate::sinks::{WAYS, kept, run};
 use crate::support::{Place, Ran};
 
 /// What nothing may show. It has letters that quoting and encoding change.
 const CANARY: &str = "canary'9c1e\"in<the>mine";
-
-/// Pieces of its forms, one for each that begins otherwise than the others: as it is and quoted, base64 in its three
-/// alignments, digits.
-const FORMS: [&str; 6] = ["canary", "9c1e", "Y2FuYXJ5", "NhbmFyeS", "jYW5hcnk", "63616e617279"];
 
 fn project(script: &str) -> Place {
     let place = Place::new();
@@ -25,46 +23,25 @@ fn script_of(place: &Place, script: &str) {
 }
 
 /// Everything that a run of mk shows, with each way to show it.
-fn everything(place: &Place, more: &[&str]) -> (Vec<i32>, Vec<(String, String)>) {
-    let (mut codes, mut shown) = (Vec::new(), Vec::new());
-    for ways in [&["-vv", "--diff"][..], &["--json"], &["-q"]] {
-        let words = [
-            &["run", "p.rhai"],
-            ways,
-            more,
-            &["--junit", "j.xml", "--report", "r.html", "--log", "mk.log", "--profile=t.json"],
-        ]
-        .concat();
-        let output = place.command(&words).env("MK_LOG", "trace").stdin(Stdio::null()).output().unwrap();
-        codes.push(output.status.code().unwrap());
-        shown.push((format!("stdout of {words:?}"), String::from_utf8_lossy(&output.stdout).into_owned()));
-        shown.push((format!("stderr of {words:?}"), String::from_utf8_lossy(&output.stderr).into_owned()));
-        for name in ["j.xml", "r.html", "mk.log", "t.json"] {
-            let text = std::fs::read_to_string(place.path().join(name)).unwrap_or_default();
-            shown.push((format!("{name} of {words:?}"), text));
-        }
+fn everything(place: &Place, more: &[&str]) -> (Vec<i32>, Shown) {
+    let (mut codes, mut shown) = (Vec::new(), Shown::new());
+    for way in WAYS {
+        let (code, one) = run(place, "p.rhai", &[way, more].concat());
+        codes.push(code);
+        shown.extend(one);
     }
     let ledger = place.mk(&["ledger"]);
     shown.push(("ledger".to_owned(), format!("{}{}", ledger.stdout, ledger.stderr)));
     // What mk and its agent keep for later runs.
     for folder in ["state", "agent"] {
-        for entry in walkdir::WalkDir::new(place.path().join(folder)).into_iter().filter_map(Result::ok) {
-            if let Ok(bytes) = std::fs::read(entry.path()) {
-                shown.push((entry.path().display().to_string(), String::from_utf8_lossy(&bytes).into_owned()));
-            }
-        }
+        shown.extend(kept(&place.path().join(folder)));
     }
     (codes, shown)
 }
 
-fn quiet(shown: &[(String, String)], about: &str) {
-    for (place, text) in shown {
-        for form in FORMS {
-            assert!(!text.contains(form), "{about}: `{form}` in {place}: {text}");
-        }
-        let letters = text.chars().find(|c| (0x10_f000..0x10_f200).contains(&u32::from(*c)));
-        assert_eq!(letters, None, "{about}: a piece of a token in {place}: {text}");
-    }
+fn quiet(shown: &Shown, about: &str) {
+    let leaks = leaks(shown, &Forms::of(&["canary"]).and("9c1e"));
+    assert!(leaks.is_empty(), "{about}: {}", leaks.join("\n----\n"));
 }
 
 fn read(place: &Place, name: &str) -> String {

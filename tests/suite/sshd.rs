@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,11 +36,17 @@ pub(crate) fn keys(folder: &Path) {
 /// Hosts of a place, each with an sshd, and the inventory that names them.
 pub(crate) fn hosts(place: &Place, names: &[&str]) -> Vec<Sshd> {
     keys(place.path());
+    let hosts: Vec<Sshd> = names.iter().map(|_| Sshd::start(place.path())).collect();
+    inventory(place, names, &hosts);
+    hosts
+}
+
+/// Writes the inventory that names these hosts.
+pub(crate) fn inventory(place: &Place, names: &[&str], hosts: &[Sshd]) {
     let dir = place.path().display();
     let key = std::fs::read_to_string(place.path().join("host.pub")).unwrap();
-    let hosts: Vec<Sshd> = names.iter().map(|_| Sshd::start(place.path())).collect();
     let mut inventory = "hosts:\n".to_owned();
-    for (name, sshd) in names.iter().zip(&hosts) {
+    for (name, sshd) in names.iter().zip(hosts) {
         inventory += &format!(
             "  {name}: {{ ways: [{{ ssh: {{ address: 127.0.0.1, port: {}, keys: [{dir}/user], host_keys: [\"{}\"] }} }}] }}\n",
             sshd.port,
@@ -48,7 +54,6 @@ pub(crate) fn hosts(place: &Place, names: &[&str]) -> Vec<Sshd> {
         );
     }
     place.file("inventory.yml", &inventory);
-    hosts
 }
 
 impl Sshd {
@@ -59,6 +64,14 @@ impl Sshd {
 
     /// The same, with more variables of what runs there, as `NAME=VALUE`.
     pub(crate) fn start_with(folder: &Path, environment: &str) -> Self {
+        // What keeps runs apart on a host is in /run/mk, and what one leaves to the next in the agent's state; these are
+        // several hosts.
+        Self::start_in(folder, environment, "mkdir -p /run/mk && mount -t tmpfs mk /run/mk")
+    }
+
+    /// The same, with this script to make the machine that it is: it has mounts and a name of its own.
+    pub(crate) fn start_in(folder: &Path, environment: &str, machine: &str) -> Self {
+        let own = format!("set -e\n{machine}\nexec /usr/sbin/sshd -D -e -f \"$0\"");
         let dir = folder.display();
         // A port that was free a moment ago may be taken by now.
         for _ in 0..5 {
@@ -70,11 +83,8 @@ impl Sshd {
                  SetEnv MK_AGENT_STATE={dir}/agent-{port} {environment}\n"
             );
             std::fs::write(&config, text).unwrap();
-            // What keeps runs apart on a host is in /run/mk, and what one leaves to the next in the agent's state; these
-            // are several hosts.
-            let own = "mkdir -p /run/mk && mount -t tmpfs mk /run/mk && exec /usr/sbin/sshd -D -e -f \"$0\"";
             let child = Command::new("unshare")
-                .args(["--mount", "sh", "-c", own, &config.display().to_string()])
+                .args(["--mount", "--uts", "sh", "-c", &own, &config.display().to_string()])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -86,6 +96,11 @@ impl Sshd {
             }
         }
         panic!("sshd did not start; these tests need root and `openssh-server`");
+    }
+
+    /// A path of the machine that it is, as it is found from outside.
+    pub(crate) fn inside(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.child.id()))
     }
 
     fn greets(&mut self) -> bool {
