@@ -69,7 +69,12 @@ fn with_unit(name: &str, script_text: &str) -> Run {
     let file = format!("/etc/systemd/system/{name}.service");
     script(
         &format!(
-            "on(\"{HOST}\", |host| {{\n let unit = host.copy(\"{file}\", #{{ content: \"[Service]\\nExecStart=/bin/sleep infinity\\n\" }});\n {script_text}\n}});"
+            r#"
+                on("{HOST}", |host| {{
+                    let unit = host.copy("{file}", #{{ content: "[Service]\nExecStart=/bin/sleep infinity\n" }});
+                    {script_text}
+                }});
+            "#
         ),
         &[],
     )
@@ -78,15 +83,20 @@ fn with_unit(name: &str, script_text: &str) -> Run {
 #[test]
 fn the_first_drop_in_of_a_running_unit_is_in_use_after_the_restart_it_asks_for() {
     assert_eq!(with_unit("mk-drop", "host.systemd(\"mk-drop\", #{ state: \"started\", restart_on: [unit] });").code, 0);
-    let text = "host.dir(\"/run/systemd/system/mk-drop.service.d\");\n \
-        let more = host.copy(\"/run/systemd/system/mk-drop.service.d/more.conf\", #{ content: \"[Service]\\nEnvironment=MORE=1\\n\" });\n \
-        host.systemd(\"mk-drop\", #{ state: \"started\", restart_on: [unit, more] });\n \
-        assert(host.run([\"systemctl\", \"show\", \"--value\", \"-p\", \"Environment\", \"mk-drop\"], #{ reads: true }).stdout == \"MORE=1\", \"not in use\");";
+    let text = r#"
+        host.dir("/run/systemd/system/mk-drop.service.d");
+        let more = host.copy("/run/systemd/system/mk-drop.service.d/more.conf", #{ content: "[Service]\nEnvironment=MORE=1\n" });
+        host.systemd("mk-drop", #{ state: "started", restart_on: [unit, more] });
+        assert(host.run(["systemctl", "show", "--value", "-p", "Environment", "mk-drop"], #{ reads: true }).stdout == "MORE=1", "not in use");
+    "#;
     let first = with_unit("mk-drop", text);
     let second = with_unit("mk-drop", text);
     let gone = with_unit(
         "mk-drop",
-        "host.systemd(\"mk-drop\", #{ state: \"stopped\" }); host.dir(\"/run/systemd/system/mk-drop.service.d\", #{ state: \"absent\" });",
+        r#"
+            host.systemd("mk-drop", #{ state: "stopped" });
+            host.dir("/run/systemd/system/mk-drop.service.d", #{ state: "absent" });
+        "#,
     );
     assert_eq!((first.code, gone.code), (0, 0), "{}{}", first.all, gone.all);
     assert_eq!(second.changes(), vec![], "{}", second.all);
@@ -96,19 +106,31 @@ fn the_first_drop_in_of_a_running_unit_is_in_use_after_the_restart_it_asks_for()
 fn a_start_that_is_not_waited_for_is_remembered_as_the_start_it_was() {
     // It is queued behind another one. Then a file it reads is touched, which would count if the start on record were
     // another one.
-    let start = "let file = host.copy(\"/srv/queued\", #{ content: \"x\" });\n host.systemd(\"mk-queued\", #{ state: \"started\", no_block: true, restart_on: [unit, file] });\n";
+    let start = r#"
+        let file = host.copy("/srv/queued", #{ content: "x" });
+        host.systemd("mk-queued", #{ state: "started", no_block: true, restart_on: [unit, file] });
+    "#;
     let first = with_unit(
         "mk-queued",
         &format!(
-            "host.copy(\"/etc/systemd/system/mk-before.service\", #{{ content: \"[Unit]\\nBefore=mk-queued.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/sleep 0.4\\n\" }});\n \
-             host.run([\"systemctl\", \"daemon-reload\"]);\n host.run([\"systemctl\", \"stop\", \"mk-queued\"]);\n \
-             host.run([\"systemctl\", \"start\", \"--no-block\", \"mk-before\"]);\n {start} host.run([\"sleep\", \"1\"]);\n host.run([\"touch\", \"/srv/queued\"]);"
+            r#"
+                host.copy("/etc/systemd/system/mk-before.service", #{{ content: "[Unit]\nBefore=mk-queued.service\n[Service]\nType=oneshot\nExecStart=/bin/sleep 0.4\n" }});
+                host.run(["systemctl", "daemon-reload"]);
+                host.run(["systemctl", "stop", "mk-queued"]);
+                host.run(["systemctl", "start", "--no-block", "mk-before"]);
+                {start}
+                host.run(["sleep", "1"]);
+                host.run(["touch", "/srv/queued"]);
+            "#
         ),
     );
     let second = with_unit("mk-queued", start);
     let gone = with_unit(
         "mk-queued",
-        "host.systemd(\"mk-queued\", #{ state: \"stopped\" }); host.file(\"/srv/queued\", #{ state: \"absent\" });",
+        r#"
+            host.systemd("mk-queued", #{ state: "stopped" });
+            host.file("/srv/queued", #{ state: "absent" });
+        "#,
     );
     assert_eq!((first.code, gone.code), (0, 0), "{}{}", first.all, gone.all);
     assert_eq!(second.changes(), vec![], "{}", second.all);
@@ -116,13 +138,18 @@ fn a_start_that_is_not_waited_for_is_remembered_as_the_start_it_was() {
 
 #[test]
 fn a_unit_that_works_for_a_moment_and_falls_has_not_started() {
-    let falls = "host.copy(\"/etc/systemd/system/mk-falls.service\", #{ content: \"[Service]\\nExecStart=/bin/sh -c 'i=0; while [ $$i -lt 100000 ]; do i=$$((i+1)); done; echo no more; exit 3'\\n[Install]\\nWantedBy=multi-user.target\\n\" });\n \
-        host.systemd(\"mk-falls\", #{ state: \"started\", enabled: true });";
+    let falls = r#"
+        host.copy("/etc/systemd/system/mk-falls.service", #{ content: "[Service]\nExecStart=/bin/sh -c 'i=0; while [ $$i -lt 100000 ]; do i=$$((i+1)); done; echo no more; exit 3'\n[Install]\nWantedBy=multi-user.target\n" });
+        host.systemd("mk-falls", #{ state: "started", enabled: true });
+    "#;
     let fell = with_unit("mk-stays", falls);
     let gone = with_unit(
         "mk-stays",
-        "host.systemd(\"mk-stays\", #{ state: \"started\" }); host.systemd(\"mk-falls\", #{ state: \"stopped\", enabled: false });\n \
-         host.systemd(\"mk-stays\", #{ state: \"stopped\" });",
+        r#"
+            host.systemd("mk-stays", #{ state: "started" });
+            host.systemd("mk-falls", #{ state: "stopped", enabled: false });
+            host.systemd("mk-stays", #{ state: "stopped" });
+        "#,
     );
     assert_eq!((fell.code != 0, gone.code), (true, 0), "{}{}", fell.all, gone.all);
     for part in ["`mk-falls.service` was started and did not stay up", "status 3", "no more"] {

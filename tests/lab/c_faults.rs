@@ -27,7 +27,13 @@ fn a_second_run_on_the_same_host_meets_a_lock_that_names_its_holder() {
 fn mk_killed_between_a_changed_unit_and_its_restart_restarts_it_once_in_the_next_run() {
     let unit = |env: &str, pause: &str| {
         format!(
-            "on(\"worker-2\", |host| {{\n let unit = host.copy(\"/etc/systemd/system/mk-kill.service\", #{{ content: \"[Service]\\nEnvironment=N={env}\\nExecStart=/bin/sleep infinity\\n\" }});\n {pause}\n host.systemd(\"mk-kill\", #{{ state: \"started\", restart_on: [unit] }});\n}});"
+            r#"
+                on("worker-2", |host| {{
+                    let unit = host.copy("/etc/systemd/system/mk-kill.service", #{{ content: "[Service]\nEnvironment=N={env}\nExecStart=/bin/sleep infinity\n" }});
+                    {pause}
+                    host.systemd("mk-kill", #{{ state: "started", restart_on: [unit] }});
+                }});
+            "#
         )
     };
     assert_eq!(script(&unit("1", ""), &[]).code, 0);
@@ -49,7 +55,11 @@ fn mk_killed_between_a_changed_unit_and_its_restart_restarts_it_once_in_the_next
     assert_eq!(script(&unit("2", ""), &[]).changes(), vec![]);
     // What ran when mk was killed was stopped with its agent.
     let left = script(
-        "on(\"worker-2\", |host| { log(host.shell(\"pgrep -fc '^sleep 60' || true\", #{ reads: true }).stdout); });",
+        r#"
+            on("worker-2", |host| {
+                log(host.shell("pgrep -fc '^sleep 60' || true", #{ reads: true }).stdout);
+            });
+        "#,
         &[],
     );
     assert!(left.all.contains("\"text\":\"0\""), "{}", left.all);
@@ -65,7 +75,13 @@ fn a_host_that_cannot_be_reached_costs_only_itself() {
     let playbook = folder.path().join("p.rhai");
     std::fs::write(
         &playbook,
-        "let r = on(\"controllers:worker-1\", |host| { host.run([\"true\"]); 1 });\nlog(`${r.ok.len()} of 4`);",
+        r#"
+            let r = on("controllers:worker-1", |host| {
+                host.run(["true"]);
+                1
+            });
+            log(`${r.ok.len()} of 4`);
+        "#,
     )
     .unwrap();
     let begun = Instant::now();

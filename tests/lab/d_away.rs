@@ -29,7 +29,14 @@ fn a_step_whose_connection_is_cut_is_stopped_told_and_never_run_twice() {
     fresh();
     let run = on(
         &format!(
-            "try {{ host.shell(\"echo begun >> /root/log; {CUT}; sleep 20; echo ended >> /root/log\"); }} catch (e) {{ log(e.kind + \": \" + e.message); }}\nhost.shell(\"echo next >> /root/log\");"
+            r#"
+                try {{
+                    host.shell("echo begun >> /root/log; {CUT}; sleep 20; echo ended >> /root/log");
+                }} catch (e) {{
+                    log(e.kind + ": " + e.message);
+                }}
+                host.shell("echo next >> /root/log");
+            "#
         ),
         &[],
     );
@@ -66,7 +73,15 @@ fn a_step_of_another_user_is_stopped_with_its_connection_too() {
     // Nobody may end the session of root, so root does it from a unit of its own, a moment later.
     let run = on(
         &format!(
-            "host.run([\"systemd-run\", \"--collect\", \"--on-active=2s\", \"--timer-property=AccuracySec=100ms\", \"sh\", \"-c\", \"{CUT}\"]);\ntry {{ host.as_user(\"nobody\").run([\"sleep\", \"67\"]); }} catch (e) {{ log(e.message); }}\nhost.shell(\"! pgrep -f '^sleep 67'\", #{{ reads: true }});"
+            r#"
+                host.run(["systemd-run", "--collect", "--on-active=2s", "--timer-property=AccuracySec=100ms", "sh", "-c", "{CUT}"]);
+                try {{
+                    host.as_user("nobody").run(["sleep", "67"]);
+                }} catch (e) {{
+                    log(e.message);
+                }}
+                host.shell("! pgrep -f '^sleep 67'", #{{ reads: true }});
+            "#
         ),
         &[],
     );
@@ -80,24 +95,34 @@ fn packages_are_installed_to_the_end_while_nobody_is_connected_and_what_came_of_
     // A package whose installation cuts the connection, and then takes its time.
     let setup = format!(
         r##"
-    host.pkg("mk-slow", #{{ state: "absent" }});
-    for dir in ["/root/slow/DEBIAN", "/root/repo"] {{ host.dir(dir); }}
-    host.copy("/root/slow/DEBIAN/control", #{{ content: "Package: mk-slow\nVersion: 1\nArchitecture: all\nMaintainer: mk\nDescription: slow\n" }});
-    host.copy("/root/slow/DEBIAN/postinst", #{{ content: "#!/bin/sh\necho begun >> /root/log\n{CUT}\nsleep 5\necho ended >> /root/log\n", mode: "0755" }});
-    host.shell("cd /root/repo && dpkg-deb -b /root/slow mk-slow.deb && (dpkg-deb -f mk-slow.deb; echo Filename: ./mk-slow.deb; echo Size: $(stat -c %s mk-slow.deb); echo SHA256: $(sha256sum mk-slow.deb | cut -c 1-64)) > Packages");
-    host.copy("/etc/apt/sources.list.d/mk-slow.list", #{{ content: "deb [trusted=yes] file:/root/repo ./\n" }});
-    host.run(["apt-get", "update", "-o", "Dir::Etc::sourcelist=/etc/apt/sources.list.d/mk-slow.list", "-o", "Dir::Etc::sourceparts=-"]);
-"##
+            host.pkg("mk-slow", #{{ state: "absent" }});
+            for dir in ["/root/slow/DEBIAN", "/root/repo"] {{ host.dir(dir); }}
+            host.copy("/root/slow/DEBIAN/control", #{{ content: "Package: mk-slow\nVersion: 1\nArchitecture: all\nMaintainer: mk\nDescription: slow\n" }});
+            host.copy("/root/slow/DEBIAN/postinst", #{{ content: "#!/bin/sh\necho begun >> /root/log\n{CUT}\nsleep 5\necho ended >> /root/log\n", mode: "0755" }});
+            host.shell("cd /root/repo && dpkg-deb -b /root/slow mk-slow.deb && (dpkg-deb -f mk-slow.deb; echo Filename: ./mk-slow.deb; echo Size: $(stat -c %s mk-slow.deb); echo SHA256: $(sha256sum mk-slow.deb | cut -c 1-64)) > Packages");
+            host.copy("/etc/apt/sources.list.d/mk-slow.list", #{{ content: "deb [trusted=yes] file:/root/repo ./\n" }});
+            host.run(["apt-get", "update", "-o", "Dir::Etc::sourcelist=/etc/apt/sources.list.d/mk-slow.list", "-o", "Dir::Etc::sourceparts=-"]);
+        "##
     );
     let made = on(&setup, &[]);
     assert_eq!(made.code, 0, "{}", made.all);
-    let run = on("let did = host.pkg(\"mk-slow\"); log(did.status); host.shell(\"echo next >> /root/log\");", &[]);
+    let run = on(
+        r#"
+            let did = host.pkg("mk-slow");
+            log(did.status);
+            host.shell("echo next >> /root/log");
+        "#,
+        &[],
+    );
     assert_eq!(run.code, 0, "{}", run.all);
     assert!(run.all.contains("connects again") && run.all.contains("\"text\":\"changed\""), "{}", run.all);
     assert_eq!(text("/root/log"), "begun\nended\nnext");
     assert_eq!(on("host.pkg(\"mk-slow\");", &[]).changes(), vec![]);
     let gone = on(
-        "host.pkg(\"mk-slow\", #{ state: \"absent\" }); host.file(\"/etc/apt/sources.list.d/mk-slow.list\", #{ state: \"absent\" });",
+        r#"
+            host.pkg("mk-slow", #{ state: "absent" });
+            host.file("/etc/apt/sources.list.d/mk-slow.list", #{ state: "absent" });
+        "#,
         &[],
     );
     assert_eq!(gone.code, 0, "{}", gone.all);
@@ -110,7 +135,14 @@ fn an_agent_that_does_not_know_that_its_connection_is_dead_makes_way_for_the_nex
     let stop = CUT.replace("KILL", "STOP");
     let run = on(
         &format!(
-            "try {{ host.shell(\"echo begun >> /root/log; {stop}; sleep 300; echo ended >> /root/log\"); }} catch (e) {{ log(e.message); }}\nhost.shell(\"echo next >> /root/log\");"
+            r#"
+                try {{
+                    host.shell("echo begun >> /root/log; {stop}; sleep 300; echo ended >> /root/log");
+                }} catch (e) {{
+                    log(e.message);
+                }}
+                host.shell("echo next >> /root/log");
+            "#
         ),
         &[],
     );
@@ -129,12 +161,14 @@ fn an_agent_that_does_not_know_that_its_connection_is_dead_makes_way_for_the_nex
 #[test]
 fn a_host_goes_away_and_comes_back_and_notified_steps_still_run_once() {
     fresh();
-    let body = "let before = host.facts.boot_id;\n\
-        host.shell(\"echo changed >> /root/log\", #{ notify: later(\"shell\", \"echo notified >> /root/log\") });\n\
-        let did = host.reboot(\"2m\");\n\
-        log(\"system \" + did.system);\n\
-        assert(did.boot != \"\", \"no boot id\");\n\
-        host.shell(\"echo after >> /root/log\");";
+    let body = r#"
+        let before = host.facts.boot_id;
+        host.shell("echo changed >> /root/log", #{ notify: later("shell", "echo notified >> /root/log") });
+        let did = host.reboot("2m");
+        log("system " + did.system);
+        assert(did.boot != "", "no boot id");
+        host.shell("echo after >> /root/log");
+    "#;
     let body = body.replace("let before = host.facts.boot_id;\n", "");
     let checked = on(
         &body.replace("log(\"system \" + did.system);", "").replace("assert(did.boot != \"\", \"no boot id\");", ""),
@@ -182,7 +216,12 @@ fn a_mounted_file_system_is_remounted_with_its_new_options_and_goes_again() {
         assert_eq!(on(&text, &[]).changes(), vec![]);
     }
     let run = on(
-        "host.mount(\"/mnt/mk-m\", #{ state: \"unmounted\" }); host.run([\"grep\", \"-q\", \"mk-m tmpfs ro\", \"/etc/fstab\"], #{ reads: true }); host.mount(\"/mnt/mk-m\", #{ state: \"absent\" }); host.shell(\"! grep -q mk-m /etc/fstab /proc/mounts\", #{ reads: true });",
+        r#"
+            host.mount("/mnt/mk-m", #{ state: "unmounted" });
+            host.run(["grep", "-q", "mk-m tmpfs ro", "/etc/fstab"], #{ reads: true });
+            host.mount("/mnt/mk-m", #{ state: "absent" });
+            host.shell("! grep -q mk-m /etc/fstab /proc/mounts", #{ reads: true });
+        "#,
         &[],
     );
     assert_eq!(run.code, 0, "{}", run.all);

@@ -56,16 +56,31 @@ impl Stranger {
     /// Takes away all that they made.
     fn leave(&self) {
         self.run(
-            "import \"cleanup\" as cleanup;\nimport \"registry\" as registry;\non(\"all\", |host| {\n    cleanup::overlay(host);\n    \
-             cleanup::overlay_server(host);\n    registry::remove(host);\n    host.unmake(host.made());\n    host.run([\"update-ca-certificates\", \"--fresh\"]);\n});",
+            r#"
+                import "cleanup" as cleanup;
+                import "registry" as registry;
+                on("all", |host| {
+                    cleanup::overlay(host);
+                    cleanup::overlay_server(host);
+                    registry::remove(host);
+                    host.unmake(host.made());
+                    host.run(["update-ca-certificates", "--fresh"]);
+                });
+            "#,
         );
     }
 
     /// The devices that their server knows.
     fn devices(&self) -> Vec<String> {
         let text = self.run(
-            "let told = parse_json(host(\"controller-1\").run([\"headscale\", \"nodes\", \"list\", \"-o\", \"json\"], #{ reads: true }).stdout);\n\
-             if told != () { for node in told { log(`device ${node.name}`); } }",
+            r#"
+                let told = parse_json(host("controller-1").run(["headscale", "nodes", "list", "-o", "json"], #{ reads: true }).stdout);
+                if told != () {
+                    for node in told {
+                        log(`device ${node.name}`);
+                    }
+                }
+            "#,
         );
         let mut all: Vec<_> =
             text.lines().filter_map(|line| line.trim().strip_prefix("device ")).map(str::to_owned).collect();
@@ -89,12 +104,18 @@ fn hosts_join_a_tailnet_that_somebody_else_keeps_and_leave_it_again() {
     theirs.leave();
     // Its policy knows nothing of the cluster's pods.
     theirs.run(
-        "import \"overlay\" as overlay;\nlet server = host(\"controller-1\");\noverlay::serve(server, \"10.99.0.0/16\");\n\
-         let keep = |name, words| {\n    let made = server.run([\"headscale\"] + words, #{ secret_output: true }).stdout;\n    \
-         local().copy(`${global::OUT}/${name}`, #{ content: made, mode: \"0600\" });\n};\n\
-         keep.call(\"join\", [\"preauthkeys\", \"create\", \"--user\", \"mk\", \"--reusable\", \"--tags\", \"tag:node\"]);\n\
-         keep.call(\"api\", [\"apikeys\", \"create\"]);\n\
-         local().copy(global::OUT + \"/ca\", #{ content: overlay::authority().cert });",
+        r#"
+            import "overlay" as overlay;
+            let server = host("controller-1");
+            overlay::serve(server, "10.99.0.0/16");
+            let keep = |name, words| {
+                let made = server.run(["headscale"] + words, #{ secret_output: true }).stdout;
+                local().copy(`${global::OUT}/${name}`, #{ content: made, mode: "0600" });
+            };
+            keep.call("join", ["preauthkeys", "create", "--user", "mk", "--reusable", "--tags", "tag:node"]);
+            keep.call("api", ["apikeys", "create"]);
+            local().copy(global::OUT + "/ca", #{ content: overlay::authority().cert });
+        "#,
     );
     let out = theirs.folder.display().to_string();
     let joins = format!("kind: tailnet, url: 'https://10.78.1.11:8443', ca: {out}/ca, key: 'file:{out}/join'");
@@ -110,13 +131,21 @@ fn hosts_join_a_tailnet_that_somebody_else_keeps_and_leave_it_again() {
     assert_eq!(closed.code, 1, "{}", closed.all);
     said(&closed, "the tailnet does not let these ranges through: 10.200.1.0/24, 10.200.2.0/24; approve them in its");
     theirs.run(
-        "let server = host(\"controller-1\");\nfor route in parse_json(server.run([\"headscale\", \"routes\", \"list\", \"-o\", \"json\"], #{ reads: true }).stdout) {\n    \
-         server.run([\"headscale\", \"routes\", \"enable\", \"--route\", `${route.id}`]);\n}",
+        r#"
+            let server = host("controller-1");
+            for route in parse_json(server.run(["headscale", "routes", "list", "-o", "json"], #{ reads: true }).stdout) {
+                server.run(["headscale", "routes", "enable", "--route", `${route.id}`]);
+            }
+        "#,
     );
     unchanged(&ours, RANGES);
 
     // A host made anew is known by no key of the tailnet's, and its old device goes.
-    let anew = "on(\"worker-2\", |host| { host.shell(\"systemctl stop tailscaled && rm -r /var/lib/tailscale && systemctl start tailscaled\"); });";
+    let anew = r#"
+        on("worker-2", |host| {
+            host.shell("systemctl stop tailscaled && rm -r /var/lib/tailscale && systemctl start tailscaled");
+        });
+    "#;
     theirs.run(anew);
     well(run_with(&ours, &[MEMBERS]));
     assert_eq!(theirs.devices(), ["controller-1", "worker-1", "worker-2"]);
@@ -188,9 +217,13 @@ fn images_are_pulled_from_where_they_are_published_or_from_a_registry_that_is_th
     theirs.run_as(&["-e", "registry_port=443"], PUBLISHED);
     let asked = |words: &str| {
         let found = theirs.run(&format!(
-            "let one = host(\"controller-1\");\nfor host in hosts(\"workers\") {{\n    \
-             let count = one.shell(`journalctl -u registry -o cat --no-pager | grep '^${{host.vars.node_ip}} .* 200 .*containerd' | grep -c '{words}' || true`, #{{ reads: true }}).stdout;\n    \
-             log(`${{host.name}} asked ${{if count == \"0\" {{ \"never\" }} else {{ \"well\" }}}}`);\n}}"
+            r#"
+                let one = host("controller-1");
+                for host in hosts("workers") {{
+                    let count = one.shell(`journalctl -u registry -o cat --no-pager | grep '^${{host.vars.node_ip}} .* 200 .*containerd' | grep -c '{words}' || true`, #{{ reads: true }}).stdout;
+                    log(`${{host.name}} asked ${{if count == "0" {{ "never" }} else {{ "well" }}}}`);
+                }}
+            "#
         ));
         (found.contains("worker-1 asked well"), found.contains("worker-2 asked well"))
     };
@@ -204,9 +237,14 @@ fn images_are_pulled_from_where_they_are_published_or_from_a_registry_that_is_th
     }
     // From here on nobody finds the published one; a registry of another name has the same.
     theirs.run(
-        "on(\"workers\", |host| {\n    host.line(\"/etc/hosts\", #{ line: \"10.78.1.11 registry.k8s.io\", state: \"absent\" });\n    \
-         host.file(\"/usr/local/share/ca-certificates/published.crt\", #{ state: \"absent\" });\n    host.run([\"update-ca-certificates\", \"--fresh\"]);\n    \
-         host.run([\"ctr\", \"-n\", \"k8s.io\", \"images\", \"rm\", \"--sync\", \"registry.k8s.io/e2e-test-images/busybox:1.36.1-1\"]);\n});",
+        r#"
+            on("workers", |host| {
+                host.line("/etc/hosts", #{ line: "10.78.1.11 registry.k8s.io", state: "absent" });
+                host.file("/usr/local/share/ca-certificates/published.crt", #{ state: "absent" });
+                host.run(["update-ca-certificates", "--fresh"]);
+                host.run(["ctr", "-n", "k8s.io", "images", "rm", "--sync", "registry.k8s.io/e2e-test-images/busybox:1.36.1-1"]);
+            });
+        "#,
     );
     let trusted = format!("registry_ca={}", theirs.path("registry.crt").display());
     let there = ["-e", "images=registry", "-e", "registry=https://10.78.1.11:443", "-e", &trusted];

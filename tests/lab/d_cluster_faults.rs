@@ -19,7 +19,10 @@ fn a_worker_that_is_down_from_the_start_costs_only_itself_and_joins_in_the_next_
     well(run_small(&CONFIRMED));
     lab("stop", "worker-2");
     let without = small(&["run", "playbooks/all.rhai"]).output().unwrap();
-    let nodes = "import \"cluster\" as cluster;\nlog(host(\"controller-1\").run(cluster::kubectl() + [\"get\", \"nodes\", \"-o\", \"name\"], #{ reads: true }).stdout);";
+    let nodes = r#"
+        import "cluster" as cluster;
+        log(host("controller-1").run(cluster::kubectl() + ["get", "nodes", "-o", "name"], #{ reads: true }).stdout);
+    "#;
     let left = script_small(nodes);
     lab("start", "worker-2:inet");
     // It boots, and sshd comes late.
@@ -78,10 +81,18 @@ fn a_worker_that_cannot_reach_the_api_is_told_with_the_address_and_the_others_go
 #[test]
 fn certificates_of_another_authority_are_told_and_those_of_a_namesake_stop_the_run_before_anything_is_changed() {
     built();
-    let verify = "import \"pki\" as pki;\non(\"worker-1\", |host| { pki::verify(host); });\n";
+    let verify = r#"
+        import "pki" as pki;
+        on("worker-1", |host| {
+            pki::verify(host);
+        });
+    "#;
     well(script_small(
-        "on(\"worker-1\", |host| { host.run([\"openssl\", \"req\", \"-x509\", \"-newkey\", \"rsa:2048\", \"-nodes\", \"-days\", \"90\", \"-subj\", \"/CN=elsewhere\", \
-         \"-keyout\", \"/var/lib/kubelet/kubelet.key\", \"-out\", \"/var/lib/kubelet/kubelet.crt\"]); });",
+        r#"
+            on("worker-1", |host| {
+                host.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj", "/CN=elsewhere", "-keyout", "/var/lib/kubelet/kubelet.key", "-out", "/var/lib/kubelet/kubelet.crt"]);
+            });
+        "#,
     ));
     let told = script_small(verify);
     assert_eq!(told.code, 1, "{}", told.all);
@@ -116,8 +127,12 @@ fn a_disk_that_is_full_while_programs_are_copied_is_told_with_its_space_and_the_
     shell("host.shell(\"mount -t tmpfs -o size=8m tmpfs /opt/cni/bin && echo old > /opt/cni/bin/portmap\");");
     let full = run_small(&[WORKERS]);
     let whole = script_small(
-        "on(\"worker-2\", |host| {\n    let found = host.shell(\"cd /opt/cni/bin; cat portmap; ls -A | grep -v -x -e bridge -e host-local -e loopback -e portmap; for f in bridge host-local loopback; do [ ! -e $f ] || ./$f </dev/null 2>&1 | grep -o 'CNI .* plugin'; done\", #{ reads: true, ok: [] }).stdout;\n    \
-         log(`there: ${found}`);\n});",
+        r#"
+            on("worker-2", |host| {
+                let found = host.shell("cd /opt/cni/bin; cat portmap; ls -A | grep -v -x -e bridge -e host-local -e loopback -e portmap; for f in bridge host-local loopback; do [ ! -e $f ] || ./$f </dev/null 2>&1 | grep -o 'CNI .* plugin'; done", #{ reads: true, ok: [] }).stdout;
+                log(`there: ${found}`);
+            });
+        "#,
     );
     shell("host.shell(\"mount -o remount,size=64m /opt/cni/bin\");");
     let next = run_small(&[WORKERS]);
@@ -188,7 +203,10 @@ fn a_worker_comes_and_goes_by_the_inventory_alone() {
     let of = |workers: &str| std::fs::write(&file, text.replace("worker-[1..2]", workers)).unwrap();
     let nodes = || {
         let asked = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("nodes.rhai");
-        let script = "import \"cluster\" as cluster;\nlog(host(\"controller-1\").run(cluster::kubectl() + [\"get\", \"nodes\", \"-o\", \"name\"], #{ reads: true }).stdout);";
+        let script = r#"
+            import "cluster" as cluster;
+            log(host("controller-1").run(cluster::kubectl() + ["get", "nodes", "-o", "name"], #{ reads: true }).stdout);
+        "#;
         std::fs::write(&asked, script).unwrap();
         let told = well(run_with(&file, &[asked.to_str().unwrap()]));
         (told.all.contains("node/worker-1"), told.all.contains("node/worker-2"))
@@ -221,7 +239,13 @@ fn what_does_not_start_or_does_not_answer_is_shown_with_its_last_words() {
         "systemctl stop kube-apiserver etcd && mv /etc/etcd/server.key /etc/etcd/kept && echo none > /etc/etcd/server.key && systemctl start --no-block etcd",
     );
     let healthy = script_small(
-        "import \"etcd\" as etcd;\nlet members = hosts(\"controllers\");\non(members, |host| { etcd::healthy(host, members); });",
+        r#"
+            import "etcd" as etcd;
+            let members = hosts("controllers");
+            on(members, |host| {
+                etcd::healthy(host, members);
+            });
+        "#,
     );
     shell("mv /etc/etcd/kept /etc/etcd/server.key; systemctl reset-failed etcd; systemctl start etcd kube-apiserver");
     assert_eq!(healthy.code, 1, "{}", healthy.all);

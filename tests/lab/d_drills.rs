@@ -114,9 +114,20 @@ fn answers() {
     }
 }
 
-const OLD: &str = "on(\"one\", |host| { host.dir(\"/srv/d\"); host.dir(\"/srv/u\", #{ state: \"absent\" }); host.copy(\"/srv/d/f\", #{ content: \"old\" }); });";
+const OLD: &str = r#"
+    on("one", |host| {
+        host.dir("/srv/d");
+        host.dir("/srv/u", #{ state: "absent" });
+        host.copy("/srv/d/f", #{ content: "old" });
+    });
+"#;
 const COPY: &str = "on(\"one\", |host| { host.copy(\"/srv/d/f\", #{ src: \"big\" }); });";
-const WHOLE: &str = "on(\"one\", |host| { assert(host.run([\"cat\", \"/srv/d/f\"], #{ reads: true }).stdout == \"old\", \"not the old content\"); assert(host.run([\"ls\", \"-A\", \"/srv/d\"], #{ reads: true }).stdout == \"f\", \"something was left behind\"); });";
+const WHOLE: &str = r#"
+    on("one", |host| {
+        assert(host.run(["cat", "/srv/d/f"], #{ reads: true }).stdout == "old", "not the old content");
+        assert(host.run(["ls", "-A", "/srv/d"], #{ reads: true }).stdout == "f", "something was left behind");
+    });
+"#;
 
 /// Runs it twice: what is missing is done, and then nothing is.
 fn converges(text: &str) {
@@ -149,12 +160,22 @@ fn mk_killed_in_the_middle_of_a_copy_leaves_the_old_content_no_files_and_no_lock
 #[test]
 fn mk_killed_in_the_middle_of_an_unpack_and_of_a_package_is_made_up_for_by_the_next_run() {
     script(OLD);
-    let unpack = "on(\"one\", |host| { host.dir(\"/srv/u\"); host.unpack(\"/srv/u\", #{ src: \"big.tar\" }); });";
+    let unpack = r#"
+        on("one", |host| {
+            host.dir("/srv/u");
+            host.unpack("/srv/u", #{ src: "big.tar" });
+        });
+    "#;
     let mut run = midway(unpack, "unpack");
     run.kill().unwrap();
     run.wait().unwrap();
     script(
-        "on(\"one\", |host| { let left = host.run([\"ls\", \"-A\", \"/srv/u\"], #{ reads: true }).stdout; assert(left == \"\" || left == \"big\", left); });",
+        r#"
+            on("one", |host| {
+                let left = host.run(["ls", "-A", "/srv/u"], #{ reads: true }).stdout;
+                assert(left == "" || left == "big", left);
+            });
+        "#,
     );
     converges(unpack);
     script("on(\"one\", |host| { host.pkg(\"tree\", #{ state: \"absent\" }); });");
@@ -164,14 +185,22 @@ fn mk_killed_in_the_middle_of_an_unpack_and_of_a_package_is_made_up_for_by_the_n
     run.wait().unwrap();
     converges(install);
     script(
-        "on(\"one\", |host| { assert(host.run([\"dpkg\", \"--audit\"], #{ reads: true }).stdout == \"\", \"half installed\"); });",
+        r#"
+            on("one", |host| {
+                assert(host.run(["dpkg", "--audit"], #{ reads: true }).stdout == "", "half installed");
+            });
+        "#,
     );
 }
 
 #[test]
 fn an_agent_that_may_run_nowhere_is_told_with_the_folders_and_raw_still_works() {
     script(
-        "on(\"one\", |host| { host.raw(\"for d in /var/lib/mk/bin /run/mk/bin /root/.cache/mk; do mkdir -p $d; mount -t tmpfs -o noexec tmpfs $d; done\"); });",
+        r#"
+            on("one", |host| {
+                host.raw("for d in /var/lib/mk/bin /run/mk/bin /root/.cache/mk; do mkdir -p $d; mount -t tmpfs -o noexec tmpfs $d; done");
+            });
+        "#,
     );
     let refused = mk(drill(), &["do", "one", "run", "true"]);
     let said = all(&refused);
@@ -183,7 +212,11 @@ fn an_agent_that_may_run_nowhere_is_told_with_the_folders_and_raw_still_works() 
     assert!(said.contains("hint: `host.raw(…)` works without an agent"), "{said}");
     // Where one folder will do, it is taken.
     script(
-        "on(\"one\", |host| { assert(host.raw(\"umount /root/.cache/mk && echo there\").stdout == \"there\\n\", \"raw\"); });",
+        r#"
+            on("one", |host| {
+                assert(host.raw("umount /root/.cache/mk && echo there").stdout == "there\n", "raw");
+            });
+        "#,
     );
     script("on(\"one\", |host| { host.run([\"true\"]); });");
     script("on(\"one\", |host| { host.raw(\"umount /var/lib/mk/bin /run/mk/bin\"); });");
@@ -202,7 +235,13 @@ fn sudo_that_is_missing_or_refuses_is_named_and_nothing_is_run() {
     drill();
     let key = std::fs::read_to_string(format!("{LAB}/id_ed25519.pub")).unwrap();
     script(&format!(
-        "on(\"one\", |host| {{ host.user(\"plain\", #{{ shell: \"/bin/sh\" }}); host.authorized_key(\"plain\", #{{ key: \"{}\" }}); host.pkg(\"sudo\", #{{ state: \"absent\" }}); }});",
+        r#"
+            on("one", |host| {{
+                host.user("plain", #{{ shell: "/bin/sh" }});
+                host.authorized_key("plain", #{{ key: "{}" }});
+                host.pkg("sudo", #{{ state: "absent" }});
+            }});
+        "#,
         key.trim()
     ));
     let way = format!("user: plain, keys: [{LAB}/id_ed25519], known_hosts: {LAB}/known_hosts");
@@ -212,7 +251,13 @@ fn sudo_that_is_missing_or_refuses_is_named_and_nothing_is_run() {
     assert_eq!(missing.status.code(), Some(4), "{said}");
     assert!(said.contains("sudo") && said.contains("not found"), "{said}");
     script(
-        "on(\"one\", |host| { host.pkg(\"sudo\"); host.copy(\"/etc/sudoers.d/plain\", #{ content: \"plain ALL=(ALL) ALL\\n\", mode: \"0440\" }); host.run([\"chpasswd\"], #{ stdin: \"plain:right-one\\n\" }); });",
+        r#"
+            on("one", |host| {
+                host.pkg("sudo");
+                host.copy("/etc/sudoers.d/plain", #{ content: "plain ALL=(ALL) ALL\n", mode: "0440" });
+                host.run(["chpasswd"], #{ stdin: "plain:right-one\n" });
+            });
+        "#,
     );
     let none = mk(plain.path(), &["do", "one", "run", "true"]);
     assert_eq!(none.status.code(), Some(4), "{}", all(&none));
@@ -300,8 +345,20 @@ fn a_key_that_is_refused_and_a_host_key_that_changed_end_before_anything_is_run(
 
 #[test]
 fn removing_the_agent_refuses_to_lose_a_notified_step_and_then_leaves_nothing() {
-    script("on(\"one\", |host| { host.dir(\"/srv/d\"); host.run([\"rm\", \"-f\", \"/srv/d/n\", \"/srv/d/ran\"]); });");
-    let notified = "on(\"one\", |host| { host.copy(\"/srv/d/n\", #{ content: \"x\", notify: later(\"shell\", \"echo ran >> /srv/d/ran\") }); host.run([\"sleep\", \"60\"]); });";
+    script(
+        r#"
+            on("one", |host| {
+                host.dir("/srv/d");
+                host.run(["rm", "-f", "/srv/d/n", "/srv/d/ran"]);
+            });
+        "#,
+    );
+    let notified = r#"
+        on("one", |host| {
+            host.copy("/srv/d/n", #{ content: "x", notify: later("shell", "echo ran >> /srv/d/ran") });
+            host.run(["sleep", "60"]);
+        });
+    "#;
     let mut run = midway(notified, "sleep 60");
     run.kill().unwrap();
     run.wait().unwrap();
@@ -311,11 +368,19 @@ fn removing_the_agent_refuses_to_lose_a_notified_step_and_then_leaves_nothing() 
     assert!(all(&refused).contains("`shell echo ran >> /srv/d/ran`"), "{}", all(&refused));
     assert!(mk(drill(), &["do", "one", "run", "true"]).status.success());
     script(
-        "on(\"one\", |host| { assert(host.run([\"cat\", \"/srv/d/ran\"], #{ reads: true }).stdout == \"ran\", \"not once\"); });",
+        r#"
+            on("one", |host| {
+                assert(host.run(["cat", "/srv/d/ran"], #{ reads: true }).stdout == "ran", "not once");
+            });
+        "#,
     );
     let removed = mk(drill(), &["agent", "remove", "one"]);
     assert!(removed.status.success() && all(&removed).contains("removed"), "{}", all(&removed));
-    std::fs::write(drill().join("p.rhai"), "on(\"one\", |host| { log(host.raw(\"ls -d /var/lib/mk /run/mk /root/.cache/mk 2>/dev/null; pgrep -l mk-agent; echo end\", #{ reads: true }).stdout); });").unwrap();
+    std::fs::write(drill().join("p.rhai"), r#"
+        on("one", |host| {
+            log(host.raw("ls -d /var/lib/mk /run/mk /root/.cache/mk 2>/dev/null; pgrep -l mk-agent; echo end", #{ reads: true }).stdout);
+        });
+    "#).unwrap();
     let left = mk(drill(), &["run", "p.rhai"]);
     assert!(all(&left).lines().next().is_some_and(|line| line.trim().ends_with("end")), "{}", all(&left));
 }

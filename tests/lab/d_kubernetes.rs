@@ -106,12 +106,21 @@ fn a_cni_configuration_that_changes_or_comes_back_restarts_containerd_once() {
 #[test]
 fn what_is_wrong_with_a_certificate_is_told() {
     built();
-    let verify = "import \"pki\" as pki;\non(\"worker-1\", |host| { pki::verify(host); });\n";
+    let verify = r#"
+        import "pki" as pki;
+        on("worker-1", |host| {
+            pki::verify(host);
+        });
+    "#;
     well(script_small(verify));
     let broken = script_small(
-        "on(\"worker-1\", |host| {\n    host.run([\"cp\", \"-a\", \"/var/lib/kubelet/kubelet.key\", \"/root/kept.key\"]);\n    \
-         host.run([\"openssl\", \"ecparam\", \"-genkey\", \"-name\", \"prime256v1\", \"-out\", \"/var/lib/kubelet/kubelet.key\"]);\n    \
-         host.run([\"chmod\", \"644\", \"/var/lib/kubelet/kubelet.key\"]);\n});\n",
+        r#"
+            on("worker-1", |host| {
+                host.run(["cp", "-a", "/var/lib/kubelet/kubelet.key", "/root/kept.key"]);
+                host.run(["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-out", "/var/lib/kubelet/kubelet.key"]);
+                host.run(["chmod", "644", "/var/lib/kubelet/kubelet.key"]);
+            });
+        "#,
     );
     let told = script_small(verify);
     let mended = script_small(
@@ -169,14 +178,21 @@ fn copied(from: &Path, to: &Path) -> Vec<PathBuf> {
 #[test]
 fn the_encryption_key_is_rotated_and_old_secrets_stay_readable() {
     built();
-    let make = "import \"cluster\" as cluster;\nhost(\"controller-1\").run(cluster::kubectl() + [\"create\", \"secret\", \"generic\", \"old\", \"--from-literal=a=b\"]);";
+    let make = r#"
+        import "cluster" as cluster;
+        host("controller-1").run(cluster::kubectl() + ["create", "secret", "generic", "old", "--from-literal=a=b"]);
+    "#;
     well(script_small(make));
     well(run_small(&["playbooks/rotate-encryption-key.rhai"]));
     let read = well(script_small(
-        "import \"cluster\" as cluster;\nimport \"smoke\" as smoke;\nlet host = host(\"controller-1\");\n\
-         log(\"value \" + host.run(cluster::kubectl() + [\"get\", \"secret\", \"old\", \"-o\", \"jsonpath={.data.a}\"], #{ reads: true }).stdout);\n\
-         log(\"stored \" + smoke::script(host, \"stored.sh\", [\"/registry/secrets/default/old\"]));\n\
-         host.run(cluster::kubectl() + [\"delete\", \"secret\", \"old\"]);",
+        r#"
+            import "cluster" as cluster;
+            import "smoke" as smoke;
+            let host = host("controller-1");
+            log("value " + host.run(cluster::kubectl() + ["get", "secret", "old", "-o", "jsonpath={.data.a}"], #{ reads: true }).stdout);
+            log("stored " + smoke::script(host, "stored.sh", ["/registry/secrets/default/old"]));
+            host.run(cluster::kubectl() + ["delete", "secret", "old"]);
+        "#,
     ));
     assert!(read.all.contains("value Yg=="), "{}", read.all);
     assert!(read.all.contains("stored k8s:enc:secretbox:v1:key"), "{}", read.all);
@@ -192,7 +208,10 @@ fn the_encryption_key_is_rotated_and_old_secrets_stay_readable() {
 fn a_worker_is_taken_out_and_joins_again() {
     built();
     well(run_small(&["-e", "nodes=worker-2", "-e", "confirm=small", "playbooks/13-cleanup.rhai"]));
-    let nodes = "import \"cluster\" as cluster;\nlog(host(\"controller-1\").run(cluster::kubectl() + [\"get\", \"nodes\", \"-o\", \"name\"], #{ reads: true }).stdout);";
+    let nodes = r#"
+        import "cluster" as cluster;
+        log(host("controller-1").run(cluster::kubectl() + ["get", "nodes", "-o", "name"], #{ reads: true }).stdout);
+    "#;
     let left = well(script_small(nodes));
     assert!(left.all.contains("node/worker-1") && !left.all.contains("node/worker-2"), "{}", left.all);
     built();
@@ -230,9 +249,14 @@ fn policies_are_enforced_where_that_is_chosen_and_nothing_stays_of_it() {
     lab(none, "11c-network-policy");
     assert_eq!(lab(none, "11c-network-policy").changes(), vec![]);
     let left = script_small(
-        "on(\"workers\", |host| {\n    \
-         let left = host.run([\"sh\", \"-c\", \"iptables-save; ipset list -n\"], #{ reads: true }).stdout;\n    \
-         for word in [\"KUBE-ROUTER\", \"KUBE-POD-FW\", \"KUBE-NWPLCY\", \"KUBE-SRC\", \"KUBE-DST\"] { assert(!left.contains(word), left); }\n});",
+        r#"
+            on("workers", |host| {
+                let left = host.run(["sh", "-c", "iptables-save; ipset list -n"], #{ reads: true }).stdout;
+                for word in ["KUBE-ROUTER", "KUBE-POD-FW", "KUBE-NWPLCY", "KUBE-SRC", "KUBE-DST"] {
+                    assert(!left.contains(word), left);
+                }
+            });
+        "#,
     );
     assert_eq!(left.code, 0, "{}", left.all);
 }
@@ -244,11 +268,17 @@ fn workers_join_by_token_and_nothing_of_it_stays_valid() {
     well(run_small(&by_token));
     assert_eq!(well(run_small(&by_token)).changes(), vec![]);
     let held = script_small(
-        "import \"cluster\" as cluster;\non(\"workers\", |host| {\n    \
-         let key = host.run([\"test\", \"-e\", \"/var/lib/kubelet/kubelet.key\"], #{ reads: true, ok: [0, 1] });\n    \
-         assert(key.code == 1, \"it has a key made for it\");\n});\non(\"controllers\", |host| {\n    \
-         let tokens = host.run(cluster::kubectl() + [\"get\", \"secrets\", \"-A\", \"--field-selector=type=bootstrap.kubernetes.io/token\", \"-o\", \"name\"], #{ reads: true }).stdout;\n    \
-         assert(tokens == \"\", `still good: ${tokens}`);\n});",
+        r#"
+            import "cluster" as cluster;
+            on("workers", |host| {
+                let key = host.run(["test", "-e", "/var/lib/kubelet/kubelet.key"], #{ reads: true, ok: [0, 1] });
+                assert(key.code == 1, "it has a key made for it");
+            });
+            on("controllers", |host| {
+                let tokens = host.run(cluster::kubectl() + ["get", "secrets", "-A", "--field-selector=type=bootstrap.kubernetes.io/token", "-o", "name"], #{ reads: true }).stdout;
+                assert(tokens == "", `still good: ${tokens}`);
+            });
+        "#,
     );
     assert_eq!(held.code, 0, "{}", held.all);
     well(run_small(&CONFIRMED));
@@ -262,16 +292,24 @@ fn pods_pull_from_the_registry_that_mk_makes_and_nobody_can_push_to_it() {
     well(run_small(&by_registry));
     assert_eq!(well(run_small(&by_registry)).changes(), vec![]);
     let seen = script_small(
-        "import \"registry\" as registry;\nlet url = registry::url();\nlet keeper = registry::keeper();\n\
-         on(\"workers\", |host| {\n    \
-         let copied = host.run([\"test\", \"-e\", \"/var/lib/mk-images.tar\"], #{ reads: true, ok: [0, 1] });\n    \
-         assert(copied.code == 1, \"it was given the images\");\n    \
-         for image in [\"pause\", \"coredns\", \"toolbox\"] {\n        \
-         let layers = `^${host.vars.node_ip} .*GET /v2/${image}/blobs/sha256:.* 200 .*containerd`;\n        \
-         keeper.run([\"sh\", \"-c\", \"journalctl -u registry -o cat --no-pager | grep -q \\\"$0\\\"\", layers], #{ reads: true });\n    }\n});\n\
-         let push = keeper.run([\"curl\", \"-s\", \"--cacert\", \"/etc/registry/ca.crt\", \"-X\", \"POST\", \"-w\", \" %{http_code}\", url + \"/v2/pause/blobs/uploads/\"], #{ reads: true });\n\
-         log(\"push: \" + push.stdout);\n\
-         on(keeper, |host| { registry::remove(host); });",
+        r#"
+            import "registry" as registry;
+            let url = registry::url();
+            let keeper = registry::keeper();
+            on("workers", |host| {
+                let copied = host.run(["test", "-e", "/var/lib/mk-images.tar"], #{ reads: true, ok: [0, 1] });
+                assert(copied.code == 1, "it was given the images");
+                for image in ["pause", "coredns", "toolbox"] {
+                    let layers = `^${host.vars.node_ip} .*GET /v2/${image}/blobs/sha256:.* 200 .*containerd`;
+                    keeper.run(["sh", "-c", "journalctl -u registry -o cat --no-pager | grep -q \"$0\"", layers], #{ reads: true });
+                }
+            });
+            let push = keeper.run(["curl", "-s", "--cacert", "/etc/registry/ca.crt", "-X", "POST", "-w", " %{http_code}", url + "/v2/pause/blobs/uploads/"], #{ reads: true });
+            log("push: " + push.stdout);
+            on(keeper, |host| {
+                registry::remove(host);
+            });
+        "#,
     );
     well(run_small(&CONFIRMED));
     built();

@@ -173,7 +173,12 @@ fn midway(text: &str) -> std::process::Child {
 #[test]
 fn what_a_run_made_before_it_or_its_agent_was_killed_is_in_the_ledger() {
     folder();
-    let text = "on(\"worker-1\", |host| { host.dir(\"/srv/m/one\"); host.run([\"sh\", \"-c\", \"mkdir /srv/m/two && sleep 30\"], #{ creates: \"/srv/m/two\" }); });";
+    let text = r#"
+        on("worker-1", |host| {
+            host.dir("/srv/m/one");
+            host.run(["sh", "-c", "mkdir /srv/m/two && sleep 30"], #{ creates: "/srv/m/two" });
+        });
+    "#;
     for (kill_agent, code) in [(false, None), (true, Some(1))] {
         let mut run = midway(text);
         if kill_agent {

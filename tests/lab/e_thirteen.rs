@@ -28,7 +28,12 @@ fn a_member_of_etcd_is_replaced_only_when_that_is_confirmed_and_the_others_are_h
     assert!(asked.all.contains("the data of etcd on controller-2 would be removed; say so with `-e confirm=lab`"));
     assert_eq!(asked.changes(), vec![], "{}", asked.all);
     let confirmed = ["-e", "member=controller-2", "-e", "confirm=lab", replace];
-    let lost = "on(\"controller-2\", |host| { host.run([\"systemctl\", \"kill\", \"--signal=KILL\", \"etcd\"]); host.dir(\"/var/lib/etcd/member\", #{ state: \"absent\" }); });";
+    let lost = r#"
+        on("controller-2", |host| {
+            host.run(["systemctl", "kill", "--signal=KILL", "etcd"]);
+            host.dir("/var/lib/etcd/member", #{ state: "absent" });
+        });
+    "#;
     assert_eq!(crate::support::script(lost, &[]).code, 0);
     let replaced = run(&confirmed);
     assert_eq!(replaced.code, 0, "{}", replaced.all);

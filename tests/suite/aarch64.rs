@@ -144,9 +144,16 @@ fn hosts_of_two_architectures_are_each_given_their_own_artifacts_and_agents() {
         let mut command = place.command(&["run", "p.rhai", "-i", "inventory.yml"]);
         place.shown(&command.args(flags).env("MK_AGENT_DIR", format!("{dir}/agents")).output().unwrap())
     };
-    let script = "on(\"all\", |host| {\n    let at = `DIR/of-${host.name}`;\n    host.dir(at);\n    \
-         host.unpack(at, #{ artifact: \"tool\", only: [\"tool\"] });\n    host.download(at + \"/one\", #{ artifact: \"one\" });\n    \
-         host.download(at + \"/same\", #{ artifact: \"everywhere\" });\n    log(`is ${host.facts.arch}`);\n});";
+    let script = r#"
+        on("all", |host| {
+            let at = `DIR/of-${host.name}`;
+            host.dir(at);
+            host.unpack(at, #{ artifact: "tool", only: ["tool"] });
+            host.download(at + "/one", #{ artifact: "one" });
+            host.download(at + "/same", #{ artifact: "everywhere" });
+            log(`is ${host.facts.arch}`);
+        });
+    "#;
     let first = run(script, &[]);
     assert_eq!(first.code, 0, "{}{}", first.stdout, first.stderr);
     for (host, machine, arch) in [("arm", "aarch64", "arm64"), ("intel", "x86_64", "amd64")] {
@@ -174,8 +181,15 @@ fn workers_that_could_not_run_the_images_made_here_are_told_before_anything_is_t
     let (place, _hosts) = mixed();
     place.file(
         "p.rhai",
-        "import \"preflight\" as preflight;\nlet least = #{ memory_mb: 1, free_mb: 1 };\n\
-         on(\"workers\", |host| { for one in preflight::machine(host, now(), least) { log(one); } });",
+        r#"
+            import "preflight" as preflight;
+            let least = #{ memory_mb: 1, free_mb: 1 };
+            on("workers", |host| {
+                for one in preflight::machine(host, now(), least) {
+                    log(one);
+                }
+            });
+        "#,
     );
     let told = |images: &str| {
         let mut command = place.command(&["run", "p.rhai", "-i", "inventory.yml", "-e", &format!("images={images}")]);

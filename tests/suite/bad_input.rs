@@ -26,8 +26,12 @@ fn workers(ranges: &[&str]) -> String {
 
 /// What lab 01 says of workers with these ranges, but that they are one machine.
 fn told(ranges: &[&str]) -> String {
-    let script = "import \"preflight\" as preflight;\n\
-        for one in preflight::together(hosts(\"all\"), \"10.200.0.0/16\", \"10.32.0.0/24\") { log(one); }";
+    let script = r#"
+        import "preflight" as preflight;
+        for one in preflight::together(hosts("all"), "10.200.0.0/16", "10.32.0.0/24") {
+            log(one);
+        }
+    "#;
     let ran = run(&workers(ranges), script, &[]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     let lines: Vec<&str> = ran.stdout.lines().filter(|line| line.contains("pod")).map(str::trim).collect();
@@ -89,8 +93,16 @@ fn a_network_that_is_none_is_refused_with_the_reason() {
         ("10.200.0.256/32", "`10.200.0.256/32` is no network"),
         ("10.200.0.0/33", "`10.200.0.0/33` is no network"),
     ] {
-        let ran =
-            run("hosts: { a: { ways: [local: ] } }", &format!("import \"net\" as net;\nnet::span(\"{cidr}\");"), &[]);
+        let ran = run(
+            "hosts: { a: { ways: [local: ] } }",
+            &format!(
+                r#"
+                    import "net" as net;
+                    net::span("{cidr}");
+                "#
+            ),
+            &[],
+        );
         assert_ne!(ran.code, 0, "{cidr}");
         assert!(ran.stderr.contains(why), "{cidr}: {}", ran.stderr);
     }
@@ -120,7 +132,10 @@ fn a_version_skew_that_is_not_supported_is_refused() {
             (format!("kubernetes_version={control_plane}"), format!("kubelet_version={kubelet}"));
         run(
             "hosts: { a: { ways: [local: ] } }",
-            "import \"cluster\" as cluster;\nlog(cluster::versions().workers);",
+            r#"
+                import "cluster" as cluster;
+                log(cluster::versions().workers);
+            "#,
             &["-e", &control_plane, "-e", &kubelet],
         )
     };

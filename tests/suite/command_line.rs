@@ -5,7 +5,13 @@ use crate::support::Place;
 #[test]
 fn an_unknown_field_is_shown_at_its_place_with_the_nearest_name() {
     let place = Place::new();
-    place.file("p.rhai", "let here = local();\nhere.copy(\"/tmp/x\", #{ contents: \"hi\" });\n");
+    place.file(
+        "p.rhai",
+        r#"
+            let here = local();
+            here.copy("/tmp/x", #{ contents: "hi" });
+        "#,
+    );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
     insta::assert_snapshot!(ran.stderr, @r#"
@@ -22,7 +28,13 @@ fn an_unknown_field_is_shown_at_its_place_with_the_nearest_name() {
 #[test]
 fn a_syntax_error_is_shown_at_its_place() {
     let place = Place::new();
-    place.file("p.rhai", "let x = 1;\nlet y = ;\n");
+    place.file(
+        "p.rhai",
+        r#"
+            let x = 1;
+            let y = ;
+        "#,
+    );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 2);
     insta::assert_snapshot!(ran.stderr, @r"
@@ -37,7 +49,13 @@ fn a_syntax_error_is_shown_at_its_place() {
 #[test]
 fn an_unknown_variable_is_found_before_anything_runs() {
     let place = Place::new();
-    place.file("p.rhai", "local().copy(\"/tmp/mk-never\", #{ content: \"x\" });\nlog(nowhere);\n");
+    place.file(
+        "p.rhai",
+        r#"
+            local().copy("/tmp/mk-never", #{ content: "x" });
+            log(nowhere);
+        "#,
+    );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("there is no variable `nowhere`"), "{}", ran.stderr);

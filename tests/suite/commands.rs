@@ -63,7 +63,13 @@ fn every_function_of_a_module_is_documented() {
 #[test]
 fn a_junit_report_names_steps_hosts_and_faults() {
     let place = Place::new();
-    place.file("p.rhai", "task(\"first\", || local().run([\"true\"]));\nlocal().run([\"false\"]);\n");
+    place.file(
+        "p.rhai",
+        r#"
+            task("first", || local().run(["true"]));
+            local().run(["false"]);
+        "#,
+    );
     let ran = place.mk(&["run", "p.rhai", "--junit", "report.xml"]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     let text = std::fs::read_to_string(place.path().join("report.xml")).unwrap();
@@ -92,8 +98,20 @@ fn a_junit_report_names_steps_hosts_and_faults() {
 #[test]
 fn quiet_says_what_failed_and_nothing_else() {
     let place = Place::new();
-    place.file("good.rhai", "log(\"hello\");\nlocal().run([\"true\"]);\n");
-    place.file("bad.rhai", "local().run([\"true\"]);\nlocal().run([\"false\"]);\n");
+    place.file(
+        "good.rhai",
+        r#"
+            log("hello");
+            local().run(["true"]);
+        "#,
+    );
+    place.file(
+        "bad.rhai",
+        r#"
+            local().run(["true"]);
+            local().run(["false"]);
+        "#,
+    );
     let ran = place.mk(&["run", "-q", "good.rhai"]);
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
     let ran = place.mk(&["run", "-q", "bad.rhai"]);

@@ -58,7 +58,13 @@ fn an_unknown_variable_of_a_host() {
 
 #[test]
 fn a_value_of_the_wrong_type() {
-    let ran = run("let size = 644;\nlocal().copy(\"/tmp/mk-never\", #{\n    content: \"x\",\n    mode: size,\n});");
+    let ran = run(r#"
+        let size = 644;
+        local().copy("/tmp/mk-never", #{
+            content: "x",
+            mode: size,
+        });
+    "#);
     assert_eq!(ran.code, 2);
     insta::assert_snapshot!(ran.stderr, @r#"
     error: copy: `mode`: invalid type: integer `644`, expected permission bits as an octal string such as "0644"
@@ -177,7 +183,11 @@ fn a_property_that_is_not_there_is_underlined_with_the_nearest_name() {
          called as `closure` at p.rhai:1:1
      hint: did you mean `role`?
     "#);
-    let ran = run("let h = host(\"web-1\");\nlog(h\n    .vars.rol);");
+    let ran = run(r#"
+        let h = host("web-1");
+        log(h
+            .vars.rol);
+    "#);
     assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
     insta::assert_snapshot!(ran.stderr, @r#"
     error: there is no property `rol`
@@ -187,7 +197,10 @@ fn a_property_that_is_not_there_is_underlined_with_the_nearest_name() {
       |           ^^^
      hint: did you mean `role`?
     "#);
-    let ran = run("let nodes = 1;\nlog(node);");
+    let ran = run(r#"
+        let nodes = 1;
+        log(node);
+    "#);
     assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
     insta::assert_snapshot!(ran.stderr, @r#"
     error: there is no variable `node`

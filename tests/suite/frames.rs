@@ -55,7 +55,13 @@ fn a_step_with_nothing_to_do_is_one_frame_there_and_one_back() {
     ];
     for (step, there, back) in steps {
         let script = |times: usize| {
-            let before = format!("let here = local();\nhere.dir(\"{folder}\");\n{step}\n");
+            let before = format!(
+                r#"
+                    let here = local();
+                    here.dir("{folder}");
+                    {step}
+                "#
+            );
             before + format!("{step}\n").repeat(times).as_str()
         };
         // The first run may have something to do, and then more to say; so the one held against is a second one.
@@ -97,7 +103,11 @@ fn cost_of_copying(content: &[u8]) -> [usize; 4] {
     let folder = place.path().join("made");
     let folder = folder.display();
     let script = format!(
-        "let here = local();\nhere.dir(\"{folder}\");\nhere.copy(\"{folder}/big\", #{{ src: \"big\", mode: \"0644\" }});\n"
+        r#"
+            let here = local();
+            here.dir("{folder}");
+            here.copy("{folder}/big", #{{ src: "big", mode: "0644" }});
+        "#
     );
     let (first, again) = (traffic(&place, &script), traffic(&place, &script));
     assert_eq!(std::fs::read(place.path().join("made/big")).unwrap(), content);

@@ -192,8 +192,14 @@ fn a_host_cannot_end_the_run_for_the_others_nor_point_into_files_of_this_side() 
     let lab = Lab::new();
     lab.place.file(
         "p.rhai",
-        "on(\"a\", |host| { host.run([\"true\"]); });\nlog(\"the others go on\");\non(\"b\", |host| 1);\n\
-         on(\"a\", |host| 1);\n",
+        r#"
+            on("a", |host| {
+                host.run(["true"]);
+            });
+            log("the others go on");
+            on("b", |host| 1);
+            on("a", |host| 1);
+        "#,
     );
     lab.place.file("private", "the canary\n");
     let place = json!({ "file": lab.place.path().join("private"), "line": 1, "column": 1 });
@@ -203,7 +209,7 @@ fn a_host_cannot_end_the_run_for_the_others_nor_point_into_files_of_this_side() 
         let ran = lab.command(&scenario, &["run", "p.rhai", "-i", "inventory.yml"]);
         assert_eq!(ran.code, 1, "{kind}: {}{}", ran.stdout, ran.stderr);
         let said = format!("{}{}", ran.stdout, ran.stderr);
-        assert!(!said.contains("the canary") && said.contains("p.rhai:1"), "{kind}: {said}");
+        assert!(!said.contains("the canary") && said.contains("p.rhai:2"), "{kind}: {said}");
     }
 }
 
@@ -212,9 +218,14 @@ fn a_host_that_does_not_forget_what_is_due_ends_the_run_for_itself_alone() {
     let lab = Lab::new();
     lab.place.file(
         "p.rhai",
-        "on(\"all\", |host| {\n    if host.name == \"a\" {\n        \
-         host.run([\"true\"], #{ changed: |outcome| false, notify: later(\"shell\", \"true\") });\n    }\n});\n\
-         log(\"the others go on\");\n",
+        r#"
+            on("all", |host| {
+                if host.name == "a" {
+                    host.run(["true"], #{ changed: |outcome| false, notify: later("shell", "true") });
+                }
+            });
+            log("the others go on");
+        "#,
     );
     for kind in ["playbook", "interrupted", "unknown"] {
         let refused = json!({ "Err": { "kind": kind, "message": "m" } });
@@ -242,7 +253,14 @@ fn what_a_host_leaves_out_is_its_own_fault_and_not_the_playbooks() {
     let lab = Lab::new();
     lab.place.file(
         "p.rhai",
-        "on(\"all\", |host| { if host.name == \"a\" { log(host.run([\"x\"]).stdout); } });\nlog(\"the others go on\");\n",
+        r#"
+            on("all", |host| {
+                if host.name == "a" {
+                    log(host.run(["x"]).stdout);
+                }
+            });
+            log("the others go on");
+        "#,
     );
     let ran = lab.command(&json!({}), &["run", "p.rhai", "-i", "inventory.yml"]);
     assert!(ran.stdout.contains("the others go on"), "{}{}", ran.stdout, ran.stderr);

@@ -15,13 +15,17 @@ fn project() -> Place {
     place.file(
         "make.rhai",
         &format!(
-            "let here = local();\nhere.dir(\"{folder}/there\");\nhere.dir(\"{folder}/made/deep\");\n\
-             here.copy(\"{folder}/there/own\", #{{ content: \"changed\\n\" }});\n\
-             here.copy(\"{folder}/made/deep/file\", #{{ content: \"x\" }});\n\
-             here.file(\"{folder}/made/link\", #{{ state: \"link\", target: \"deep\" }});\n\
-             here.line(\"{folder}/there/text\", #{{ line: \"second\" }});\n\
-             here.block(\"{folder}/there/new\", #{{ name: \"n\", content: \"a\", create: true }});\n\
-             here.run([\"sh\", \"-c\", \"mkdir -p {folder}/there/by-hand/sub\"], #{{ creates: \"{folder}/there/by-hand\" }});\n"
+            r#"
+                let here = local();
+                here.dir("{folder}/there");
+                here.dir("{folder}/made/deep");
+                here.copy("{folder}/there/own", #{{ content: "changed\n" }});
+                here.copy("{folder}/made/deep/file", #{{ content: "x" }});
+                here.file("{folder}/made/link", #{{ state: "link", target: "deep" }});
+                here.line("{folder}/there/text", #{{ line: "second" }});
+                here.block("{folder}/there/new", #{{ name: "n", content: "a", create: true }});
+                here.run(["sh", "-c", "mkdir -p {folder}/there/by-hand/sub"], #{{ creates: "{folder}/there/by-hand" }});
+            "#
         ),
     );
     let ran = place.mk(&["run", "make.rhai"]);
@@ -150,9 +154,13 @@ fn a_script_takes_away_what_it_chooses() {
     let place = project();
     place.file(
         "some.rhai",
-        "let here = local();\nlet links = here.made().filter(|thing| thing.subject.ends_with(\"link\"));\n\
-         let unmade = here.unmake(links);\nassert(unmade.removed.len() == 1 && unmade.kept == [], `${unmade}`);\n\
-         log(here.made().len());",
+        r#"
+            let here = local();
+            let links = here.made().filter(|thing| thing.subject.ends_with("link"));
+            let unmade = here.unmake(links);
+            assert(unmade.removed.len() == 1 && unmade.kept == [], `${unmade}`);
+            log(here.made().len());
+        "#,
     );
     let ran = place.mk(&["run", "some.rhai"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
@@ -171,9 +179,14 @@ fn what_steps_made_that_travelled_together_is_known_though_the_run_was_killed_be
     place.file(
         "killed.rhai",
         &format!(
-            "on(\"a\", |host| {{\n    host.shell(\"touch {folder}/begun; until [ -e {folder}/go ]; do sleep 0.05; done\");\n    \
-             host.dir(\"{folder}/one\");\n    host.copy(\"{folder}/one/two\", #{{ content: \"x\" }});\n    \
-             host.shell(\"touch {folder}/over; sleep 600\");\n}});\n"
+            r#"
+                on("a", |host| {{
+                    host.shell("touch {folder}/begun; until [ -e {folder}/go ]; do sleep 0.05; done");
+                    host.dir("{folder}/one");
+                    host.copy("{folder}/one/two", #{{ content: "x" }});
+                    host.shell("touch {folder}/over; sleep 600");
+                }});
+            "#
         ),
     );
     place.file("next.rhai", "on(\"a\", |host| { host.run([\"true\"]); });");

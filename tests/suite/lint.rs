@@ -6,7 +6,13 @@ use crate::support::Place;
 
 const INVENTORY: &str = "groups:\n  controllers: { hosts: ['controller-[1..3]'] }\nhosts:\n  'controller-[1..3]': { vars: { node_ip: 10.0.0.1 } }\n";
 
-const MODULE: &str = "//! A module.\nexport const PORT = 1;\nconst INNER = 2;\nfn url(host) { host + hidden() }\nprivate fn hidden() { 3 }\n";
+const MODULE: &str = r#"
+    //! A module.
+    export const PORT = 1;
+    const INNER = 2;
+    fn url(host) { host + hidden() }
+    private fn hidden() { 3 }
+"#;
 
 /// A script with one mistake, the place of it, and what is said.
 const MISTAKES: &[(&str, &str, &str)] = &[
@@ -67,7 +73,15 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "`hidden` would be that of the module `m`, which runs this closure",
     ),
     (
-        "import \"mine\" as m;\nfn hidden() { 1 }\nlet n = 1;\nm::url(|| {\n    log(n);\n    [1].map(|x| hidden())\n});",
+        r#"
+            import "mine" as m;
+            fn hidden() { 1 }
+            let n = 1;
+            m::url(|| {
+                log(n);
+                [1].map(|x| hidden())
+            });
+        "#,
         "6:17",
         "`hidden` would be that of the module `m`",
     ),

@@ -11,8 +11,10 @@ fn mk_may_have_more_files_open_than_it_was_given_and_its_programs_may_not() {
     place.file("inventory.yml", "hosts:\n  'h-[1..40]': { ways: [local: ] }\n");
     place.file(
         "p.rhai",
-        "let seen = on(\"all\", |host| host.shell(\"ulimit -S -n\", #{ reads: true }).stdout);\n\
-         on(\"all\", |host| assert(seen[host.name] == \"64\", `${host.name} may have ${seen[host.name]}`));\n",
+        r#"
+            let seen = on("all", |host| host.shell("ulimit -S -n", #{ reads: true }).stdout);
+            on("all", |host| assert(seen[host.name] == "64", `${host.name} may have ${seen[host.name]}`));
+        "#,
     );
     let mk = place.command(&["run", "p.rhai", "-i", "inventory.yml"]);
     let mut limited = Command::new("sh");

@@ -2,14 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
 
 use crate::support::{Place, Ran, Running};
 
 const ON_LOCAL: &[&str] = &["run", "p.rhai"];
 
 /// A place where a run was killed after a step had notified `later`, and before that ran.
-fn killed(later: &str) -> Place {
+pub(crate) fn killed(later: &str) -> Place {
     killed_with(later, "here")
 }
 
@@ -19,32 +18,42 @@ fn killed_with(later: &str, host: &str) -> Place {
     place.file("theirs/x", "");
     std::os::unix::fs::chown(place.path().join("theirs"), Some(65534), None).unwrap();
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let text = "on(local(), |here| {\n    HOST.copy(\"DIR/theirs/conf\", #{ content: \"1\", notify: LATER });\n    \
-                here.shell(\"touch DIR/midway; sleep 600\");\n});\n";
+    let text = r#"
+        on(local(), |here| {
+            HOST.copy("DIR/theirs/conf", #{ content: "1", notify: LATER });
+            here.shell("touch DIR/midway; sleep 600");
+        });
+    "#;
     script(&place, &text.replace("HOST", host).replace("LATER", later));
     {
         let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         place.until("midway");
     }
     // As in real life: the next run is of another playbook.
-    script(&place, "local().run([\"true\"]);\nlog(\"at the end\");");
+    script(
+        &place,
+        r#"
+            local().run(["true"]);
+            log("at the end");
+        "#,
+    );
     place
 }
 
-fn script(place: &Place, text: &str) {
+pub(crate) fn script(place: &Place, text: &str) {
     place.file("p.rhai", &text.replace("DIR", &place.path().display().to_string()));
 }
 
-fn again(place: &Place) -> Ran {
+pub(crate) fn again(place: &Place) -> Ran {
     place.mk(ON_LOCAL)
 }
 
-fn text(place: &Place, name: &str) -> Option<String> {
+pub(crate) fn text(place: &Place, name: &str) -> Option<String> {
     std::fs::read_to_string(place.path().join(name)).ok()
 }
 
 /// Nothing is due any more, on the host or here.
-fn is_over(place: &Place) {
+pub(crate) fn is_over(place: &Place) {
     let notes = std::fs::read_dir(place.path().join("agent/state/pending")).into_iter().flatten().flatten();
     let notes: Vec<_> = notes.map(|entry| (entry.file_name(), std::fs::read_to_string(entry.path()))).collect();
     assert!(notes.is_empty(), "the host still has notes: {notes:?}");
@@ -59,9 +68,13 @@ fn a_secret_of_a_notified_step_is_written_by_the_next_run_and_not_its_token() {
     place.file("key", "canary-secret");
     script(
         &place,
-        &"let pw = SECRET;\non(local(), |here| {\n    here.copy(\"DIR/conf\", #{ content: \"1\", notify: \
-          later(\"copy\", \"DIR/told\", #{ content: \"password=\" + pw }) });\n    \
-          here.shell(\"touch DIR/midway; sleep 600\");\n});\n"
+        &r#"
+            let pw = SECRET;
+            on(local(), |here| {
+                here.copy("DIR/conf", #{ content: "1", notify: later("copy", "DIR/told", #{ content: "password=" + pw }) });
+                here.shell("touch DIR/midway; sleep 600");
+            });
+        "#
             .replace("SECRET", secret),
     );
     {
@@ -84,8 +97,12 @@ fn content_of_any_size_is_kept_though_its_source_is_gone() {
     place.file("big", &"0123456789abcdef".repeat(20_000));
     script(
         &place,
-        "on(local(), |here| {\n    here.copy(\"DIR/conf\", #{ content: \"1\", notify: later(\"copy\", \"DIR/told\", \
-         #{ src: \"big\" }) });\n    here.shell(\"touch DIR/midway; sleep 600\");\n});\n",
+        r#"
+            on(local(), |here| {
+                here.copy("DIR/conf", #{ content: "1", notify: later("copy", "DIR/told", #{ src: "big" }) });
+                here.shell("touch DIR/midway; sleep 600");
+            });
+        "#,
     );
     {
         let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
@@ -159,12 +176,17 @@ fn several_steps_are_notified_and_run_where_the_script_wants_them() {
     let place = Place::new();
     script(
         &place,
-        "on(local(), |here| {\n    let one = later(\"shell\", \"echo one >> DIR/log\");\n    \
-         let two = later(\"shell\", \"echo two >> DIR/log\");\n    \
-         here.copy(\"DIR/a\", #{ content: \"1\", notify: [one, two] });\n    here.flush_notified();\n    \
-         here.shell(\"echo between >> DIR/log\");\n    \
-         here.copy(\"DIR/b\", #{ content: \"1\", notify: two });\n    \
-         here.copy(\"DIR/c\", #{ content: \"1\", notify: two });\n});\n",
+        r#"
+            on(local(), |here| {
+                let one = later("shell", "echo one >> DIR/log");
+                let two = later("shell", "echo two >> DIR/log");
+                here.copy("DIR/a", #{ content: "1", notify: [one, two] });
+                here.flush_notified();
+                here.shell("echo between >> DIR/log");
+                here.copy("DIR/b", #{ content: "1", notify: two });
+                here.copy("DIR/c", #{ content: "1", notify: two });
+            });
+        "#,
     );
     let ran = again(&place);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
@@ -180,8 +202,11 @@ fn a_notified_step_goes_through_its_hosts_one_at_a_time_where_that_is_asked_for(
     let place = Place::new();
     let _hosts = crate::sshd::hosts(&place, &["a", "b", "c"]);
     let step = "echo in >> DIR/log; sleep 0.3; echo out >> DIR/log";
-    let text = "on(\"all\", |host| {\n    host.copy(`DIR/conf-${host.name}`, #{ content: \"1\", notify: \
-                later(\"shell\", \"STEP\").at_once(1) });\n});\n";
+    let text = r#"
+        on("all", |host| {
+            host.copy(`DIR/conf-${host.name}`, #{ content: "1", notify: later("shell", "STEP").at_once(1) });
+        });
+    "#;
     script(&place, &text.replace("STEP", step));
     let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
@@ -274,64 +299,6 @@ fn a_file_that_a_host_keeps_as_a_notified_step_is_never_carried_out() {
     }
 }
 
-/// How often a run is killed in the test below: `MK_KILLS=200 cargo test --test suite kills` is the whole drill.
-fn kills() -> u32 {
-    std::env::var("MK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
-}
-
-/// What a notified step must have seen when all is over: the last content that was written, once.
-#[test]
-fn random_kills_lose_no_notified_step_and_run_none_that_was_not_due() {
-    let place = Place::new();
-    let playbook = |round: u32| {
-        format!(
-            "on(local(), |here| {{\n    here.copy(\"DIR/a\", #{{ content: \"{round}\", notify: later(\"shell\", \"cat DIR/a >> \
-             DIR/log; echo >> DIR/log\") }});\n    here.line(\"DIR/b\", #{{ line: \"{round}\", create: true, notify: \
-             [later(\"copy\", \"DIR/told\", #{{ content: \"{round}\" }})] }});\n    here.run([\"sleep\", \"0.05\"]);\n    \
-             here.copy(\"DIR/same\", #{{ content: \"always\", notify: later(\"shell\", \"echo same >> DIR/same-log\") }});\n}});\n"
-        )
-    };
-    for round in 1..=kills() {
-        script(&place, &playbook(round));
-        let events = std::fs::File::create(place.path().join("events")).unwrap();
-        let mut command = place.command(&["run", "p.rhai", "--json"]);
-        let mut run = Running(command.stdout(events).stderr(Stdio::null()).spawn().unwrap());
-        // Each at a moment of its own, from before the connection to after the end.
-        std::thread::sleep(Duration::from_millis(u64::from(round * 37 % 400)));
-        if round % 2 == 0 {
-            let _ = run.0.kill();
-        } else if let Some(agent) = agent_of(run.0.id()) {
-            let _ = std::process::Command::new("kill").args(["-KILL", &agent.to_string()]).status();
-        }
-        let _ = run.0.wait();
-        drop(run);
-        let next = again(&place);
-        assert_eq!(next.code, 0, "round {round}: {}{}", next.stdout, next.stderr);
-        assert_eq!(text(&place, "told").as_deref(), Some(round.to_string().as_str()), "round {round}");
-        let log = text(&place, "log").unwrap_or_default();
-        let told = log.lines().filter(|line| *line == round.to_string()).count();
-        // Of a step that was cut in its own middle nobody knows whether it has done its work: it is run again.
-        let events = text(&place, "events").unwrap_or_default();
-        let of_it = |event: &str| events.lines().any(|line| line.contains(event) && line.contains("\"cat "));
-        let cut = of_it("step_started") && !of_it("step_done");
-        assert!(told == 1 || cut && told == 2, "round {round}: it ran {told} times\n{log}");
-        is_over(&place);
-    }
-    // The file that never changed again called for its step once, in the round that made it.
-    assert_eq!(text(&place, "same-log").unwrap_or_default().lines().count(), 1);
-}
-
-/// The agent that a run has started, if it has by now.
-fn agent_of(mk: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{mk}/task/{mk}/children")).unwrap_or_default();
-    let threads = std::fs::read_dir(format!("/proc/{mk}/task")).ok()?.flatten();
-    let of_threads: String = threads
-        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
-        .collect::<Vec<_>>()
-        .join(" ");
-    format!("{children} {of_threads}").split_whitespace().next()?.parse().ok()
-}
-
 #[test]
 fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
     let place = Place::new();
@@ -340,12 +307,20 @@ fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
     let dir = place.path().display().to_string();
     let playbook = |project: &str, rest: &str| {
         place.file(&format!("{project}/mk.toml"), "inventory = \"../inventory.yml\"\n");
-        let text = format!("ca(\"demo\", #{{ cn: \"ca-of-{project}\" }});\non(\"h\", |host| {{ {rest} }});\n");
+        let text = format!(
+            r#"
+                ca("demo", #{{ cn: "ca-of-{project}" }});
+                on("h", |host| {{ {rest} }});
+            "#
+        );
         place.file(&format!("{project}/p.rhai"), &text.replace("DIR", &dir));
     };
     let laters = "[later(\"cert\", \"DIR/c\", #{ ca: \"demo\", cn: \"x\" }), later(\"fetch\", \"DIR/source\", #{ dest: \"got\" })]";
     let rest = format!(
-        "host.copy(\"DIR/conf\", #{{ content: \"1\", notify: {laters} }}); host.shell(\"touch DIR/midway; sleep 600\");"
+        r#"
+            host.copy("DIR/conf", #{{ content: "1", notify: {laters} }});
+            host.shell("touch DIR/midway; sleep 600");
+        "#
     );
     playbook("one", &rest);
     {
@@ -363,46 +338,4 @@ fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
     let own = place.mk(&["run", "one/p.rhai"]);
     assert_eq!(own.code, 0, "{}{}", own.stdout, own.stderr);
     assert!(place.path().join("c.crt").exists() && place.path().join("one/got").exists(), "{}", own.stdout);
-}
-
-#[test]
-fn what_was_cut_while_it_was_kept_stops_nothing_and_goes() {
-    let place = killed("later(\"shell\", \"echo told >> DIR/log\")");
-    let mut kept =
-        walkdir::WalkDir::new(place.path().join("state")).into_iter().flatten().map(walkdir::DirEntry::into_path);
-    let kept = kept.find(|path| path.parent().unwrap().ends_with("pending/local")).unwrap();
-    std::fs::write(&kept, "").unwrap();
-    let cut = kept.with_extension("1-ThreadId(1).new");
-    std::fs::write(&cut, "a secret").unwrap();
-    let ran = again(&place);
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    assert!(format!("{}{}", ran.stdout, ran.stderr).contains("is due here"), "{}{}", ran.stdout, ran.stderr);
-    assert!(!cut.exists());
-    assert_eq!(place.mk(&["pending", "forget", "local"]).code, 0);
-    is_over(&place);
-}
-
-#[test]
-fn a_notified_step_whose_connection_is_lost_at_its_end_runs_once() {
-    let place = Place::new();
-    let _hosts = crate::sshd::hosts(&place, &["h"]);
-    let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
-    // What the step says at its end stays with its sshd, which is stopped, and a second later killed.
-    let cut = "echo told >> DIR/log; [ ! -e DIR/cut ] || { rm DIR/cut; p=$(ps -o ppid= -p $PPID); kill -STOP $p; \
-               setsid sh -c \"sleep 1; kill -KILL $p\" </dev/null >/dev/null 2>&1 & }";
-    let text = "on(\"h\", |host| {\n    host.copy(\"DIR/conf\", #{ content: \"ROUND\", notify: later(\"shell\", `CUT`) });\n    \
-                host.shell(\"touch DIR/midway; sleep SECONDS\");\n});\n"
-        .replace("CUT", cut);
-    script(&place, &text.replace("ROUND", "1").replace("SECONDS", "600"));
-    {
-        let _run = Running(place.command(&on_host).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        place.until("midway");
-    }
-    // It is due already, and is notified once more.
-    place.file("cut", "");
-    script(&place, &text.replace("ROUND", "2").replace("SECONDS", "0"));
-    let ran = place.mk(&on_host);
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stdout.contains("connects again"), "{}{}", ran.stdout, ran.stderr);
-    assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{}", ran.stdout);
 }

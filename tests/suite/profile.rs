@@ -68,7 +68,7 @@ fn the_parts_of_every_host_come_to_what_a_clock_says_of_the_run() {
 #[test]
 fn the_table_names_hosts_tasks_and_steps_and_goes_aside_for_json() {
     let (trace, shown, _) = profiled(&["--json"]);
-    for line in ["profile: a host's mean", "  all of it", "  run sleep 0.6  p.rhai:5:14 on a"] {
+    for line in ["profile: a host's mean", "  all of it", "  run sleep 0.6  p.rhai:4:14 on a"] {
         assert!(shown.contains(line), "{line} in {shown}");
     }
     let spent = shown.lines().filter(|line| line.contains("\"event\":{\"spent\":")).count();

@@ -51,7 +51,11 @@ fn an_archive_that_leads_out_of_its_target_is_refused_whole() {
     place.file(
         "p.rhai",
         &format!(
-            "let here = local();\nhere.dir(\"{0}\");\nhere.unpack(\"{0}\", #{{ src: \"a.tar\" }});",
+            r#"
+                let here = local();
+                here.dir("{0}");
+                here.unpack("{0}", #{{ src: "a.tar" }});
+            "#,
             target.display()
         ),
     );

@@ -5,17 +5,38 @@ use crate::support::{Place, Ran};
 /// A project whose `all.rhai` plays two playbooks; each adds a line to a file of its own whenever it runs.
 fn project() -> Place {
     let place = Place::new();
-    place.file("all.rhai", "play(\"01-one.rhai\"); play(\"02-two.rhai\");");
+    place.file(
+        "all.rhai",
+        r#"
+            play("01-one.rhai");
+            play("02-two.rhai");
+        "#,
+    );
     place.file(
         "01-one.rhai",
-        "import \"helper\" as helper;\nlocal().template(helper::folder() + \"/one\", #{ src: \"one.j2\", vars: #{ colour: vars(\"colour\") } });\nhelper::mark(\"1\");",
+        r#"
+            import "helper" as helper;
+            local().template(helper::folder() + "/one", #{ src: "one.j2", vars: #{ colour: vars("colour") } });
+            helper::mark("1");
+        "#,
     );
-    place.file("02-two.rhai", "import \"helper\" as helper;\nhelper::mark(\"2\");");
+    place.file(
+        "02-two.rhai",
+        r#"
+            import "helper" as helper;
+            helper::mark("2");
+        "#,
+    );
     let folder = place.path().display().to_string();
     place.file(
         "stdlib/helper.rhai",
         &format!(
-            "fn folder() {{ \"{folder}\" }}\nfn mark(name) {{ local().run([\"sh\", \"-c\", `echo ran >> {folder}/ran-${{name}}`]); }}"
+            r#"
+                fn folder() {{ "{folder}" }}
+                fn mark(name) {{
+                    local().run(["sh", "-c", `echo ran >> {folder}/ran-${{name}}`]);
+                }}
+            "#
         ),
     );
     place.file("templates/one.j2", "{{ colour }}\n");
@@ -57,7 +78,15 @@ fn what_completed_is_skipped_only_when_asked() {
 #[test]
 fn a_playbook_whose_inputs_are_others_runs_again_and_says_which() {
     let cases: &[(&str, &str, &str, [usize; 2])] = &[
-        ("01-one.rhai", "import \"helper\" as helper;\nhelper::mark(\"1\");", "`01-one.rhai`", [2, 1]),
+        (
+            "01-one.rhai",
+            r#"
+                import "helper" as helper;
+                helper::mark("1");
+            "#,
+            "`01-one.rhai`",
+            [2, 1],
+        ),
         ("templates/one.j2", "other {{ colour }}\n", "`one.j2`", [2, 1]),
         // It would be found before the one that was read.
         ("one.j2", "{{ colour }}\n", "`one.j2`", [2, 1]),
@@ -120,7 +149,14 @@ fn another_choice_of_tasks_is_noted_apart() {
 #[test]
 fn the_environment_and_a_machine_count_too() {
     let place = project();
-    place.file("02-two.rhai", "import \"helper\" as helper;\nenv(\"WHICH\", \"\");\nhelper::mark(\"2\");");
+    place.file(
+        "02-two.rhai",
+        r#"
+            import "helper" as helper;
+            env("WHICH", "");
+            helper::mark("2");
+        "#,
+    );
     resume(&place);
     let output = place.command(&["run", "all.rhai", "--resume"]).env("WHICH", "that").output().unwrap();
     let shown = place.shown(&output);

@@ -19,7 +19,16 @@ fn project(script: &str) -> Place {
 
 fn script_of(place: &Place, script: &str) {
     let script = script.replace("DIR", &place.path().display().to_string());
-    place.file("p.rhai", &format!("let s = secret(\"file:pw\");\nlet here = local();\n{script}"));
+    place.file(
+        "p.rhai",
+        &format!(
+            r#"
+                let s = secret("file:pw");
+                let here = local();
+                {script}
+            "#
+        ),
+    );
 }
 
 /// Everything that a run of mk shows, with each way to show it.
@@ -66,12 +75,19 @@ fn a_secret_is_in_no_sink_but_the_place_that_the_playbook_names() {
         ("stdin", "here.run([\"sh\", \"-c\", \"cat > DIR/out\"], #{ stdin: s });", &[0]),
         (
             "output",
-            "here.run([\"cat\", \"DIR/pw\"]); log(here.run([\"cat\", \"DIR/pw\"], #{ reads: true }).stdout);",
+            r#"
+                here.run(["cat", "DIR/pw"]);
+                log(here.run(["cat", "DIR/pw"], #{ reads: true }).stdout);
+            "#,
             &[0],
         ),
         (
             "secret output",
-            "let o = here.shell(\"cat DIR/other; cat DIR/pw >&2\", #{ secret_output: true }); here.copy(\"DIR/out\", #{ content: o.stdout, mode: \"0600\" }); log(o.stdout + o.stderr);",
+            r#"
+                let o = here.shell("cat DIR/other; cat DIR/pw >&2", #{ secret_output: true });
+                here.copy("DIR/out", #{ content: o.stdout, mode: "0600" });
+                log(o.stdout + o.stderr);
+            "#,
             &[0],
         ),
         (
@@ -87,7 +103,14 @@ fn a_secret_is_in_no_sink_but_the_place_that_the_playbook_names() {
         ),
         (
             "said",
-            "log(s); warn(`mind ${s}`); print(s); debug(s); task(\"t\", || here.run([\"true\"])); fail(\"no \" + s);",
+            r#"
+                log(s);
+                warn(`mind ${s}`);
+                print(s);
+                debug(s);
+                task("t", || here.run(["true"]));
+                fail("no " + s);
+            "#,
             &[2, 1],
         ),
         ("thrown", "throw \"with \" + s;", &[2, 1]),
@@ -122,13 +145,15 @@ fn a_secret_is_in_no_sink_but_the_place_that_the_playbook_names() {
 #[test]
 fn what_is_made_of_a_secret_is_right_on_the_host_and_the_second_run_changes_nothing() {
     let place = project(
-        "here.copy(\"DIR/b64\", #{ content: b64encode(\"me:\" + s) });\n\
-         here.copy(\"DIR/json\", #{ content: to_json(#{ pw: s, n: 1 }) });\n\
-         here.copy(\"DIR/yaml\", #{ content: to_yaml(#{ pw: s }) });\n\
-         here.copy(\"DIR/sh\", #{ content: `PW=${quote(s)}; printf %s \"$PW\"` });\n\
-         here.copy(\"DIR/hash\", #{ content: password_hash(s) + \"\\n\" + s.password_hash(#{ scheme: \"yescrypt\" }) + \"\\n\" });\n\
-         here.copy(\"DIR/htpasswd\", #{ content: htpasswd(\"me\", s) + \"\\n\" });\n\
-         here.run([\"sh\", \"DIR/sh\"], #{ reads: true, secret_output: true });\n",
+        r#"
+            here.copy("DIR/b64", #{ content: b64encode("me:" + s) });
+            here.copy("DIR/json", #{ content: to_json(#{ pw: s, n: 1 }) });
+            here.copy("DIR/yaml", #{ content: to_yaml(#{ pw: s }) });
+            here.copy("DIR/sh", #{ content: `PW=${quote(s)}; printf %s "$PW"` });
+            here.copy("DIR/hash", #{ content: password_hash(s) + "\n" + s.password_hash(#{ scheme: "yescrypt" }) + "\n" });
+            here.copy("DIR/htpasswd", #{ content: htpasswd("me", s) + "\n" });
+            here.run(["sh", "DIR/sh"], #{ reads: true, secret_output: true });
+        "#,
     );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -206,7 +231,10 @@ fn what_a_program_prints_in_secret_is_shown_nowhere_even_when_it_fails_or_takes_
         ("judged", "here.shell(\"cat DIR/other >&2\", #{ secret_output: true, failed: |o| o.code == 0 });", 1),
         (
             "is short",
-            "let o = here.run([\"printf\", \"no\"], #{ secret_output: true }); here.copy(\"DIR/out\", #{ content: o.stdout });",
+            r#"
+                let o = here.run(["printf", "no"], #{ secret_output: true });
+                here.copy("DIR/out", #{ content: o.stdout });
+            "#,
             0,
         ),
         (
@@ -236,10 +264,16 @@ fn what_a_program_prints_in_secret_is_shown_nowhere_even_when_it_fails_or_takes_
 #[test]
 fn what_a_host_says_is_never_filled_in_and_a_secret_in_it_is_not_learned() {
     let place = project(
-        "let said = here.run([\"cat\", \"DIR/pw\"], #{ reads: true }).stdout;\n\
-         let refused = false;\n\
-         try { here.learn(\"x\", said); } catch (e) { refused = e.message.contains(\"secret\"); }\n\
-         assert(refused, \"it was learned\");\n",
+        r#"
+            let said = here.run(["cat", "DIR/pw"], #{ reads: true }).stdout;
+            let refused = false;
+            try {
+                here.learn("x", said);
+            } catch (e) {
+                refused = e.message.contains("secret");
+            }
+            assert(refused, "it was learned");
+        "#,
     );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -252,8 +286,13 @@ fn a_secret_of_the_environment_is_not_in_that_of_local_programs() {
     place.file(
         "p.rhai",
         &format!(
-            "let here = local();\nhere.shell(\"env > {folder}/before\");\nlet s = secret(\"env:MK_TEST_PW\");\n\
-             here.shell(\"env > {folder}/after\");\nhere.copy(\"{folder}/out\", #{{ content: s }});\n"
+            r#"
+                let here = local();
+                here.shell("env > {folder}/before");
+                let s = secret("env:MK_TEST_PW");
+                here.shell("env > {folder}/after");
+                here.copy("{folder}/out", #{{ content: s }});
+            "#
         ),
     );
     let output =
@@ -274,9 +313,15 @@ fn the_password_of_an_address_is_shown_nowhere() {
     let place = Place::new();
     place.file(
         "p.rhai",
-        "let here = local();\n\
-         try { here.wait(#{ http: \"http://me:canary-9c1e@127.0.0.1:9/x\", timeout: \"200ms\" }); } catch (e) { log(e.message); }\n\
-         here.download(\"/no/such\", #{ url: \"https://me:canary-9c1e@127.0.0.1:9/x\", insecure: true });\n",
+        r#"
+            let here = local();
+            try {
+                here.wait(#{ http: "http://me:canary-9c1e@127.0.0.1:9/x", timeout: "200ms" });
+            } catch (e) {
+                log(e.message);
+            }
+            here.download("/no/such", #{ url: "https://me:canary-9c1e@127.0.0.1:9/x", insecure: true });
+        "#,
     );
     let (codes, shown) = everything(&place, &[]);
     assert!(codes.iter().all(|code| *code != 0), "{codes:?}");
@@ -304,7 +349,13 @@ fn a_secret_on_standard_input_is_in_no_argument_and_no_environment_of_either_sid
 #[test]
 fn a_password_that_was_asked_for_is_masked() {
     let place = Place::new();
-    place.file("p.rhai", "log(\"it is typed-canary-9c1e\");\nlocal().run([\"echo\", \"typed-canary-9c1e\"]);\n");
+    place.file(
+        "p.rhai",
+        r#"
+            log("it is typed-canary-9c1e");
+            local().run(["echo", "typed-canary-9c1e"]);
+        "#,
+    );
     let mut script = place.command(&[]);
     let mk = script.get_program().to_string_lossy().into_owned();
     let mut command = Command::new("script");
@@ -332,8 +383,11 @@ fn a_password_that_was_asked_for_is_masked() {
 #[test]
 fn a_list_that_is_written_out_holds_the_secret_and_not_what_stands_for_it() {
     let place = project(
-        "here.copy(\"DIR/out\", #{ content: `${[s]} ${#{ a: `x${s}` }} ${s.to_debug()}`, mode: \"0600\" });\n\
-         log([s, `x${s}`]);\nlog(`${[s]}`);\n",
+        r#"
+            here.copy("DIR/out", #{ content: `${[s]} ${#{ a: `x${s}` }} ${s.to_debug()}`, mode: "0600" });
+            log([s, `x${s}`]);
+            log(`${[s]}`);
+        "#,
     );
     let ran = place.mk(&["run", "p.rhai"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
@@ -352,7 +406,14 @@ fn no_digest_of_a_secret_is_told() {
 
 #[test]
 fn what_would_tell_something_of_a_token_in_a_list_or_in_bytes_is_an_error() {
-    for script in ["[`a${s}`, `b${s}`].sort();", "let b = blob(); b += `${s}`; log(b.len());"] {
+    for script in [
+        "[`a${s}`, `b${s}`].sort();",
+        r#"
+            let b = blob();
+            b += `${s}`;
+            log(b.len());
+        "#,
+    ] {
         let place = project(script);
         failed(&place.mk(&["run", "p.rhai"]), &["cannot be told of a secret"]);
     }

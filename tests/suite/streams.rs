@@ -75,7 +75,14 @@ pub(crate) fn on_a_terminal(place: &Place, args: &str, environment: &[(&str, &st
 #[test]
 fn a_terminal_shows_the_step_that_runs_and_every_line_whole() {
     let place = Place::new();
-    place.file("p.rhai", "let here = local();\nhere.run([\"sleep\", \"2.5\"]);\nhere.run([\"false\"]);\n");
+    place.file(
+        "p.rhai",
+        r#"
+            let here = local();
+            here.run(["sleep", "2.5"]);
+            here.run(["false"]);
+        "#,
+    );
     let shown = on_a_terminal(&place, "run p.rhai", &[]);
     assert!(shown.contains("running      local          run sleep 2.5 ["), "{shown:?}");
     assert!(shown.contains("\u{1b}[33mchanged     \u{1b}[0m local          run sleep 2.5"), "{shown:?}");
@@ -135,7 +142,12 @@ fn what_ran_is_gone_from_the_screen_when_the_run_is_over() {
     let place = Place::new();
     place.file(
         "p.rhai",
-        "let here = local();\nhere.run([\"sleep\", \"0.7\"]);\nlog(\"between\");\nhere.run([\"sleep\", \"0.6\"]);\n",
+        r#"
+            let here = local();
+            here.run(["sleep", "0.7"]);
+            log("between");
+            here.run(["sleep", "0.6"]);
+        "#,
     );
     let written = on_a_terminal(&place, "run p.rhai", &[]);
     assert!(written.contains("running      local          run sleep 0.7"), "{written:?}");
@@ -165,9 +177,22 @@ fn a_report_is_one_page_with_steps_diffs_and_faults_and_no_secret() {
     let canary = "canary-9c1e-in-the-mine";
     place.file("pw", canary);
     let folder = place.path().display();
-    place.file("p.rhai", &format!(
-        "let s = secret(\"file:pw\");\nlet here = local();\ntask(\"files\", || {{\nhere.copy(\"{folder}/out\", #{{ content: \"<b>&\\n\" }});\nhere.copy(\"{folder}/pw2\", #{{ content: s + \"\\n\", mode: \"0600\" }});\n}});\nwarn(\"mind \" + s);\nhere.run([\"cat\", \"{folder}/pw2\"]);\nhere.shell(\"cat {folder}/pw2 >&2; exit 3\");\n"
-    ));
+    place.file(
+        "p.rhai",
+        &format!(
+            r#"
+                let s = secret("file:pw");
+                let here = local();
+                task("files", || {{
+                    here.copy("{folder}/out", #{{ content: "<b>&\n" }});
+                    here.copy("{folder}/pw2", #{{ content: s + "\n", mode: "0600" }});
+                }});
+                warn("mind " + s);
+                here.run(["cat", "{folder}/pw2"]);
+                here.shell("cat {folder}/pw2 >&2; exit 3");
+            "#
+        ),
+    );
     let output = place
         .command(&["run", "p.rhai", "--report", "r.html", "--log", "mk.log"])
         .env("MK_LOG", "trace")

@@ -32,10 +32,13 @@ impl Place {
         self.folder.path()
     }
 
-    /// Writes a file into it.
+    /// Writes a file into it. A playbook may stand in the test as a block of its own: it is written as if it began at
+    /// the left, in the first line.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let playbook = path.extension().is_some_and(|ending| ending == "rhai");
+        let text = if playbook { dedent(text) } else { text.to_owned() };
         std::fs::write(&path, text).unwrap();
         path
     }
@@ -84,6 +87,15 @@ impl Place {
         let times = regex_lite::Regex::new(r"[0-9]+(\.[0-9]+)? (ms|s)\b").unwrap();
         times.replace_all(&text, "TIME").into_owned()
     }
+}
+
+/// A text that begins with a line break, without that, and without the blanks that all its lines begin with.
+pub(crate) fn dedent(text: &str) -> String {
+    let Some(text) = text.strip_prefix('\n') else { return text.to_owned() };
+    let blanks = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let common = text.lines().filter(|line| !line.trim().is_empty()).map(blanks).min().unwrap_or(0);
+    let cut = |line: &str| line.get(common..).unwrap_or_default().to_owned() + "\n";
+    text.trim_end_matches(' ').lines().map(cut).collect()
 }
 
 /// A run that does not outlive its test.

@@ -56,9 +56,14 @@ fn replaced(key: &str) -> (crate::support::Ran, Vec<String>) {
     place.file("keys/ca.crt", "-----BEGIN CERTIFICATE-----\nof no matter without TLS\n-----END CERTIFICATE-----\n");
     place.file(
         "p.rhai",
-        "import \"tailnet\" as tailnet;\nlet at = tailnet::url();\n\
-         for row in [[\"web-1\", at, \"nA\"], [\"web-2\", at, \"nB\"], [\"web-3\", \"https://other\", \"nC\"]] {\n    \
-         host(row[0]).learn(\"overlay_device\", #{ of: row[1], id: row[2] });\n}\ntailnet::replace(hosts(\"web\"));\n",
+        r#"
+            import "tailnet" as tailnet;
+            let at = tailnet::url();
+            for row in [["web-1", at, "nA"], ["web-2", at, "nB"], ["web-3", "https://other", "nC"]] {
+                host(row[0]).learn("overlay_device", #{ of: row[1], id: row[2] });
+            }
+            tailnet::replace(hosts("web"));
+        "#,
     );
     let ran = place.mk(&["run", "-vv", "--diff", "p.rhai", "-i", "inventory.yml"]);
     let asked = asked.lock().unwrap().clone();

@@ -236,7 +236,20 @@ fn thirty_steps_that_nobody_looks_at_are_one_frame() {
         frames(
             &place,
             &format!(
-                "fn name(n) {{ if n > 4 {{ return \"a\"; }} `n${{n}}` }}\nfn each(host, n) {{ host.file(`DIR/${{n}}`); host.file(\"DIR/x\"); }}\non(\"all\", |host| {{ host.file(\"DIR/x\");\n{body} }});"
+                r#"
+                    fn name(n) {{
+                        if n > 4 {{ return "a"; }}
+                        `n${{n}}`
+                    }}
+                    fn each(host, n) {{
+                        host.file(`DIR/${{n}}`);
+                        host.file("DIR/x");
+                    }}
+                    on("all", |host| {{
+                        host.file("DIR/x");
+                        {body}
+                    }});
+                "#
             ),
         )
     };
@@ -256,8 +269,13 @@ fn thirty_steps_that_nobody_looks_at_are_one_frame() {
 #[test]
 fn what_waits_goes_before_a_task_that_is_not_wanted() {
     let (place, _hosts) = place();
-    let script =
-        "on(\"all\", |host| {\n    host.shell(\"exit 3\");\n    task(\"other\", || ());\n    log(\"after\");\n});\n";
+    let script = r#"
+        on("all", |host| {
+            host.shell("exit 3");
+            task("other", || ());
+            log("after");
+        });
+    "#;
     let (events, code, _) = came(&place, script, &["--tags", "this"]);
     let said = events.iter().any(|event| event["said"]["text"] == "after");
     assert!(code == 1 && !said, "{events:#?}");
@@ -267,8 +285,14 @@ fn what_waits_goes_before_a_task_that_is_not_wanted() {
 fn steps_that_carry_much_do_not_travel_in_one_frame() {
     let (place, _hosts) = place();
     place.file("much", &"a secret of half a megabyte\n".repeat(20_000));
-    let script = "let much = secret(\"file:much\");\n\
-                  on(\"all\", |host| { for n in 0..40 { host.copy(`DIR/x/${n}`, #{ content: much, mode: \"0600\" }); } });\n";
+    let script = r#"
+        let much = secret("file:much");
+        on("all", |host| {
+            for n in 0..40 {
+                host.copy(`DIR/x/${n}`, #{ content: much, mode: "0600" });
+            }
+        });
+    "#;
     let (events, code, left) = came(&place, script, &[]);
     assert_eq!(code, 0, "{events:#?}");
     assert_eq!(left.lines().count(), 40 * 20_000);

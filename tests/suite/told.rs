@@ -38,7 +38,13 @@ fn what_the_connections_remark_is_a_warning_of_the_run_once_each() {
 #[test]
 fn output_that_cannot_be_written_is_a_fault() {
     let place = Place::new();
-    place.file("p.rhai", "local().run([\"true\"], #{ reads: true });\nlog(\"done\");\n");
+    place.file(
+        "p.rhai",
+        r#"
+            local().run(["true"], #{ reads: true });
+            log("done");
+        "#,
+    );
     place.file("inventory.yml", "hosts: { web: {} }\n");
     let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let cases: &[(&[&str], bool, &str)] = &[
@@ -65,7 +71,15 @@ fn output_that_cannot_be_written_is_a_fault() {
 #[test]
 fn a_failure_that_the_script_catches_is_not_one_of_the_run() {
     let place = Place::new();
-    let script = "let here = local();\ntry { here.run([\"false\"]); } catch (e) { log(\"went on\"); }\nhere.run([\"true\"], #{ reads: true });\n";
+    let script = r#"
+        let here = local();
+        try {
+            here.run(["false"]);
+        } catch (e) {
+            log("went on");
+        }
+        here.run(["true"], #{ reads: true });
+    "#;
     place.file("p.rhai", script);
     let ran = place.mk(&["run", "p.rhai", "--junit", "j.xml", "--report", "r.html"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
@@ -78,7 +92,16 @@ fn a_failure_that_the_script_catches_is_not_one_of_the_run() {
     let page = read("r.html");
     assert!(page.contains("failed 0, caught 1") && page.contains(">caught"), "{page}");
     // The same failure, not caught, is one.
-    place.file("q.rhai", "let here = local();\ntry { here.run([\"false\"]); } catch (e) {}\nhere.run([\"false\"]);\n");
+    place.file(
+        "q.rhai",
+        r#"
+            let here = local();
+            try {
+                here.run(["false"]);
+            } catch (e) {}
+            here.run(["false"]);
+        "#,
+    );
     let ran = place.mk(&["run", "q.rhai", "--junit", "j.xml"]);
     assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("  local          ok 0  failed 1  caught 1\n"), "{}", ran.stdout);

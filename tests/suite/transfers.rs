@@ -23,7 +23,10 @@ fn a_folder_arrives_with_its_links_and_without_what_is_left_out() {
     place.file("dest/a.bak", "the host's own");
     place.file("dest/old/file", "old");
     let text = format!(
-        "let t = local().tree(\"{}\", #{{ src: \"site\", exclude: [\".git\", \"*.bak\"], delete: true }});\nlog(t.files);",
+        r#"
+            let t = local().tree("{}", #{{ src: "site", exclude: [".git", "*.bak"], delete: true }});
+            log(t.files);
+        "#,
         dest.display()
     );
     let checked = run(&place, &text, &["--check", "--diff"]);
@@ -62,8 +65,13 @@ fn a_source_that_is_no_folder_is_a_fault_before_any_host_is_asked() {
 fn a_fetched_file_is_on_this_side_and_in_no_event() {
     let place = Place::new();
     let source = place.file("there/key", "the canary of the host\n");
-    let text =
-        format!("let f = local().fetch(\"{}\", #{{ dest: \"kept/{{name}}.key\" }});\nlog(f.path);", source.display());
+    let text = format!(
+        r#"
+            let f = local().fetch("{}", #{{ dest: "kept/{{name}}.key" }});
+            log(f.path);
+        "#,
+        source.display()
+    );
     let kept = place.path().join("kept/local.key");
     for (flags, there) in [(&["--check", "--diff", "-vv"][..], false), (&["--diff", "-vv", "--json"], true)] {
         let ran = run(&place, &text, flags);
@@ -84,13 +92,21 @@ fn a_fetched_file_never_leaves_the_project_and_is_only_one_files() {
     let folder = place.path().display();
     // What a host says is data, also where it becomes a part of a path.
     let text = format!(
-        "let here = local();\nlet name = here.run([\"cat\", \"{folder}/there/one\"], #{{ reads: true }}).stdout;\nhere.fetch(\"{folder}/there/one\", #{{ dest: \"kept/\" + name }});"
+        r#"
+            let here = local();
+            let name = here.run(["cat", "{folder}/there/one"], #{{ reads: true }}).stdout;
+            here.fetch("{folder}/there/one", #{{ dest: "kept/" + name }});
+        "#
     );
     let ran = run(&place, &text, &[]);
     assert_eq!(ran.code, 2, "{}", ran.stdout);
     assert!(ran.stderr.contains("would leave the project's folder"), "{}", ran.stderr);
     let text = format!(
-        "let here = local();\nhere.fetch(\"{folder}/there/one\", #{{ dest: \"kept/x\" }});\nhere.fetch(\"{folder}/there/two\", #{{ dest: \"kept/x\" }});"
+        r#"
+            let here = local();
+            here.fetch("{folder}/there/one", #{{ dest: "kept/x" }});
+            here.fetch("{folder}/there/two", #{{ dest: "kept/x" }});
+        "#
     );
     let ran = run(&place, &text, &[]);
     assert_eq!(ran.code, 2, "{}", ran.stdout);

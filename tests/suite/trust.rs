@@ -18,10 +18,15 @@ fn project() -> Place {
     place.file("p/mk.toml", "inventory = \"../inv\"\n[vars]\nfrom = \"toml\"\n");
     place.file(
         "p/run.rhai",
-        "import \"helper\" as helper;\nimport \"near\" as near;\nplay(\"more/other.rhai\");\nlog(secret(\"file:pw\"));\n\
-         local().copy(vars(\"dest\") + \"-file\", #{ src: \"text\" });\n\
-         local().template(vars(\"dest\") + \"-template\", #{ src: \"text.j2\" });\n\
-         local().tree(vars(\"dest\") + \"-tree\", #{ src: \"tree\" });\n",
+        r#"
+            import "helper" as helper;
+            import "near" as near;
+            play("more/other.rhai");
+            log(secret("file:pw"));
+            local().copy(vars("dest") + "-file", #{ src: "text" });
+            local().template(vars("dest") + "-template", #{ src: "text.j2" });
+            local().tree(vars("dest") + "-tree", #{ src: "tree" });
+        "#,
     );
     place.file("p/near.rhai", "fn near() { 1 }\n");
     place.file("p/more/other.rhai", "log(\"other\");\n");
@@ -208,7 +213,13 @@ fn nothing_above_a_project_is_read() {
     // The module that somebody put beside the project, and the settings above it.
     let place = Place::new();
     mode(&place.path().join(""), 0o1777);
-    place.file("p/run.rhai", "import \"paths\" as paths;\nlog(paths::KUBE);\n");
+    place.file(
+        "p/run.rhai",
+        r#"
+            import "paths" as paths;
+            log(paths::KUBE);
+        "#,
+    );
     let module = place.file("stdlib/paths.rhai", "throw \"planted\";\n");
     give(&module);
     give(&place.path().join("stdlib"));
@@ -392,13 +403,23 @@ fn a_module_of_the_project_is_not_one_of_mks_own() {
     place.file("stdlib/units.rhai", "fn mine() { 42 }\nfn start(a, b, c) { throw \"not this one\"; }\n");
     place.file(
         "run.rhai",
-        "import \"units\" as units;\nimport \"balancer\" as balancer;\nlog(`mine ${units::mine()}`);\n",
+        r#"
+            import "units" as units;
+            import "balancer" as balancer;
+            log(`mine ${units::mine()}`);
+        "#,
     );
     let ran = place.mk(&["run", "run.rhai"]);
     assert!(ran.code == 0 && ran.stdout.contains("mine 42"), "{}{}", ran.stdout, ran.stderr);
     // It would be missed as soon as it begins.
     place.file("stdlib/cluster.rhai", "throw \"planted\";\n");
-    place.file("run.rhai", "import \"balancer\" as balancer;\nlog(\"begun\");\n");
+    place.file(
+        "run.rhai",
+        r#"
+            import "balancer" as balancer;
+            log("begun");
+        "#,
+    );
     let ran = place.mk(&["run", "run.rhai"]);
     assert!(ran.code == 0 && ran.stdout.contains("begun"), "{}{}", ran.stdout, ran.stderr);
 }
