@@ -10,16 +10,21 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The folder of the lab's inventory.
+pub(crate) fn inventory() -> PathBuf {
+    // Another lab will do where it has the hosts that a test names.
+    root().join(std::env::var("MK_LAB_INVENTORY").unwrap_or_else(|_| "inventories/lab".to_owned()))
+}
+
 /// The command that runs mk with the lab's inventory.
 pub(crate) fn mk(args: &[&str]) -> Command {
-    // Another lab will do where it has the hosts that a test names.
-    let inventory = std::env::var("MK_LAB_INVENTORY").unwrap_or_else(|_| "inventories/lab".to_owned());
-    let text = std::fs::read_to_string(root().join(&inventory).join("inventory.yml")).unwrap();
+    let inventory = inventory();
+    let text = std::fs::read_to_string(inventory.join("inventory.yml")).unwrap();
     let keys = regex_lite::Regex::new("known_hosts: ([^ }]+)").unwrap().captures(&text).unwrap()[1].to_owned();
     let up = std::path::Path::new(&keys).exists();
-    assert!(up, "the lab is not up: mk run playbooks/lab/up.rhai -i {inventory}");
+    assert!(up, "the lab is not up: mk run playbooks/lab/up.rhai -i {}", inventory.display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
-    command.args(args).args(["-i", &inventory]).current_dir(root()).env("MK_LOCK_WAIT", "60s");
+    command.args(args).arg("-i").arg(&inventory).current_dir(root()).env("MK_LOCK_WAIT", "60s");
     command
 }
 
@@ -109,11 +114,16 @@ pub(crate) fn run(args: &[&str]) -> Run {
     events(&mk(&words).output().unwrap())
 }
 
-/// Runs a script against the lab and reads its events.
-pub(crate) fn script(text: &str, flags: &[&str]) -> Run {
-    // One folder for all, because mk keeps authorities by project.
+/// The folder of the scripts: one for all, because mk keeps authorities by project.
+pub(crate) fn project() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("project");
     std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Runs a script against the lab and reads its events.
+pub(crate) fn script(text: &str, flags: &[&str]) -> Run {
+    let folder = project();
     let path = folder.join("p.rhai");
     std::fs::write(&path, text).unwrap();
     // The file that the example of `template` expects beside its playbook.

@@ -1,5 +1,6 @@
 //! Connections that are lost in the middle of a step, and hosts that go away and come back.
 
+use crate::needs;
 use crate::support::{Run, script};
 
 /// The host that is cut off and rebooted.
@@ -26,6 +27,7 @@ fn fresh() {
 
 #[test]
 fn a_step_whose_connection_is_cut_is_stopped_told_and_never_run_twice() {
+    let _turn = needs::lab();
     fresh();
     let run = on(
         &format!(
@@ -51,6 +53,7 @@ fn a_step_whose_connection_is_cut_is_stopped_told_and_never_run_twice() {
 
 #[test]
 fn a_step_that_only_reads_is_asked_again() {
+    let _turn = needs::lab();
     fresh();
     let cut = format!("test -e /root/log || {{ echo cut > /root/log; {CUT}; sleep 20; }}; cat /root/log");
     let run = on(&format!("log(host.shell(\"{cut}\", #{{ reads: true }}).stdout);"), &[]);
@@ -60,6 +63,7 @@ fn a_step_that_only_reads_is_asked_again() {
 
 #[test]
 fn an_outcome_that_nobody_knows_is_told_as_such_and_the_step_is_not_run_again() {
+    let _turn = needs::lab();
     fresh();
     let run = on("host.shell(\"echo begun >> /root/log; kill -KILL $PPID; sleep 1\");", &[]);
     assert_eq!(run.code, 4, "{}", run.all);
@@ -69,6 +73,7 @@ fn an_outcome_that_nobody_knows_is_told_as_such_and_the_step_is_not_run_again() 
 
 #[test]
 fn a_step_of_another_user_is_stopped_with_its_connection_too() {
+    let _turn = needs::lab();
     fresh();
     // Nobody may end the session of root, so root does it from a unit of its own, a moment later.
     let run = on(
@@ -91,6 +96,7 @@ fn a_step_of_another_user_is_stopped_with_its_connection_too() {
 
 #[test]
 fn packages_are_installed_to_the_end_while_nobody_is_connected_and_what_came_of_it_is_known() {
+    let _turn = needs::lab();
     fresh();
     // A package whose installation cuts the connection, and then takes its time.
     let setup = format!(
@@ -130,6 +136,7 @@ fn packages_are_installed_to_the_end_while_nobody_is_connected_and_what_came_of_
 
 #[test]
 fn an_agent_that_does_not_know_that_its_connection_is_dead_makes_way_for_the_next() {
+    let _turn = needs::lab();
     fresh();
     // Stopped, sshd neither passes anything on nor ends: this side notices after a minute of silence.
     let stop = CUT.replace("KILL", "STOP");
@@ -160,6 +167,7 @@ fn an_agent_that_does_not_know_that_its_connection_is_dead_makes_way_for_the_nex
 
 #[test]
 fn a_host_goes_away_and_comes_back_and_notified_steps_still_run_once() {
+    let _turn = needs::lab();
     fresh();
     let body = r#"
         let before = host.facts.boot_id;
@@ -188,6 +196,7 @@ fn a_host_goes_away_and_comes_back_and_notified_steps_still_run_once() {
 
 #[test]
 fn the_machine_of_mk_itself_is_not_rebooted() {
+    let _turn = needs::lab();
     let run = script("local().reboot();", &[]);
     assert_eq!(run.code, 1, "{}", run.all);
     assert!(run.all.contains("this is the machine that mk itself runs on"), "{}", run.all);
@@ -195,6 +204,7 @@ fn the_machine_of_mk_itself_is_not_rebooted() {
 
 #[test]
 fn a_mounted_file_system_is_remounted_with_its_new_options_and_goes_again() {
+    let _turn = needs::lab();
     let mount = |options: &str| {
         format!("host.mount(\"/mnt/mk-m\", #{{ src: \"tmpfs\", fstype: \"tmpfs\", options: \"{options}\" }});")
     };

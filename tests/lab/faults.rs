@@ -4,10 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::needs;
 use crate::support::{mk, script};
 
 #[test]
 fn a_second_run_on_the_same_host_meets_a_lock_that_names_its_holder() {
+    let _turn = needs::lab();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("slow.rhai");
     std::fs::write(&path, "on(\"worker-2\", |host| { host.run([\"sleep\", \"10\"]); });").unwrap();
@@ -25,6 +27,7 @@ fn a_second_run_on_the_same_host_meets_a_lock_that_names_its_holder() {
 
 #[test]
 fn mk_killed_between_a_changed_unit_and_its_restart_restarts_it_once_in_the_next_run() {
+    let _turn = needs::lab();
     let unit = |env: &str, pause: &str| {
         format!(
             r#"
@@ -67,6 +70,7 @@ fn mk_killed_between_a_changed_unit_and_its_restart_restarts_it_once_in_the_next
 
 #[test]
 fn a_host_that_cannot_be_reached_costs_only_itself() {
+    let _turn = needs::lab();
     let folder = tempfile::tempdir().unwrap();
     let inventory = std::fs::read_to_string(crate::support::root().join("inventories/lab/inventory.yml")).unwrap();
     let broken = inventory.replace("address: \"10.77.21.1{n}\"", "address: \"10.77.21.24{n}\"");
@@ -97,6 +101,7 @@ fn a_host_that_cannot_be_reached_costs_only_itself() {
 
 #[test]
 fn a_full_disk_and_a_read_only_target_leave_the_old_content_whole() {
+    let _turn = needs::lab();
     let text = r#"
 on("worker-2", |host| {
     host.dir("/mnt/small");
@@ -121,6 +126,7 @@ on("worker-2", |host| {
 
 #[test]
 fn ctrl_c_stops_the_steps_on_the_hosts_too() {
+    let _turn = needs::lab();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.rhai");
     std::fs::write(&path, "on(\"worker-1,worker-2\", |host| { host.run([\"sleep\", \"61\"]); });").unwrap();

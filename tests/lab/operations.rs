@@ -3,6 +3,7 @@
 use mk::op::Class;
 use mk::ops::OPS;
 
+use crate::needs;
 use crate::support::{Run, script};
 
 /// The host that examples may do anything to.
@@ -16,6 +17,7 @@ fn own(run: &Run, op: &str) -> Vec<String> {
 
 #[test]
 fn examples_do_what_they_say_and_are_foretold() {
+    let _turn = needs::lab();
     let mut wrong = Vec::new();
     for spec in OPS {
         for example in spec.examples {
@@ -82,6 +84,7 @@ fn with_unit(name: &str, script_text: &str) -> Run {
 
 #[test]
 fn the_first_drop_in_of_a_running_unit_is_in_use_after_the_restart_it_asks_for() {
+    let _turn = needs::lab();
     assert_eq!(with_unit("mk-drop", "host.systemd(\"mk-drop\", #{ state: \"started\", restart_on: [unit] });").code, 0);
     let text = r#"
         host.dir("/run/systemd/system/mk-drop.service.d");
@@ -104,6 +107,7 @@ fn the_first_drop_in_of_a_running_unit_is_in_use_after_the_restart_it_asks_for()
 
 #[test]
 fn a_start_that_is_not_waited_for_is_remembered_as_the_start_it_was() {
+    let _turn = needs::lab();
     // It is queued behind another one. Then a file it reads is touched, which would count if the start on record were
     // another one.
     let start = r#"
@@ -138,6 +142,7 @@ fn a_start_that_is_not_waited_for_is_remembered_as_the_start_it_was() {
 
 #[test]
 fn a_unit_that_works_for_a_moment_and_falls_has_not_started() {
+    let _turn = needs::lab();
     let falls = r#"
         host.copy("/etc/systemd/system/mk-falls.service", #{ content: "[Service]\nExecStart=/bin/sh -c 'i=0; while [ $$i -lt 100000 ]; do i=$$((i+1)); done; echo no more; exit 3'\n[Install]\nWantedBy=multi-user.target\n" });
         host.systemd("mk-falls", #{ state: "started", enabled: true });

@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::d_kubernetes::{CONFIRMED, built, taken_away, well};
+use crate::kubernetes::{CONFIRMED, built, taken_away, well};
+use crate::needs;
 use crate::support::{root, run_small, run_with, script_small, small};
 
 const WORKERS: &str = "playbooks/09-bootstrapping-workers.rhai";
 
 #[test]
 fn a_worker_that_is_down_from_the_start_costs_only_itself_and_joins_in_the_next_run() {
+    let _turn = needs::small_without_cluster();
     let lab = |verb: &str, host: &str| {
         let done = Command::new("/var/lib/mk/small/bin/lab-host").args([verb, host]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
-    well(run_small(&CONFIRMED));
     lab("stop", "worker-2");
     let without = small(&["run", "playbooks/all.rhai"]).output().unwrap();
     let nodes = r#"
@@ -56,7 +57,7 @@ fn a_worker_that_is_down_from_the_start_costs_only_itself_and_joins_in_the_next_
 
 #[test]
 fn a_worker_that_cannot_reach_the_api_is_told_with_the_address_and_the_others_go_on() {
-    built();
+    let _turn = needs::small_cluster();
     let rule = |verb: &str| {
         let rule = format!(
             "\"{verb}\", \"OUTPUT\", \"-p\", \"tcp\", \"-d\", \"10.78.1.11\", \"--dport\", \"6443\", \"-j\", \"DROP\""
@@ -80,7 +81,7 @@ fn a_worker_that_cannot_reach_the_api_is_told_with_the_address_and_the_others_go
 
 #[test]
 fn certificates_of_another_authority_are_told_and_those_of_a_namesake_stop_the_run_before_anything_is_changed() {
-    built();
+    let _turn = needs::small_cluster();
     let verify = r#"
         import "pki" as pki;
         on("worker-1", |host| {
@@ -122,7 +123,7 @@ fn certificates_of_another_authority_are_told_and_those_of_a_namesake_stop_the_r
 
 #[test]
 fn a_disk_that_is_full_while_programs_are_copied_is_told_with_its_space_and_the_next_run_converges() {
-    built();
+    let _turn = needs::small_cluster();
     let shell = |text: &str| well(script_small(&format!("on(\"worker-2\", |host| {{ {text} }});")));
     shell("host.shell(\"mount -t tmpfs -o size=8m tmpfs /opt/cni/bin && echo old > /opt/cni/bin/portmap\");");
     let full = run_small(&[WORKERS]);
@@ -169,7 +170,7 @@ fn killed(playbook: &str, words: &[&str]) {
 
 #[test]
 fn mk_killed_in_the_middle_of_any_lab_is_made_up_for_by_the_next_run() {
-    well(run_small(&CONFIRMED));
+    let _turn = needs::small_without_cluster();
     // Labs 01, 02 and 10 have nothing to change here: there is no jumpbox.
     let labs: [(&str, &[&str]); 10] = [
         ("03-compute-resources", &["etc_hosts"]),
@@ -196,7 +197,7 @@ fn mk_killed_in_the_middle_of_any_lab_is_made_up_for_by_the_next_run() {
 
 #[test]
 fn a_worker_comes_and_goes_by_the_inventory_alone() {
-    well(run_small(&CONFIRMED));
+    let _turn = needs::small_without_cluster();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("inventory.yml");
     let text = std::fs::read_to_string(root().join("inventories/small/inventory.yml")).unwrap();
@@ -231,7 +232,7 @@ fn a_worker_comes_and_goes_by_the_inventory_alone() {
 
 #[test]
 fn what_does_not_start_or_does_not_answer_is_shown_with_its_last_words() {
-    built();
+    let _turn = needs::small_cluster();
     let shell =
         |text: &str| well(script_small(&format!("on(\"controller-1\", |host| {{ host.shell(\"{text}\"); }});")));
     // It cannot read its key, and falls again and again.

@@ -1,5 +1,5 @@
 //! What mk made is taken away again, and nothing else: hosts before they become a cluster and after it is gone, compared
-//! path by path. In a lab of its own, with an overlay; it goes down with the last test.
+//! path by path. In a lab of its own, with an overlay; it goes down with the last test, whichever that is.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::needs::{Own, OwnTurn};
 use crate::support::root;
 
 const LAB: &str = "/var/lib/mk/clean";
@@ -28,18 +29,29 @@ const EXCEPTIONS: [(&str, &str); 11] = [
     ("/var/lib/containerd", "a mount of the lab's: containerd closes it to others, and mk only empties it"),
 ];
 
+/// The lab, for a test that takes its turn.
+fn up() -> OwnTurn {
+    static CLEAN: Own = Own::of(include_str!("clean.rs"));
+    CLEAN.up(raise, down)
+}
+
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("clean");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::copy(root().join("tests/lab/clean/inventory.yml"), folder.join("inventory.yml")).unwrap();
-        // Bare hosts, whatever an earlier test left.
-        for playbook in ["lab/down.rhai", "lab/up.rhai"] {
-            well(&["run", &playbook_path(playbook)]);
-        }
-        folder
-    })
+    FOLDER.get_or_init(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("clean"))
+}
+
+/// Bare hosts, whatever an earlier run of these tests left.
+fn raise() {
+    std::fs::create_dir_all(folder()).unwrap();
+    std::fs::copy(root().join("tests/lab/clean/inventory.yml"), folder().join("inventory.yml")).unwrap();
+    for playbook in ["lab/down.rhai", "lab/up.rhai"] {
+        well(&["run", &playbook_path(playbook)]);
+    }
+}
+
+fn down() {
+    well(&["run", &playbook_path("lab/down.rhai")]);
+    assert!(!Path::new(LAB).join("hosts/worker-1").exists());
 }
 
 fn playbook_path(name: &str) -> String {
@@ -47,9 +59,8 @@ fn playbook_path(name: &str) -> String {
 }
 
 fn command(args: &[&str]) -> Command {
-    let inventory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("clean");
     let mut command = Command::new(env!("CARGO_BIN_EXE_mk"));
-    command.args(args).arg("-i").arg(inventory).current_dir(root()).env("MK_LOCK_WAIT", "60s");
+    command.args(args).arg("-i").arg(folder()).current_dir(root()).env("MK_LOCK_WAIT", "60s");
     command
 }
 
@@ -114,7 +125,7 @@ fn built() {
 
 #[test]
 fn a_cluster_is_taken_away_with_all_that_mk_made_and_nothing_else() {
-    folder();
+    let _turn = up();
     // What was there before mk came, in places where mk makes things too.
     let own = "mkdir -p /etc/containerd && echo own > /etc/containerd/own && groupadd --system own && mkdir -m 0755 /var/lib/kube-proxy";
     ssh("10.79.21.11", Stdio::null(), &[own]);
@@ -172,7 +183,7 @@ fn midway(text: &str) -> std::process::Child {
 
 #[test]
 fn what_a_run_made_before_it_or_its_agent_was_killed_is_in_the_ledger() {
-    folder();
+    let _turn = up();
     let text = r#"
         on("worker-1", |host| {
             host.dir("/srv/m/one");
@@ -201,11 +212,4 @@ fn what_a_run_made_before_it_or_its_agent_was_killed_is_in_the_ledger() {
         assert_eq!(well(&["ledger", "worker-1", "--by", "midway.rhai"]), "");
         ssh("10.79.21.11", Stdio::null(), &["test ! -e /srv/m"]);
     }
-}
-
-#[test]
-fn z_the_lab_goes_down() {
-    folder();
-    well(&["run", &playbook_path("lab/down.rhai")]);
-    assert!(!Path::new(LAB).join("hosts/worker-1").exists());
 }

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::d_kubernetes::{CONFIRMED, well};
+use crate::kubernetes::{CONFIRMED, well};
+use crate::needs;
 use crate::support::{Run, root, run_small, run_with};
 
 const MEMBERS: &str = "playbooks/03-compute-resources.rhai";
@@ -99,7 +100,7 @@ fn said(run: &Run, text: &str) {
 
 #[test]
 fn hosts_join_a_tailnet_that_somebody_else_keeps_and_leave_it_again() {
-    well(run_small(&CONFIRMED));
+    let _turn = needs::small_without_cluster();
     let theirs = Stranger::new();
     theirs.leave();
     // Its policy knows nothing of the cluster's pods.
@@ -211,7 +212,7 @@ on("workers", |host| {
 
 #[test]
 fn images_are_pulled_from_where_they_are_published_or_from_a_registry_that_is_there() {
-    well(run_small(&CONFIRMED));
+    let _turn = needs::small_without_cluster();
     let theirs = Stranger::new();
     theirs.leave();
     theirs.run_as(&["-e", "registry_port=443"], PUBLISHED);

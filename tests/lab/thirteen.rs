@@ -1,9 +1,11 @@
 //! Kubernetes on the lab of thirteen: built, put through its drills, and as it was built afterwards.
 
+use crate::needs;
 use crate::support::run;
 
 #[test]
 fn a_cluster_on_thirteen_hosts_outlives_the_drills_and_is_as_it_was_afterwards() {
+    let _turn = needs::lab();
     let built = run(&["playbooks/all.rhai"]);
     assert_eq!(built.code, 0, "{}", built.all);
     let drilled = run(&["playbooks/12b-drills.rhai"]);
@@ -20,8 +22,7 @@ fn a_cluster_on_thirteen_hosts_outlives_the_drills_and_is_as_it_was_afterwards()
 
 #[test]
 fn a_member_of_etcd_is_replaced_only_when_that_is_confirmed_and_the_others_are_healthy() {
-    let built = run(&["--resume", "playbooks/all.rhai"]);
-    assert_eq!(built.code, 0, "{}", built.all);
+    let _turn = needs::thirteen();
     let replace = "playbooks/replace-etcd-member.rhai";
     let asked = run(&["-e", "member=controller-2", replace]);
     assert_eq!(asked.code, 1, "{}", asked.all);
@@ -46,8 +47,7 @@ fn a_member_of_etcd_is_replaced_only_when_that_is_confirmed_and_the_others_are_h
 
 #[test]
 fn a_key_to_join_with_that_has_expired_is_told_and_the_next_run_makes_a_new_one() {
-    let built = run(&["--resume", "playbooks/all.rhai"]);
-    assert_eq!(built.code, 0, "{}", built.all);
+    let _turn = needs::thirteen();
     let out = crate::support::script("on(\"worker-9\", |host| { host.run([\"tailscale\", \"logout\"]); });", &[]);
     assert_eq!(out.code, 0, "{}", out.all);
     let overlay = "playbooks/03-compute-resources.rhai";

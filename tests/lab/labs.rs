@@ -2,23 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use crate::needs;
 use crate::support::{Done, mk, run, script};
 
-const LABS: [&str; 5] =
-    ["01-prerequisites", "02-jumpbox", "03-compute-resources", "04-certificate-authority", "07-etcd"];
-
-fn playbook(lab: &str) -> String {
-    format!("playbooks/{lab}.rhai")
-}
+const ETCD: &str = "playbooks/07-etcd.rhai";
 
 #[test]
 fn a_bare_lab_does_what_a_check_foretells_and_nothing_the_second_time() {
+    let _turn = needs::bare();
     let mut unpredicted = 0;
     let mut predicted = 0;
-    for lab in LABS {
-        let checked = run(&["--check", &playbook(lab)]);
-        let applied = run(&[&playbook(lab)]);
-        assert_eq!(applied.code, 0, "lab {lab}: {}", applied.all);
+    for lab in needs::TO_ETCD {
+        let checked = run(&["--check", lab]);
+        let applied = run(&[lab]);
+        assert_eq!(applied.code, 0, "{lab}: {}", applied.all);
         // Steps of one host come in the order of the script, so they are held against each other in turn.
         let by_host = |steps: Vec<Done>| {
             steps.into_iter().fold(BTreeMap::<String, Vec<Done>>::new(), |mut all, step| {
@@ -30,7 +27,7 @@ fn a_bare_lab_does_what_a_check_foretells_and_nothing_the_second_time() {
         for (host, steps) in by_host(checked.done()) {
             let real = did.get(&host).cloned().unwrap_or_default();
             for (foretold, came) in steps.iter().zip(&real) {
-                assert_eq!(foretold.call, came.call, "lab {lab} on {host} took another path");
+                assert_eq!(foretold.call, came.call, "{lab} on {host} took another path");
                 let right = match foretold.status.as_str() {
                     "would_change" | "would_run" => came.status == "changed",
                     "unknown" => {
@@ -39,19 +36,21 @@ fn a_bare_lab_does_what_a_check_foretells_and_nothing_the_second_time() {
                     }
                     other => came.status == other,
                 };
-                assert!(right, "lab {lab} on {host}: foretold {foretold:?}, came {came:?}");
+                assert!(right, "{lab} on {host}: foretold {foretold:?}, came {came:?}");
                 predicted += 1;
             }
             unpredicted += real.len().saturating_sub(steps.len());
         }
-        let again = run(&[&playbook(lab)]);
-        assert_eq!((again.code, again.changes()), (0, vec![]), "lab {lab} again: {}", again.all);
+        let again = run(&[lab]);
+        assert_eq!((again.code, again.changes()), (0, vec![]), "{lab} again: {}", again.all);
     }
+    needs::has_etcd();
     println!("check mode foretold {predicted} steps rightly and left {unpredicted} open");
 }
 
 #[test]
 fn etcd_is_one_cluster_that_speaks_tls_only() {
+    let _turn = needs::etcd();
     let text = r#"
 import "etcd" as etcd;
 let members = hosts("controllers");
@@ -78,6 +77,7 @@ on(members, |host| {
 
 #[test]
 fn a_key_written_at_one_member_is_read_at_another() {
+    let _turn = needs::etcd();
     let text = r#"
 import "etcd" as etcd;
 let members = hosts("controllers");
@@ -94,25 +94,28 @@ for host in members { assert(answers[host] == "hello", `${host.name} answers ${a
 
 #[test]
 fn a_changed_unit_rolls_through_the_members_one_at_a_time() {
-    let roll = run(&["-e", "etcd_heartbeat=120", &playbook("07-etcd")]);
+    let _turn = needs::etcd();
+    let roll = run(&["-e", "etcd_heartbeat=120", ETCD]);
     assert_eq!(roll.code, 0, "{}", roll.all);
     let restarts: Vec<_> = roll.changes().into_iter().filter(|done| done.call.starts_with("systemd ")).collect();
     assert_eq!(restarts.len(), 3, "{restarts:?}");
-    let back = run(&[&playbook("07-etcd")]);
+    let back = run(&[ETCD]);
     assert_eq!(back.code, 0, "{}", back.all);
-    assert_eq!(run(&[&playbook("07-etcd")]).changes(), vec![]);
+    assert_eq!(run(&[ETCD]).changes(), vec![]);
 }
 
 #[test]
 fn a_data_folder_of_another_cluster_is_refused_and_left_alone() {
-    let refused = run(&["-e", "etcd_token=another", "--limit", "controllers", &playbook("07-etcd")]);
+    let _turn = needs::etcd();
+    let refused = run(&["-e", "etcd_token=another", "--limit", "controllers", ETCD]);
     assert_eq!(refused.code, 1, "{}", refused.all);
     assert!(refused.all.contains("holds the data of another cluster"), "{}", refused.all);
-    assert_eq!(run(&[&playbook("07-etcd")]).changes(), vec![], "the cluster must be as it was");
+    assert_eq!(run(&[ETCD]).changes(), vec![], "the cluster must be as it was");
 }
 
 #[test]
 fn a_step_with_nothing_to_do_on_all_hosts_is_one_frame_to_each_and_one_back() {
+    let _turn = needs::lab();
     let folder = tempfile::tempdir().unwrap();
     let hosts = 13;
     let frames = |steps: &str, how: &[&str]| {

@@ -1,5 +1,5 @@
 //! Drills on a host of their own, in a lab of its own beside the others: it is killed, filled and locked up here, and
-//! nobody else works on it. The lab goes down with the last test.
+//! nobody else works on it. The lab goes down with the last test, whichever that is.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::needs::{Own, OwnTurn};
 use crate::support::root;
 
 const LAB: &str = "/var/lib/mk/drill";
@@ -22,26 +23,40 @@ fn usual() -> String {
     inventory(&format!("user: root, keys: [{LAB}/id_ed25519], known_hosts: {LAB}/known_hosts"))
 }
 
-/// A folder with the inventory and what the drills copy, made once; the host is up when it is.
+/// The lab, for a test that takes its turn.
+fn up() -> OwnTurn {
+    static DRILL: Own = Own::of(include_str!("drills.rs"));
+    DRILL.up(raise, down)
+}
+
+/// The folder with the inventory and what the drills copy.
 fn drill() -> &'static Path {
-    static DRILL: OnceLock<PathBuf> = OnceLock::new();
-    DRILL.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("drill");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("inventory.yml"), usual()).unwrap();
-        let up = root().join("playbooks/lab/up.rhai");
-        let raised = mk(&folder, &["run", up.to_str().unwrap()]);
-        assert!(raised.status.success(), "{}", all(&raised));
-        // Random, so that nothing on the way makes it smaller.
-        let big = folder.join("big");
-        if !big.exists() {
-            let made = Command::new("head").args(["-c", "400000000", "/dev/urandom"]).output().unwrap();
-            std::fs::write(&big, made.stdout).unwrap();
-            let packed = Command::new("tar").args(["-cf", "big.tar", "big"]).current_dir(&folder).status().unwrap();
-            assert!(packed.success());
-        }
-        folder
-    })
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("drill"))
+}
+
+fn raise() {
+    let folder = drill();
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("inventory.yml"), usual()).unwrap();
+    let up = root().join("playbooks/lab/up.rhai");
+    let raised = mk(folder, &["run", up.to_str().unwrap()]);
+    assert!(raised.status.success(), "{}", all(&raised));
+    // Random, so that nothing on the way makes it smaller.
+    let big = folder.join("big");
+    if !big.exists() {
+        let made = Command::new("head").args(["-c", "400000000", "/dev/urandom"]).output().unwrap();
+        std::fs::write(&big, made.stdout).unwrap();
+        let packed = Command::new("tar").args(["-cf", "big.tar", "big"]).current_dir(folder).status().unwrap();
+        assert!(packed.success());
+    }
+}
+
+fn down() {
+    let down = root().join("playbooks/lab/down.rhai");
+    let went = mk(drill(), &["run", down.to_str().unwrap()]);
+    assert!(went.status.success(), "{}", all(&went));
+    assert!(!Path::new(LAB).join("hosts/one").exists());
 }
 
 fn command(folder: &Path, args: &[&str]) -> Command {
@@ -137,6 +152,7 @@ fn converges(text: &str) {
 
 #[test]
 fn a_host_killed_in_the_middle_of_a_copy_has_the_old_content_and_the_next_run_converges() {
+    let _turn = up();
     script(OLD);
     let mut run = midway(COPY, "/srv/d/f");
     assert!(run.try_wait().unwrap().is_none(), "the copy was over before the host was killed");
@@ -148,6 +164,7 @@ fn a_host_killed_in_the_middle_of_a_copy_has_the_old_content_and_the_next_run_co
 
 #[test]
 fn mk_killed_in_the_middle_of_a_copy_leaves_the_old_content_no_files_and_no_lock() {
+    let _turn = up();
     script(OLD);
     let mut run = midway(COPY, "/srv/d/f");
     run.kill().unwrap();
@@ -159,6 +176,7 @@ fn mk_killed_in_the_middle_of_a_copy_leaves_the_old_content_no_files_and_no_lock
 
 #[test]
 fn mk_killed_in_the_middle_of_an_unpack_and_of_a_package_is_made_up_for_by_the_next_run() {
+    let _turn = up();
     script(OLD);
     let unpack = r#"
         on("one", |host| {
@@ -195,6 +213,7 @@ fn mk_killed_in_the_middle_of_an_unpack_and_of_a_package_is_made_up_for_by_the_n
 
 #[test]
 fn an_agent_that_may_run_nowhere_is_told_with_the_folders_and_raw_still_works() {
+    let _turn = up();
     script(
         r#"
             on("one", |host| {
@@ -232,7 +251,7 @@ fn otherwise(inventory: &str) -> tempfile::TempDir {
 
 #[test]
 fn sudo_that_is_missing_or_refuses_is_named_and_nothing_is_run() {
-    drill();
+    let _turn = up();
     let key = std::fs::read_to_string(format!("{LAB}/id_ed25519.pub")).unwrap();
     script(&format!(
         r#"
@@ -301,7 +320,7 @@ fn on_a_terminal(folder: &Path, words: &str, answer: &str) -> (Option<i32>, Stri
 
 #[test]
 fn a_key_that_is_refused_and_a_host_key_that_changed_end_before_anything_is_run() {
-    drill();
+    let _turn = up();
     let folder = otherwise("");
     let keygen = |name: &str| {
         let path = folder.path().join(name);
@@ -345,6 +364,7 @@ fn a_key_that_is_refused_and_a_host_key_that_changed_end_before_anything_is_run(
 
 #[test]
 fn removing_the_agent_refuses_to_lose_a_notified_step_and_then_leaves_nothing() {
+    let _turn = up();
     script(
         r#"
             on("one", |host| {
@@ -383,12 +403,4 @@ fn removing_the_agent_refuses_to_lose_a_notified_step_and_then_leaves_nothing() 
     "#).unwrap();
     let left = mk(drill(), &["run", "p.rhai"]);
     assert!(all(&left).lines().next().is_some_and(|line| line.trim().ends_with("end")), "{}", all(&left));
-}
-
-#[test]
-fn z_the_lab_of_the_drills_goes_down() {
-    let down = root().join("playbooks/lab/down.rhai");
-    let went = mk(drill(), &["run", down.to_str().unwrap()]);
-    assert!(went.status.success(), "{}", all(&went));
-    assert!(!Path::new(LAB).join("hosts/one").exists());
 }
