@@ -91,6 +91,17 @@ impl Guard {
         Self(Arc::new(Inner { users, trusting, known }))
     }
 
+    /// One that obeys what another user wrote as well.
+    #[must_use]
+    pub fn and_of(&self, uid: u32) -> Self {
+        let known = self.known();
+        let (trusted, roots) = (known.trusted.clone(), known.roots.clone());
+        drop(known);
+        let users = self.0.users.iter().copied().chain([uid]).collect();
+        let known = Mutex::new(Known { trusted, roots, ..Known::default() });
+        Self(Arc::new(Inner { users, trusting: self.0.trusting, known }))
+    }
+
     /// Makes a folder a root: from here on down everything is looked at that leads to what is read.
     pub fn enter(&self, folder: &Path) {
         let Ok(folder) = fs::canonicalize(folder) else { return };

@@ -16,6 +16,7 @@ use super::setup;
 use crate::error::{Context, Error, Kind, Result};
 use crate::inventory::{Inventory, Way};
 use crate::transport::{ScannedKey, Verdict};
+use crate::trust::Guard;
 
 /// Look at the keys of hosts before they are trusted.
 #[derive(Debug, ClapArgs)]
@@ -54,13 +55,14 @@ type Shown = (String, Result<Vec<ScannedKey>>);
 /// Shows the keys of hosts of which nothing is known, asks once, and records them.
 fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> Result<ExitCode> {
     let folder = std::env::current_dir().unwrap_or_default();
-    let inventory = Arc::new(setup::inventory(common, &Project::of(&folder, setup::guard(common)?)?)?);
+    let project = Project::of(&folder, setup::guard(common)?)?;
+    let inventory = Arc::new(setup::inventory(common, &project)?);
     let mut names: Vec<String> = inventory.select(pattern)?.iter().map(|host| host.name.clone()).collect();
     let runtime = tokio::runtime::Runtime::new().or_kind(Kind::Internal, || "cannot start the runtime".to_owned())?;
     let mut faults = Vec::new();
     loop {
         let (mut new, mut refused, mut later) = (Vec::new(), Vec::new(), Vec::new());
-        for (host, shown) in runtime.block_on(look(&inventory, reach, names)) {
+        for (host, shown) in runtime.block_on(look(&inventory, reach, &project.guard, names)) {
             match shown {
                 Ok(keys) => sort(&host, keys, &mut new, &mut refused),
                 Err(error) => later.push((host, error)),
@@ -96,8 +98,8 @@ fn scan(pattern: &str, common: &Common, reach: &Reach, yes: bool) -> Result<Exit
 }
 
 /// Looks at the keys of all hosts, as many at a time as the forks allow.
-async fn look(inventory: &Arc<Inventory>, reach: &Reach, names: Vec<String>) -> Vec<Shown> {
-    let dialer = Arc::new(setup::dialer(reach, None, &crate::secret::Secrets::default()));
+async fn look(inventory: &Arc<Inventory>, reach: &Reach, guard: &Guard, names: Vec<String>) -> Vec<Shown> {
+    let dialer = Arc::new(setup::dialer(reach, None, &crate::secret::Secrets::default(), guard));
     let forks = Arc::new(Semaphore::new(reach.forks.max(1)));
     let mut looking = JoinSet::new();
     for (index, name) in names.into_iter().enumerate() {

@@ -144,7 +144,7 @@ pub(super) fn ready(
     };
     become_password.iter().for_each(|password: &String| secrets.know(password));
     let connector = Connections {
-        dialer: dialer(reach, project.settings.connect_attempts, &secrets),
+        dialer: dialer(reach, project.settings.connect_attempts, &secrets, &project.guard),
         inventory: Arc::clone(&inventory),
         become_root: reach.become_root,
         events: events.clone(),
@@ -162,7 +162,7 @@ pub(super) fn ready(
         options,
         events.clone(),
         Arc::clone(&control),
-        Agents::load()?,
+        Agents::load(&project.guard)?,
         Box::new(connector),
         Box::new(Terminal { passwords: reach.ask_pass, become_password, secrets }),
     );
@@ -174,7 +174,7 @@ pub(super) fn ready(
 }
 
 /// What makes connections as the arguments say; `attempts` is what the project says where they do not.
-pub(super) fn dialer(reach: &Reach, attempts: Option<u32>, secrets: &Secrets) -> Dialer {
+pub(super) fn dialer(reach: &Reach, attempts: Option<u32>, secrets: &Secrets, guard: &Guard) -> Dialer {
     let dialing = Dialing {
         connect_attempts: reach.connect_attempts.or(attempts),
         user: reach.user.clone(),
@@ -183,6 +183,7 @@ pub(super) fn dialer(reach: &Reach, attempts: Option<u32>, secrets: &Secrets) ->
             HostKeys::Strict => HostKeyPolicy::Strict,
             HostKeys::AcceptNew => HostKeyPolicy::AcceptNew,
         },
+        guard: guard.clone(),
         ..Dialing::default()
     };
     let secrets = secrets.clone();

@@ -1,10 +1,13 @@
 //! The agents' executables, one an architecture.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::change::digest;
 use crate::error::{Context, Error, Kind, Result};
+use crate::trust::Guard;
 
 /// Executables built into mk, by architecture; empty in a build that had none at hand.
 static BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/agents.rs"));
@@ -23,11 +26,15 @@ pub(crate) struct Agent {
 pub(crate) struct Agents(BTreeMap<String, Agent>);
 
 impl Agents {
-    /// Those in the folder that `MK_AGENT_DIR` names, else those built in, else those beside mk itself.
+    /// Those in the folder that `MK_AGENT_DIR` names, else those built in, else those beside mk itself. They run on the
+    /// hosts, mostly as root, so they are obeyed as scripts are: whose mk this is may have written them, too.
     ///
     /// # Errors
-    /// When there are none.
-    pub(crate) fn load() -> Result<Self> {
+    /// When there are none, or others could have written one.
+    pub(crate) fn load(guard: &Guard) -> Result<Self> {
+        let exe = std::env::current_exe().ok();
+        let owner = exe.as_ref().and_then(|exe| Some(std::fs::metadata(exe).ok()?.uid()));
+        let guard = owner.map_or_else(|| guard.clone(), |uid| guard.and_of(uid));
         let mut found = BTreeMap::new();
         let named = std::env::var_os("MK_AGENT_DIR").map(PathBuf::from);
         if named.is_none() {
@@ -35,12 +42,12 @@ impl Agents {
                 found.insert((*arch).to_owned(), Agent { bytes: bytes.to_vec(), sha256: digest(bytes) });
             }
         }
-        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
+        let beside = exe.and_then(|exe| Some(exe.parent()?.to_owned()));
         let folders =
             named.into_iter().chain(beside.iter().flat_map(|dir| [dir.join("agents"), dir.join("../agents")]));
         for folder in folders {
             if found.is_empty() {
-                found = read(&folder)?;
+                found = read(&folder, &guard)?;
             }
         }
         if found.is_empty() {
@@ -67,14 +74,15 @@ impl Agents {
     }
 }
 
-fn read(folder: &Path) -> Result<BTreeMap<String, Agent>> {
+fn read(folder: &Path, guard: &Guard) -> Result<BTreeMap<String, Agent>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(BTreeMap::new()) };
     let mut found = BTreeMap::new();
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some(arch) = name.strip_prefix("mk-agent-") {
-            let bytes = std::fs::read(entry.path())
-                .or_kind(Kind::Internal, || format!("cannot read the agent `{}`", entry.path().display()))?;
+            let mut bytes = Vec::new();
+            let read = guard.open(&entry.path())?.read_to_end(&mut bytes);
+            read.or_kind(Kind::Internal, || format!("cannot read the agent `{}`", entry.path().display()))?;
             let sha256 = digest(&bytes);
             found.insert(arch.to_owned(), Agent { bytes, sha256 });
         }

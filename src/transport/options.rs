@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::trust::Guard;
+
 /// What to do about a host key that no file knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum HostKeyPolicy {
@@ -45,6 +47,8 @@ pub(crate) struct Options {
     pub ssh_config: Option<PathBuf>,
     /// The `ssh` to ask for its configuration. Where there is none, SSH's defaults hold.
     pub ssh: PathBuf,
+    /// Tells whose programs an inventory may have run here.
+    pub guard: Guard,
 }
 
 impl Default for Options {
@@ -61,6 +65,7 @@ impl Default for Options {
             known_hosts: Vec::new(),
             ssh_config: None,
             ssh: PathBuf::from("ssh"),
+            guard: Guard::default(),
         }
     }
 }

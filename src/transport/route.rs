@@ -1,7 +1,7 @@
 //! Inventory, command line and SSH configuration together: where to connect, as whom, through what.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use super::config::{Config, at_home};
@@ -193,6 +193,7 @@ impl Planner<'_> {
             return Err(Error::inventory(format!("`{name}` has both `jump` and `proxy`, which exclude each other")));
         }
         if let Some(command) = &way.proxy {
+            self.may_run(command)?;
             return Ok(if none(command) { Via::Direct } else { Via::Command(command.clone()) });
         }
         if !way.jump.is_empty() {
@@ -206,6 +207,17 @@ impl Planner<'_> {
             return self.chain(&config.proxy_jump, false, trail).await;
         }
         Ok(config.proxy_command.clone().map_or(Via::Direct, Via::Command))
+    }
+
+    /// Refuses a program, named by its path, that others could have written. One that is looked up in the search path is
+    /// the user's own choice, and so is what the SSH configuration names.
+    fn may_run(&self, command: &str) -> Result {
+        let first = shlex::split(command).and_then(|words| words.into_iter().next()).unwrap_or_default();
+        if !first.contains('/') {
+            return Ok(());
+        }
+        let path = at_home(Path::new(&first), &self.settings.me.home);
+        self.options.guard.check(&path).map_err(|e| e.as_kind(Kind::Inventory))
     }
 
     /// A chain of hops. As with `ssh -J`, only the first one is reached as its own settings say.

@@ -181,6 +181,22 @@ async fn a_proxy_command_carries_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_program_that_others_may_write_is_not_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sshd = Sshd::start();
+    let (program, ran) = (sshd.path("proxy"), sshd.path("ran"));
+    std::fs::write(&program, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+    let way = SshWay { proxy: Some(format!("{} %h %p", program.display())), ..sshd.way() };
+    for (mode, runs) in [(0o777, false), (0o755, true)] {
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).unwrap();
+        let refused = fault(connect(&dialer(sshd.options()), &way).await);
+        assert_eq!(ran.exists(), runs, "{refused}");
+        assert_eq!(refused.message().contains("anybody may write to"), !runs, "{refused}");
+        assert_eq!(refused.kind() == Kind::Inventory, !runs, "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_command_that_fails_has_its_last_words_shown() {
     let sshd = Sshd::start();
     let way = SshWay { proxy: Some("sh -c 'echo no route today >&2; exit 1'".into()), ..sshd.way() };
