@@ -86,7 +86,7 @@ fn list(pattern: Option<&str>, common: &Common) -> Result<ExitCode> {
         None => pending.hosts()?,
     };
     for name in names {
-        for (id, kept) in pending.of(&name)? {
+        for (id, kept) in pending.of(&name)?.into_iter().filter(|(_, kept)| !kept.off) {
             let user = kept.user.map(|user| format!(" as {user}")).unwrap_or_default();
             say!("{name:<14} {id}  {} {}{user}  ({})", kept.op, kept.subject, kept.place);
         }

@@ -59,6 +59,8 @@ pub(super) struct OfHost {
     kept: BTreeMap<String, (String, Arc<Notified>)>,
     /// Those of them that this run began to keep.
     own: BTreeSet<String>,
+    /// Those that are not due after all, which the host has not been told.
+    off: BTreeSet<String>,
     /// Those that are due, or of which nobody knows whether they are.
     standing: BTreeSet<String>,
     /// Those that were due before this run.
@@ -111,9 +113,10 @@ impl Fleet {
         if ids.is_empty() {
             return Ok(());
         }
+        // Should this run end before the host has heard of it, the next one tells it.
+        ids.iter().try_for_each(|id| self.control.state.pending().call_off(host, id))?;
         let slot = self.slot(host);
-        self.runtime.block_on(slot.forget_due(self, ids)).map_err(|e| e.on(host))?;
-        ids.iter().try_for_each(|id| self.settled(host, id))
+        self.runtime.block_on(slot.forget_due(self, ids)).map_err(|e| e.on(host))
     }
 
     /// What a host says is due there. Connects first, and takes the host's lock. Blocks the calling thread.
@@ -130,6 +133,7 @@ impl Fleet {
         if let Some(of_host) = lock(&self.dues).get_mut(host) {
             of_host.kept.remove(id);
             of_host.own.remove(id);
+            of_host.off.remove(id);
             of_host.standing.remove(id);
             of_host.earlier.retain(|earlier| earlier != id);
             of_host.told.retain(|due| due.id != id);
@@ -159,14 +163,17 @@ impl Fleet {
     }
 
     /// Matches what a host says is due with what is kept for it, under its lock. Only what is kept can ever run; of
-    /// anything else the name is told.
-    pub(super) fn found_due(&self, host: &str, pending: Vec<Due>) -> Result {
+    /// anything else the name is told. Gives the ids of those that are not due any more: what was called off and could
+    /// not be told.
+    pub(super) fn found_due(&self, host: &str, mut pending: Vec<Due>) -> Result<Vec<String>> {
         if pending.len() > MOST {
             let message = format!("the host says that {} steps are due, over the limit of {MOST}", pending.len());
             return Err(Error::new(Kind::Protocol, message));
         }
         let mut dues = lock(&self.dues);
         let of_host = self.loaded(&mut dues, host)?;
+        let is_over = |due: &mut Due| of_host.off.contains(&due.id);
+        let over: Vec<String> = pending.extract_if(.., is_over).map(|due| due.id).collect();
         let (known, strange): (Vec<&Due>, Vec<&Due>) =
             pending.iter().partition(|due| of_host.kept.contains_key(&due.id));
         of_host.earlier = known.iter().map(|due| due.id.clone()).collect();
@@ -181,10 +188,12 @@ impl Fleet {
             self.tell(EventKind::Said { host: Some(host.to_owned()), warning: true, text });
         }
         // Kept before the step that would have called for it was sent: its host has never heard of it.
-        let gone: Vec<String> = of_host.kept.keys().filter(|id| !of_host.standing.contains(*id)).cloned().collect();
+        let gone = of_host.kept.keys().filter(|id| !of_host.standing.contains(*id) && !over.contains(id));
+        let gone: Vec<String> = gone.cloned().collect();
         of_host.told = pending;
         drop(dues);
-        gone.iter().try_for_each(|id| self.settled(host, id))
+        gone.iter().try_for_each(|id| self.settled(host, id))?;
+        Ok(over)
     }
 
     /// Keeps the steps that a call notifies, under the host's lock, and gives what the host is told of them.
@@ -218,6 +227,7 @@ impl Fleet {
             at_once: notified.at_once,
             place: notified.place.clone(),
             at: jiff::Timestamp::now().as_second(),
+            off: false,
         };
         pending.keep(host, &id, &kept)?;
         let mut contents = contents.into_iter();
@@ -255,6 +265,9 @@ impl Fleet {
         if !of_host.loaded {
             self.control.state.pending().tidy(host)?;
             for (id, kept) in self.control.state.pending().of(host)? {
+                if kept.off {
+                    of_host.off.insert(id.clone());
+                }
                 self.control.secrets.take_back(&kept.secrets);
                 // What another project notified may need what this one does not have. It stays due, and the host is no
                 // worse for it: that it is due is told, and it can be forgotten.
@@ -276,11 +289,20 @@ impl OfHost {
 }
 
 impl Slot {
+    /// Strikes off steps that are not due any more, on the host, whose lock is held, and here.
+    pub(super) async fn strike_off(&self, fleet: &Fleet, agent: &mut AgentClient, ids: &[String]) -> Result {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        agent.forget(ids).await?;
+        ids.iter().try_for_each(|id| fleet.settled(&self.name, id))
+    }
+
     async fn forget_due(&self, fleet: &Fleet, ids: &[String]) -> Result {
         let mut state = self.state.lock().await;
         let agent: &mut AgentClient = self.agent(fleet, &mut state).await?;
         self.take_lock(fleet, agent).await?;
-        agent.forget(ids).await
+        self.strike_off(fleet, agent, ids).await
     }
 
     async fn due(&self, fleet: &Fleet) -> Result<Vec<Due>> {

@@ -37,6 +37,8 @@ pub(crate) struct Call {
     pub responder: Option<Arc<dyn Responder>>,
     /// The steps to run at the end when this one changes something.
     pub notify: Vec<Arc<Notified>>,
+    /// The script has the last word on whether it did.
+    pub judged: bool,
     /// The id of the notified step that this one is.
     pub settles: Option<String>,
     /// Pass output on while the step runs.
@@ -124,7 +126,8 @@ impl Slot {
         let taken = taken?;
         fleet.note_left(&self.name, &agent.hello.machine, taken.left)?;
         if !self.caught_up.swap(true, Ordering::SeqCst) {
-            fleet.found_due(&self.name, taken.pending)?;
+            let over = fleet.found_due(&self.name, taken.pending)?;
+            self.strike_off(fleet, agent, &over).await?;
         }
         Ok(())
     }

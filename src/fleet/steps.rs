@@ -221,6 +221,7 @@ fn request(fleet: &Fleet, call: &Call) -> Result<Request> {
         stream: call.stream,
         timed: fleet.events.is_profiled(),
         notify,
+        judged: call.judged,
         settles: call.settles.clone(),
     })
 }

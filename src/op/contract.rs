@@ -229,6 +229,7 @@ fn step(spec: &Spec, args: Value, mode: Mode, session: &Session, side: &Side) ->
         stream: false,
         timed: false,
         notify: Vec::new(),
+        judged: false,
         settles: None,
     };
     (spec.run)(&request, session, side)

@@ -25,6 +25,14 @@ fn due(request: &Request, peer: &dyn Peer, stands: bool) -> Result {
     if request.notify.is_empty() { Ok(()) } else { peer.due(stands) }
 }
 
+/// Where the script has the last word on what this step came to, has it noted that they are due until it has spoken:
+/// it may not live to say so.
+fn due_until_judged(request: &Request, peer: &dyn Peer, outcome: &Outcome) -> Result {
+    let asked = request.judged && request.mode == Mode::Apply;
+    let ran = matches!(outcome.status, Status::Changed | Status::Ok | Status::Read);
+    if asked && ran { due(request, peer, true) } else { Ok(()) }
+}
+
 pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: &dyn Peer) -> Result<Outcome> {
     let started = Instant::now();
     let op: R = asked(request)?;
@@ -56,6 +64,7 @@ pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: 
     if request.secret {
         outcome.diff.iter_mut().for_each(hide);
     }
+    due_until_judged(request, peer, &outcome)?;
     outcome.micros = elapsed(started);
     Ok(outcome)
 }
@@ -224,12 +233,14 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
             let outcome = op.act(&hands);
             // A program that ran may have changed anything, however it ended.
             let idle = |e: &Error| e.detail() == Some(&Detail::NotStarted);
-            if outcome.as_ref().is_err_and(idle) || outcome.as_ref().is_ok_and(|outcome| !outcome.status.changed()) {
+            let same = |outcome: &Outcome| !outcome.status.changed() && !request.judged;
+            if outcome.as_ref().is_err_and(idle) || outcome.as_ref().is_ok_and(same) {
                 due(request, peer, false)?;
             }
             outcome?
         }
     };
+    due_until_judged(request, peer, &outcome)?;
     outcome.micros = elapsed(started);
     Ok(outcome)
 }
@@ -238,7 +249,9 @@ pub(super) fn fact<F: Fact>(request: &Request, session: &Session, peer: &dyn Pee
     let started = Instant::now();
     let op: F = asked(request)?;
     let values = op.read(&probe(request, session, peer))?;
-    Ok(Outcome { values, micros: elapsed(started), ..Outcome::new(Status::Read) })
+    let outcome = Outcome { values, ..Outcome::new(Status::Read) };
+    due_until_judged(request, peer, &outcome)?;
+    Ok(Outcome { micros: elapsed(started), ..outcome })
 }
 
 fn probe<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Probe<'a> {

@@ -28,6 +28,8 @@ pub(super) struct Ready {
     pub(super) begun: Instant,
     /// The steps to run at the end of the `on` when this one changes something.
     pub(super) notify: Vec<Arc<Notified>>,
+    /// The script has the last word on whether it did.
+    pub(super) judged: bool,
     /// The id of the notified step that this one is.
     pub(super) settles: Option<String>,
     /// What the script holds of it.
@@ -40,7 +42,7 @@ impl Ready {
     /// One that notifies nobody, called from outside of any function.
     pub(super) fn new(host: &Host, spec: &'static Spec, wanted: Wanted, at: Place, begun: Instant) -> Self {
         let (host, notify, held) = (host.clone(), Vec::new(), Held::default());
-        Self { host, spec, wanted, at, begun, notify, settles: None, held, depth: 0 }
+        Self { host, spec, wanted, at, begun, notify, judged: false, settles: None, held, depth: 0 }
     }
 
     fn call(&self) -> Call {
@@ -58,12 +60,14 @@ impl Ready {
         Call {
             host: self.host.name.clone(),
             step,
-            reads: self.reads(),
+            // What is noted on the host is noted under its lock.
+            reads: self.reads() && (!self.judged || self.notify.is_empty()),
             stream: run.settings.stream && !has_secret_output(&args),
             args,
             responder: self.wanted.responder.clone(),
             mode: run.fleet.mode(),
             notify: self.notify.clone(),
+            judged: self.judged,
             settles: self.settles.clone(),
             begun: self.begun,
         }

@@ -61,6 +61,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     };
     let mut ready = Ready::new(host, spec, wanted, at, begun);
     (ready.notify, ready.depth) = (std::mem::take(&mut common.notify), context.call_level());
+    ready.judged = common.changed.is_some();
     if common.leave_it_alone() && may_wait(context, &ready) {
         let held = ready.held.clone();
         pipelining::wait(ready).map_err(|e| throw(context, e))?;

@@ -44,6 +44,9 @@ pub struct Kept {
     pub place: Place,
     /// When, in seconds since 1970.
     pub at: i64,
+    /// It is not due after all, which its host has not been told yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
 }
 
 /// The steps that are kept, by host and id.
@@ -99,6 +102,17 @@ impl Pending {
             }
         }
         Ok(found)
+    }
+
+    /// A step is not due after all. It is forgotten when its host has been told.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn call_off(&self, host: &str, id: &str) -> Result {
+        match self.of(host)?.remove(id) {
+            Some(kept) => self.keep(host, id, &Kept { off: true, ..kept }),
+            None => Ok(()),
+        }
     }
 
     /// Removes what a run has left that was killed while it kept a step, secrets and all. Whoever asks has the host's
@@ -189,6 +203,7 @@ mod tests {
             at_once: None,
             place: Place::default(),
             at: 0,
+            off: false,
         }
     }
 
@@ -206,6 +221,8 @@ mod tests {
         assert_eq!(found["1"].secrets["mk-secret-x"], "canary");
         let file = pending.folder("h").join("1.json");
         assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        pending.call_off("h", "1").unwrap();
+        assert!(pending.of("h").unwrap()["1"].off && !pending.of("h").unwrap()["2"].off);
         pending.forget("h", "1").unwrap();
         assert_eq!(fs::read(pending.content("abc")).unwrap(), b"bytes");
         pending.forget("h", "2").unwrap();

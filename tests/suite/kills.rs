@@ -227,6 +227,34 @@ fn random_kills_of_a_run_over_ssh_lose_no_notified_step_and_run_none_twice() {
     println!("{} kills of a run of {whole} ms{counts}", kills());
 }
 
+/// The connection goes between the script's word and the host's hearing of it.
+#[test]
+fn what_the_script_calls_unchanged_is_not_due_though_its_host_cannot_be_told() {
+    let place = Place::new();
+    let machine = Machine::start(&place);
+    script(
+        &place,
+        "p.rhai",
+        "on(\"h\", |host| {\n    let says = |outcome| {\n        local().shell(\"touch DIR/midway; until [ -e DIR/go ]; do sleep \
+         0.05; done\");\n        false\n    };\n    host.run([\"true\"], #{ changed: says, notify: later(\"shell\", \"touch \
+         DIR/never\") });\n});\n",
+    );
+    place.file("other.rhai", "on(\"h\", |host| { host.run([\"true\"]); });\n");
+    let mut command = place.command(&["run", "p.rhai", "-i", "inventory.yml"]);
+    let said = std::fs::File::create(place.path().join("said")).unwrap();
+    let mut run = Running(command.stdout(said.try_clone().unwrap()).stderr(said).spawn().unwrap());
+    place.until("midway");
+    machine.signal_sessions("-KILL");
+    place.file("go", "");
+    let code = ended(&mut run, "the run");
+    assert_eq!(code, Some(4), "{}", text(&place, "said"));
+    let next = place.mk(&["run", "other.rhai", "-i", "inventory.yml"]);
+    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
+    assert!(!next.stdout.contains("is due here"), "{}", next.stdout);
+    assert!(!place.path().join("never").exists(), "{}", next.stdout);
+    nothing_is_due(&place, &machine.state(), &["pending", "list", "-i", "inventory.yml"]);
+}
+
 /// Waits for a run that may go on, and gives its exit code: `None` when it was killed.
 fn ended(run: &mut Running, what: &str) -> Option<i32> {
     let until = Instant::now() + Duration::from_secs(120);

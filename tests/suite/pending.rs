@@ -142,6 +142,40 @@ fn a_change_that_did_not_happen_calls_for_nothing() {
 }
 
 #[test]
+fn what_the_script_calls_a_change_is_not_lost_where_the_host_saw_none() {
+    // Of a resource that is as it should be, of a command that reads, and of a guarded one that ran.
+    for (step, before) in [
+        ("copy(\"DIR/conf\", #{ content: \"1\", changed: |outcome| true, notify: LATER })", "1"),
+        ("run([\"true\"], #{ reads: true, changed: |outcome| true, notify: LATER })", ""),
+        ("wait(#{ file: \"DIR/conf\", changed: |outcome| true, notify: LATER })", ""),
+    ] {
+        let place = Place::new();
+        place.file("conf", before);
+        let text = "on(local(), |here| {\n    here.STEP;\n    here.shell(\"touch DIR/midway; sleep 600\");\n});\n";
+        let text = text.replace("STEP", step).replace("LATER", "later(\"shell\", \"echo told >> DIR/log\")");
+        script(&place, &text);
+        {
+            let _run = Running(place.command(ON_LOCAL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+            place.until("midway");
+        }
+        script(&place, "local().run([\"true\"]);");
+        let ran = again(&place);
+        assert_eq!(ran.code, 0, "{step}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{step}: {}", ran.stdout);
+        is_over(&place);
+        // What the script calls unchanged is due no more, and what it lives to see runs once.
+        script(&place, &text.replace("; sleep 600", "").replace("|outcome| true", "|outcome| false"));
+        assert_eq!(again(&place).code, 0);
+        is_over(&place);
+        assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{step}");
+        script(&place, &text.replace("; sleep 600", ""));
+        assert_eq!(again(&place).code, 0);
+        is_over(&place);
+        assert_eq!(self::text(&place, "log").as_deref(), Some("told\ntold\n"), "{step}");
+    }
+}
+
+#[test]
 fn a_change_before_a_failure_calls_for_its_step_all_the_same() {
     let place = Place::new();
     script(
