@@ -32,15 +32,26 @@ impl Notes {
     /// # Errors
     /// When the host refuses; then the change must not be made either.
     pub(super) fn add(&self, due: &[Due]) -> Result<Vec<String>> {
-        let mut new = Vec::new();
+        let boot = boot_id();
+        let (mut new, mut written) = (Vec::new(), false);
         for due in due {
             let file = self.file(due)?;
-            if file.exists() {
+            let known = file.exists();
+            // One of an earlier boot is written anew: what calls for it now, that boot did not follow.
+            if known && read(&file).is_some_and(|noted| noted.boot == boot) {
                 continue;
             }
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).or_step(|| self.failed())?;
-            write(&file, due).or_step(|| self.failed())?;
-            new.push(due.id.clone());
+            let noted = Due { boot: boot.clone(), ..due.clone() };
+            write(&file, &noted).or_step(|| self.failed())?;
+            written = true;
+            if !known {
+                new.push(due.id.clone());
+            }
+        }
+        // A loss of power must not take the note and leave the change that follows it.
+        if written {
+            let _ = fs::File::open(&self.0).and_then(|folder| folder.sync_all());
         }
         Ok(new)
     }
@@ -50,7 +61,7 @@ impl Notes {
     /// # Errors
     /// When the host refuses.
     pub(super) fn strike(&self, id: &str) -> Result {
-        let due = Due { id: id.to_owned(), name: String::new(), by: String::new() };
+        let due = Due::noted(id.to_owned(), b"");
         match fs::remove_file(self.file(&due)?) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::step("cannot strike off a notified step").because(e))
@@ -82,6 +93,11 @@ impl Notes {
     }
 }
 
+/// Which start of the machine this is; empty where the kernel does not tell.
+pub(super) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 /// Whole or not at all: a note that is cut says nothing of what is due.
 fn write(file: &Path, due: &Due) -> std::io::Result<()> {
     use std::io::Write as _;
@@ -106,7 +122,7 @@ mod tests {
     use super::*;
 
     fn due(id: &str) -> Due {
-        Due { id: id.to_owned(), name: "systemd nginx".to_owned(), by: "me".to_owned() }
+        Due { id: id.to_owned(), name: "systemd nginx".to_owned(), by: "me".to_owned(), boot: boot_id() }
     }
 
     #[test]
@@ -138,7 +154,18 @@ mod tests {
         let notes = Notes(folder.path().to_owned());
         let step = r#"{"op":"fetch","subject":"/etc/x","args":{"@path":"/root/.ssh/authorized_keys"},"user":null}"#;
         fs::write(folder.path().join("aaaa.json"), step).unwrap();
-        let expected = Due { id: "aaaa".to_owned(), name: "fetch /etc/x".to_owned(), by: String::new() };
+        let expected =
+            Due { id: "aaaa".to_owned(), name: "fetch /etc/x".to_owned(), by: String::new(), boot: String::new() };
         assert_eq!(notes.all(), [expected]);
+    }
+
+    #[test]
+    fn a_note_tells_the_boot_of_the_last_change_that_called_for_its_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = Notes(folder.path().to_owned());
+        write(&notes.file(&due("a")).unwrap(), &Due { boot: "an earlier one".to_owned(), ..due("a") }).unwrap();
+        assert_eq!(notes.all()[0].boot, "an earlier one");
+        assert_eq!(notes.add(&[due("a")]).unwrap(), Vec::<String>::new());
+        assert_eq!(notes.all()[0].boot, boot_id());
     }
 }

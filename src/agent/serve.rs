@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::{Duration, Instant};
 
 use super::become_user::{Children, Inlets};
-use super::due::Notes;
+use super::due::{Notes, boot_id};
 use super::link::{Link, Outlet, Reply};
 use super::lock::{self, Lock};
 use super::record::{Recorder, abandoned};
@@ -328,7 +328,7 @@ fn hello() -> Hello {
         pid: std::process::id(),
         uid: rustix::process::geteuid().as_raw(),
         arch: rustix::system::uname().machine().to_string_lossy().into_owned(),
-        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+        boot: boot_id(),
         machine: std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned(),
         build: BUILD.to_owned(),
     }

@@ -13,6 +13,8 @@ use crate::change::{digest, hex, random};
 use crate::control::{Offers, Responder};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::EventKind;
+use crate::op::Operation;
+use crate::ops::Reboot;
 use crate::state::Kept;
 use crate::wire::{Attachment, Due};
 
@@ -164,15 +166,17 @@ impl Fleet {
 
     /// Matches what a host says is due with what is kept for it, under its lock. Only what is kept can ever run; of
     /// anything else the name is told. Gives the ids of those that are not due any more: what was called off and could
-    /// not be told.
-    pub(super) fn found_due(&self, host: &str, mut pending: Vec<Due>) -> Result<Vec<String>> {
+    /// not be told, and the reboots of a host that has been booted since, whoever did that.
+    pub(super) fn found_due(&self, host: &str, boot: &str, mut pending: Vec<Due>) -> Result<Vec<String>> {
         if pending.len() > MOST {
             let message = format!("the host says that {} steps are due, over the limit of {MOST}", pending.len());
             return Err(Error::new(Kind::Protocol, message));
         }
         let mut dues = lock(&self.dues);
         let of_host = self.loaded(&mut dues, host)?;
-        let is_over = |due: &mut Due| of_host.off.contains(&due.id);
+        let is_reboot = |id: &str| of_host.kept.get(id).is_some_and(|(_, notified)| notified.op == Reboot::NAME);
+        let is_booted = |due: &Due| ![boot, ""].contains(&due.boot.as_str()) && !boot.is_empty() && is_reboot(&due.id);
+        let is_over = |due: &mut Due| of_host.off.contains(&due.id) || is_booted(due);
         let over: Vec<String> = pending.extract_if(.., is_over).map(|due| due.id).collect();
         let (known, strange): (Vec<&Due>, Vec<&Due>) =
             pending.iter().partition(|due| of_host.kept.contains_key(&due.id));
@@ -204,7 +208,7 @@ impl Fleet {
     fn keep(&self, host: &str, notified: &Arc<Notified>) -> Result<Due> {
         let name = format!("{} {}", notified.op, notified.subject).trim_end().to_owned();
         let name = self.control.secrets.mask(&name);
-        let due = |id| Due { id, name, by: self.options.holder.clone() };
+        let due = |id| Due { id, name, by: self.options.holder.clone(), boot: String::new() };
         let mark = self.mark(notified);
         let mut dues = lock(&self.dues);
         let of_host = self.loaded(&mut dues, host)?;

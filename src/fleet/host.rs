@@ -126,7 +126,7 @@ impl Slot {
         let taken = taken?;
         fleet.note_left(&self.name, &agent.hello.machine, taken.left)?;
         if !self.caught_up.swap(true, Ordering::SeqCst) {
-            let over = fleet.found_due(&self.name, taken.pending)?;
+            let over = fleet.found_due(&self.name, &agent.hello.boot, taken.pending)?;
             self.strike_off(fleet, agent, &over).await?;
         }
         Ok(())

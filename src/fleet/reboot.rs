@@ -43,11 +43,11 @@ impl Slot {
         (wish, before, begun): (&Reboot, String, Instant),
     ) -> Result<Outcome> {
         let Link::Ready { agent, .. } = &mut *state else { return Err(Error::internal("a host without an agent")) };
-        let outcome = match self.locked_step(fleet, agent, call).await {
+        let (outcome, noted) = match self.locked_step(fleet, agent, call).await {
             Ok(outcome) if outcome.status != Status::Changed => return Ok(outcome),
-            Ok(outcome) => outcome,
-            // It was gone before it could say so. Its boot id tells.
-            Err(_) if agent.lost && call.mode == Mode::Apply => Outcome::new(Status::Changed),
+            Ok(outcome) => (outcome, None),
+            // It was gone before it could say so, or strike off that it is due. Its boot id tells.
+            Err(_) if agent.lost && call.mode == Mode::Apply => (Outcome::new(Status::Changed), call.settles.clone()),
             Err(e) => return Err(e),
         };
         let until = begun + wish.timeout.0;
@@ -66,6 +66,10 @@ impl Slot {
             };
             // Without an answer the connection was lost once more, as when sshd itself is restarted by the boot.
             if let Some(system) = system {
+                if let (Some(id), Link::Ready { agent, .. }) = (&noted, &mut *state) {
+                    self.take_lock(fleet, agent).await?;
+                    self.strike_off(fleet, agent, std::slice::from_ref(id)).await?;
+                }
                 let seconds = begun.elapsed().as_secs();
                 return Ok(outcome.with("boot", boot).with("seconds", seconds).with("system", system));
             }

@@ -75,6 +75,9 @@ pub struct Due {
     /// Which control side keeps it, for people.
     #[serde(default)]
     pub by: String,
+    /// The boot in which its host noted it. Empty in what the control side sends, and in notes of older agents.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot: String,
 }
 
 impl Due {
@@ -93,7 +96,7 @@ impl Due {
             name if name.is_empty() => format!("{} {}", text("op"), text("subject")).trim().to_owned(),
             name => name,
         };
-        Self { id, name, by: text("by") }
+        Self { id, name, by: text("by"), boot: text("boot") }
     }
 }
 

@@ -227,6 +227,40 @@ fn random_kills_of_a_run_over_ssh_lose_no_notified_step_and_run_none_twice() {
     println!("{} kills of a run of {whole} ms{counts}", kills());
 }
 
+/// A host that is rebooted by its `reboot`, which never comes back to say so.
+#[test]
+fn a_notified_reboot_happens_once_whatever_is_lost_at_its_end() {
+    for lost in ["the connection", "mk, too"] {
+        let place = Place::new();
+        let mut machine = Machine::start(&place);
+        let dir = place.path().display();
+        machine.program("reboot", &format!("echo reboot >> {dir}/reboots; touch {dir}/off; exec sleep 600"));
+        let text = "on(\"h\", |host| {\n    host.copy(\"DIR/conf\", #{ content: \"ROUND\", notify: later(\"reboot\", \"60s\", \
+                    #{ settled: false }) });\n});\n";
+        for round in 1..=2 {
+            script(&place, "p.rhai", &text.replace("ROUND", &round.to_string()));
+            let mut command = place.command(&["run", "p.rhai", "-i", "inventory.yml"]);
+            let said = std::fs::File::create(place.path().join("said")).unwrap();
+            let mut run = Running(command.stdout(said.try_clone().unwrap()).stderr(said).spawn().unwrap());
+            place.until("off");
+            if lost == "mk, too" {
+                let _ = run.0.kill();
+            }
+            machine.power_cut();
+            std::fs::remove_file(place.path().join("off")).unwrap();
+            let code = ended(&mut run, lost);
+            let said = self::text(&place, "said");
+            assert_eq!(code, if lost == "mk, too" { None } else { Some(0) }, "{lost}: {said}");
+            if lost == "mk, too" {
+                let next = place.mk(&["run", "p.rhai", "-i", "inventory.yml"]);
+                assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
+            }
+            nothing_is_due(&place, &machine.state(), &["pending", "list", "-i", "inventory.yml"]);
+            assert_eq!(self::text(&place, "reboots"), "reboot\n".repeat(round), "{lost}: {said}");
+        }
+    }
+}
+
 /// The connection goes between the script's word and the host's hearing of it.
 #[test]
 fn what_the_script_calls_unchanged_is_not_due_though_its_host_cannot_be_told() {
