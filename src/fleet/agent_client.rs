@@ -71,6 +71,8 @@ pub(super) struct AgentClient {
     under_way: Trip,
     /// What the agent before this one wrote down, whose connection was lost.
     pub records: Vec<Record>,
+    /// The ids of what was due when that one had ended.
+    pub due_after: Vec<String>,
     /// The agent holds what nobody has kept yet.
     untold: bool,
     stderr: AgentStderr,
@@ -113,6 +115,7 @@ impl AgentClient {
             trip: Trip::begin(),
             under_way: Trip::begin(),
             records: Vec::new(),
+            due_after: Vec::new(),
             untold: false,
             stderr: AgentStderr::listen(stderr),
         };

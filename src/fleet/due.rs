@@ -63,8 +63,10 @@ pub(super) struct OfHost {
     own: BTreeSet<String>,
     /// Those that are not due after all, which the host has not been told.
     off: BTreeSet<String>,
-    /// Those that are due, or of which nobody knows whether they are.
+    /// Those that are due.
     standing: BTreeSet<String>,
+    /// Those of which nobody knows whether they are: the step that calls for them was lost on its way.
+    unsure: BTreeSet<String>,
     /// Those that were due before this run.
     earlier: Vec<String>,
     /// What the host said of it, with what is kept elsewhere.
@@ -136,6 +138,7 @@ impl Fleet {
             of_host.kept.remove(id);
             of_host.own.remove(id);
             of_host.off.remove(id);
+            of_host.unsure.remove(id);
             of_host.standing.remove(id);
             of_host.earlier.retain(|earlier| earlier != id);
             of_host.told.retain(|due| due.id != id);
@@ -145,12 +148,13 @@ impl Fleet {
 
     /// A host has said which of the steps that its step notifies are due now; what else it says is passed over.
     pub(super) fn stands(&self, host: &str, step: u64, notify: &[Due], said: Vec<String>) {
-        let said: Vec<String> = said.into_iter().filter(|id| notify.iter().any(|due| due.id == *id)).collect();
-        if said.is_empty() {
+        if notify.is_empty() {
             return;
         }
+        let said: Vec<String> = said.into_iter().filter(|id| notify.iter().any(|due| due.id == *id)).collect();
         let mut dues = lock(&self.dues);
         let of_host = dues.entry(host.to_owned()).or_default();
+        of_host.unsure.retain(|id| !notify.iter().any(|due| due.id == *id));
         // What another step has called for is not due because of this one.
         let new: Vec<String> = said.into_iter().filter(|id| of_host.standing.insert(id.clone())).collect();
         of_host.by_step.insert(step, new);
@@ -160,7 +164,7 @@ impl Fleet {
     pub(super) fn may_stand(&self, host: &str, notify: &[Due]) {
         if !notify.is_empty() {
             let mut dues = lock(&self.dues);
-            dues.entry(host.to_owned()).or_default().standing.extend(notify.iter().map(|due| due.id.clone()));
+            dues.entry(host.to_owned()).or_default().unsure.extend(notify.iter().map(|due| due.id.clone()));
         }
     }
 
@@ -248,7 +252,8 @@ impl Fleet {
     pub(super) fn drop_undue(&self) {
         let mut undue = Vec::new();
         for (host, of_host) in &*lock(&self.dues) {
-            undue.extend(of_host.own.difference(&of_host.standing).map(|id| (host.clone(), id.clone())));
+            let may_be_due = |id: &String| of_host.standing.contains(id) || of_host.unsure.contains(id);
+            undue.extend(of_host.own.iter().filter(|id| !may_be_due(id)).map(|id| (host.clone(), id.clone())));
         }
         for (host, id) in undue {
             // What cannot be removed now is dropped when the host is next asked.

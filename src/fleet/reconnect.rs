@@ -61,9 +61,8 @@ impl Slot {
         let taken = agent.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(earlier)).await;
         let taken = taken.map_err(|e| e.because(UNSURE))?;
         fleet.note_left(&self.name, &agent.hello.machine, taken.left)?;
-        // What the step that was lost has called for is among these.
-        let due = taken.pending.into_iter().map(|due| due.id).collect();
-        fleet.stands(&self.name, call.step.id, &fleet.keep_notified(call)?, due);
+        // What the steps that were lost have called for is among these.
+        agent.due_after = taken.pending.into_iter().map(|due| due.id).collect();
         agent.records = taken.records;
         self.known_step(fleet, agent, call, lost).await
     }
@@ -79,6 +78,10 @@ impl Slot {
     ) -> Result<Outcome> {
         let known = agent.records.iter().find(|record| record.id == call.step.id);
         let last = agent.records.last().map(|record| record.id);
+        let never_begun = known.is_none() && last.is_some_and(|last| last < call.step.id);
+        if !never_begun {
+            fleet.stands(&self.name, call.step.id, &fleet.keep_notified(call)?, agent.due_after.clone());
+        }
         match known {
             Some(Record { result: Some(Err(e)), .. }) if e.kind() == Kind::Interrupted => {
                 Err(Error::step("the connection was lost, so the host stopped the step in the middle"))
@@ -90,7 +93,7 @@ impl Slot {
                 call.settles.iter().try_for_each(|id| fleet.settled(&self.name, id))?;
                 Ok(result)
             }
-            None if last.is_some_and(|last| last < call.step.id) => self.step(fleet, agent, call).await,
+            None if never_begun => self.step(fleet, agent, call).await,
             _ => Err(lost.because(UNSURE)),
         }
     }

@@ -365,17 +365,55 @@ fn what_was_cut_while_it_was_kept_stops_nothing_and_goes() {
     is_over(&place);
 }
 
+/// At the end of a step: what it says stays with its sshd, which is stopped, and a second later killed. Once, where
+/// there is a file `cut`.
+const CUT: &str = "[ ! -e DIR/cut ] || { rm DIR/cut; p=$(ps -o ppid= -p $PPID); kill -STOP $p; setsid sh -c \"sleep 1; \
+                   kill -KILL $p\" </dev/null >/dev/null 2>&1 & }";
+
+#[test]
+fn a_step_that_the_script_calls_unchanged_makes_nothing_due_when_its_connection_is_lost_at_its_end() {
+    let place = Place::new();
+    let _hosts = crate::sshd::hosts(&place, &["h"]);
+    let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
+    place.file("cut", "");
+    let text = "on(\"h\", |host| { host.shell(`CUT`, #{ changed: |outcome| false, notify: later(\"shell\", \"touch \
+                DIR/never\") }); });\n";
+    script(&place, &text.replace("CUT", CUT));
+    let ran = place.mk(&on_host);
+    assert!(ran.code == 0 && ran.stdout.contains("connects again"), "{}{}", ran.stdout, ran.stderr);
+    script(&place, "on(\"h\", |host| { host.run([\"true\"]); });\n");
+    let next = place.mk(&on_host);
+    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
+    assert!(!place.path().join("never").exists(), "{}", next.stdout);
+}
+
+#[test]
+fn what_a_step_called_for_before_it_failed_is_not_lost_with_the_connection_of_the_one_before_it() {
+    let place = Place::new();
+    let _hosts = crate::sshd::hosts(&place, &["h"]);
+    let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
+    place.file("cut", "");
+    // They travel together, and the host goes on with the second while nobody hears of the first.
+    let text = "on(\"h\", |host| {\n    host.shell(`CUT`);\n    host.shell(\"echo half > DIR/conf; exit 3\", #{ notify: \
+                later(\"shell\", \"echo told >> DIR/log\") });\n});\n";
+    script(&place, &text.replace("CUT", CUT));
+    let ran = place.mk(&on_host);
+    assert!(ran.code == 1 && ran.stdout.contains("connects again"), "{}{}", ran.stdout, ran.stderr);
+    script(&place, "on(\"h\", |host| { host.run([\"true\"]); });\n");
+    let next = place.mk(&on_host);
+    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
+    assert_eq!(self::text(&place, "log").as_deref(), Some("told\n"), "{}{}", ran.stdout, next.stdout);
+}
+
 #[test]
 fn a_notified_step_whose_connection_is_lost_at_its_end_runs_once() {
     let place = Place::new();
     let _hosts = crate::sshd::hosts(&place, &["h"]);
     let on_host = ["run", "p.rhai", "-i", "inventory.yml"];
-    // What the step says at its end stays with its sshd, which is stopped, and a second later killed.
-    let cut = "echo told >> DIR/log; [ ! -e DIR/cut ] || { rm DIR/cut; p=$(ps -o ppid= -p $PPID); kill -STOP $p; \
-               setsid sh -c \"sleep 1; kill -KILL $p\" </dev/null >/dev/null 2>&1 & }";
+    let cut = format!("echo told >> DIR/log; {CUT}");
     let text = "on(\"h\", |host| {\n    host.copy(\"DIR/conf\", #{ content: \"ROUND\", notify: later(\"shell\", `CUT`) });\n    \
                 host.shell(\"touch DIR/midway; sleep SECONDS\");\n});\n"
-        .replace("CUT", cut);
+        .replace("CUT", &cut);
     script(&place, &text.replace("ROUND", "1").replace("SECONDS", "600"));
     {
         let _run = Running(place.command(&on_host).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
