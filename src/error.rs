@@ -307,8 +307,9 @@ impl Error {
             *text = f(text);
         }
         #[cfg(feature = "control")]
-        if let Some(Detail::UnknownWord { word, .. }) = &mut self.0.detail {
-            *word = f(word);
+        if let Some(Detail::UnknownWord { field, .. }) = &mut self.0.detail {
+            // A word that may be a piece of a secret is like nothing.
+            self.0.detail = Some(Detail::Field(std::mem::take(field)));
         }
         self
     }

@@ -197,7 +197,7 @@ impl Fleet {
         }
         // Kept before the step that would have called for it was sent: its host has never heard of it.
         let gone = of_host.kept.keys().filter(|id| !of_host.standing.contains(*id) && !over.contains(id));
-        let gone: Vec<String> = gone.cloned().collect();
+        let gone: Vec<String> = gone.chain(of_host.off.iter().filter(|id| !over.contains(id))).cloned().collect();
         of_host.told = pending;
         drop(dues);
         gone.iter().try_for_each(|id| self.settled(host, id))?;

@@ -37,7 +37,7 @@ pub(crate) struct Call {
     pub responder: Option<Arc<dyn Responder>>,
     /// The steps to run at the end when this one changes something.
     pub notify: Vec<Arc<Notified>>,
-    /// The script has the last word on whether it did.
+    /// The caller has the last word on whether it did.
     pub judged: bool,
     /// The id of the notified step that this one is.
     pub settles: Option<String>,

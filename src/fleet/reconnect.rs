@@ -19,6 +19,9 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// The time between two tries.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long it may take at least where its step is never stopped in the middle: packages may take their time.
+const UNCUT: Duration = Duration::from_secs(60 * 60);
+
 /// How long another run may have the lock, at least.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
@@ -57,7 +60,8 @@ impl Slot {
             return Err(lost.because("the host was rebooted meanwhile").because(UNSURE));
         }
         let wait = fleet.options.lock_wait.max(LOCK_WAIT);
-        let earlier = Earlier { pid, wait: fleet.options.lock_wait.max(LIMIT) };
+        let limit = if crate::ops::find(&call.step.op).is_ok_and(|spec| spec.uncut) { UNCUT } else { LIMIT };
+        let earlier = Earlier { pid, wait: fleet.options.lock_wait.max(limit) };
         let taken = agent.lock(&fleet.options.holder, fleet.ledger.id(), wait, Some(earlier)).await;
         let taken = taken.map_err(|e| e.because(UNSURE))?;
         fleet.note_left(&self.name, &agent.hello.machine, taken.left)?;

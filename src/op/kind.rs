@@ -38,6 +38,8 @@ pub trait Operation: Documented + Serialize + DeserializeOwned + Send + Sync + '
     const REMOVAL: Removal = Removal::None;
     /// Where it writes without a parameter that says so.
     const PLACES: &'static [&'static str] = &[];
+    /// Its programs are never stopped in the middle, so a step may go on for long after its connection was lost.
+    const UNCUT: bool = false;
 
     /// Refuses parameters that are wrong whatever the host is like.
     ///

@@ -25,7 +25,7 @@ fn due(request: &Request, peer: &dyn Peer, stands: bool) -> Result {
     if request.notify.is_empty() { Ok(()) } else { peer.due(stands) }
 }
 
-/// Where the script has the last word on what this step came to, has it noted that they are due until it has spoken:
+/// Where the caller has the last word on what this step came to, has it noted that they are due until that has spoken:
 /// it may not live to say so.
 fn due_until_judged(request: &Request, peer: &dyn Peer, outcome: &Outcome) -> Result {
     let asked = request.judged && request.mode == Mode::Apply;

@@ -80,6 +80,9 @@ pub struct Spec {
     /// What of its parameters other users of the host can see.
     #[cfg(feature = "control")]
     pub(crate) shows: Shows,
+    /// Whether its programs are never stopped in the middle.
+    #[cfg(feature = "control")]
+    pub(crate) uncut: bool,
     /// How the things that it makes are taken away.
     #[cfg(feature = "control")]
     pub(crate) removal: Removal,
@@ -122,6 +125,8 @@ const fn spec<O: Operation>(class: Class, run: Run) -> Spec {
         },
         #[cfg(feature = "control")]
         shows: O::SHOWS,
+        #[cfg(feature = "control")]
+        uncut: O::UNCUT,
         #[cfg(feature = "control")]
         removal: O::REMOVAL,
         #[cfg(feature = "control")]

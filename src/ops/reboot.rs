@@ -43,6 +43,7 @@ impl Operation for Reboot {
     const SUBJECT: &'static str = "timeout";
     const DANGER: Danger = Danger::Destroy;
     const SHOWS: Shows = Shows::All;
+    const UNCUT: bool = true;
     const EXAMPLES: &'static [Example] = &[
         Example {
             title: "Only when an update asks for it.",

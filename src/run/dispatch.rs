@@ -147,9 +147,21 @@ impl Ready {
     pub(crate) fn done(&self, sent: &Sent, outcome: &Outcome) -> Result {
         sent.tell_done(&self.scope.run, &outcome.of);
         self.held.came(outcome.clone());
+        self.notified(sent, outcome.changed())
+    }
+
+    /// Its caller calls it a failure: what the host changed calls for the steps that it notifies all the same.
+    ///
+    /// # Errors
+    /// When nothing changed, the host has noted that they are due, and that cannot be told there.
+    pub(crate) fn refused(&self, sent: &Sent) -> Result {
+        self.notified(sent, sent.outcome.changed())
+    }
+
+    fn notified(&self, sent: &Sent, changed: bool) -> Result {
         let (run, host) = (&self.scope.run, &self.host.name);
         let due = run.fleet.take_due(host, sent.step.id);
-        if outcome.changed() {
+        if changed {
             self.notify.iter().for_each(|notified| run.notify(host, Arc::clone(notified)));
             return Ok(());
         }

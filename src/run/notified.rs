@@ -1,4 +1,4 @@
-//! The steps that others notified: at the end of their `on`, when a script asks for it, and those that earlier runs left.
+//! Handlers: the steps that others notified, at the end of their `on`, when a script asks for it, and those that earlier runs left.
 
 use std::sync::Arc;
 

@@ -77,7 +77,7 @@ impl Held {
     /// The fault of the first step that fails then.
     pub(crate) fn look(&self) -> Result<&Outcome> {
         if self.came.get().is_none() {
-            self.waiting.flush()?;
+            self.waiting.look()?;
         }
         self.came.get().ok_or_else(|| Error::internal("the outcome of a step that was never sent"))
     }

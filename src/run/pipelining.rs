@@ -7,26 +7,43 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::dispatch::{Ready, Sent, send_all};
 use super::scope::Scope;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How many steps travel together at most. What waits is lost when mk is killed, and nobody watches it meanwhile.
 const MOST: usize = 64;
 
 /// The steps that wait in a scope: all of one host.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<Vec<Ready>>);
+pub(super) struct Waiting {
+    steps: Mutex<Vec<Ready>>,
+    /// The fault of a step that was sent because somebody looked at what came of one. Not everybody who looks passes a
+    /// fault on: a language makes a text of a value whatever happens.
+    unheard: Mutex<Option<Error>>,
+}
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, Vec<Ready>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Vec<Ready> {
         std::mem::take(&mut self.lock())
     }
 
+    fn unheard(&self) -> MutexGuard<'_, Option<Error>> {
+        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what waits, for somebody who looks at what came of it.
+    pub(super) fn look(&self) -> Result {
+        self.flush().inspect_err(|error| *self.unheard() = Some(error.clone()))
+    }
+
     /// Sends what waits.
-    pub(super) fn flush(&self) -> Result {
+    fn flush(&self) -> Result {
+        if let Some(error) = self.unheard().take() {
+            return Err(error);
+        }
         let waiting = self.take();
         let Some(last) = waiting.last() else { return Ok(()) };
         let sent = send_all(&waiting.iter().collect::<Vec<_>>())?;
@@ -35,6 +52,9 @@ impl Waiting {
 
     /// What waits for another host goes first.
     fn make_room(&self, step: &Ready) -> Result {
+        if let Some(error) = self.unheard().take() {
+            return Err(error);
+        }
         let other = self.lock().first().is_some_and(|first| first.host.name != step.host.name);
         if other { self.flush() } else { Ok(()) }
     }
@@ -71,5 +91,19 @@ impl Scope {
     /// The fault of the first that fails.
     pub(crate) fn flush(&self) -> Result {
         self.waiting.flush()
+    }
+
+    /// Sends what waits at the end of something, whatever came of that: a step that fails was written before whatever
+    /// ended it.
+    ///
+    /// # Errors
+    /// The fault of the first that fails, or else what came of it. `raise` makes the one of the other.
+    pub(crate) fn ended<T, E>(&self, result: Result<T, E>, raise: impl Fn(Error) -> E) -> Result<T, E> {
+        match (self.waiting.unheard().take(), result) {
+            (Some(error), Ok(_)) => Err(raise(error)),
+            // It was heard.
+            (Some(_), heard) => heard,
+            (None, result) => self.flush().map_err(raise).and(result),
+        }
     }
 }

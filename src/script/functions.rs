@@ -17,7 +17,7 @@ pub struct Function {
     pub(crate) effect: Effect,
 }
 
-/// What a function does as far as steps that wait for the next one go, see [`crate::run::pipelining`]. Which steps may wait
+/// What a function does as far as steps that wait for the next one go, see [`super::registry`] and [`super::lookahead`]. Which steps may wait
 /// is told from this before a script runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {

@@ -26,7 +26,8 @@ pub(crate) fn run(run: &Arc<Run>, path: &Path) -> Result {
         let tag = Tag::outermost(&run);
         let engine = engine(&tag);
         let result = catch_unwind(AssertUnwindSafe(|| evaluate(&engine, &tag, &found)));
-        let result = result.unwrap_or_else(|_| Err(Error::internal("the script engine panicked"))).map(drop);
+        let panicked = |_| tag.scope.flush().and(Err(Error::internal("the script engine panicked")));
+        let result = result.unwrap_or_else(panicked).map(drop);
         let result = result.map_err(|e| super::suggestions::near_host_variable(e, &run, None));
         // Steps outside of any `on` notify too.
         let flushed = run::flush_outside(&tag.scope);
@@ -59,6 +60,5 @@ pub(super) fn evaluate(engine: &Engine, tag: &Tag, found: &Found) -> Result<Dyna
     #[expect(deprecated)]
     let result = engine.eval_statements_raw(&mut global, &mut Caches::new(), &mut Variables::new(), ast.statements());
     let result = result.map_err(|e| from_rhai(&e, &name));
-    // What waited was written before whatever ended the script.
-    tag.scope.flush().and(result)
+    tag.scope.ended(result, |e| e)
 }

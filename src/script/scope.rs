@@ -74,6 +74,5 @@ pub(super) fn call(
     global.tag = Dynamic::from(Tag { scope: scope.clone(), lookahead });
     let (engine, name, source) = (context.engine(), context.fn_name(), context.fn_source());
     let inner = NativeCallContext::new_with_all_fields(engine, name, source, &global, context.call_position());
-    let result = closure.call_within_context(&inner, args);
-    scope.flush().map_err(|e| throw(context, e)).and(result)
+    scope.ended(closure.call_within_context(&inner, args), |e| throw(context, e))
 }

@@ -164,8 +164,7 @@ pub(super) fn functions(registry: &mut Registry) {
         made.map(Secret::or_text).map_err(|e| throw(&context, e))
     };
     // The language has one of its own for maps, which takes no secrets.
-    let of_map = json.clone();
-    registry.add("to_json", move |context: NativeCallContext, map: Map| of_map(context, map.into()));
+    registry.add("to_json", move |context: NativeCallContext, map: Map| json(context, map.into()));
     registry.add("to_json", json);
     registry.add("to_yaml", move |context: NativeCallContext, value: Dynamic| -> Raised<Dynamic> {
         let scope = scope(&context)?;
@@ -184,7 +183,7 @@ pub(super) fn functions(registry: &mut Registry) {
             false => registry.add("password_hash", move |context: NativeCallContext, value: Dynamic| {
                 hash(context, value, Map::new())
             }),
-        };
+        }
     }
     registry.add("htpasswd", move |context: NativeCallContext, name: &str, value: Dynamic| -> Raised<Dynamic> {
         let scope = scope(&context)?;

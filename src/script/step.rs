@@ -95,6 +95,8 @@ fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, a
             if let Payload(Some(error)) = payload(error) {
                 sent.tell_failed(&ready.scope.run, error, left);
             }
+            // The script's fault is the one to be told.
+            let _ = ready.refused(&sent);
         }
     }
     judged.map(drop)

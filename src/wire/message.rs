@@ -57,7 +57,7 @@ pub struct Request {
     /// control side knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Due>,
-    /// The script has the last word on whether this one changed something: they are due until it has spoken.
+    /// The caller has the last word on whether this one changed something: they are due until it has spoken.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub judged: bool,
     /// The id of the notified step that this one is: struck off the host's notes when it succeeds.

@@ -1,4 +1,4 @@
-//! What a cut file or a lost connection leaves of the steps that were notified.
+//! What a refusal, a cut file or a lost connection leaves of the steps that were notified.
 
 use std::process::Stdio;
 
@@ -83,4 +83,36 @@ fn a_notified_step_whose_connection_is_lost_at_its_end_runs_once() {
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("connects again"), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(text(&place, "log").as_deref(), Some("told\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_step_that_the_script_refuses_makes_due_what_its_host_changed_and_nothing_else() {
+    let notify = r#"notify: later("shell", "echo told >> DIR/log")"#;
+    let tries = r#"["sh", "-c", "echo >> DIR/tries; wc -l < DIR/tries"]"#;
+    for (step, told) in [
+        // Refused the first time, and unchanged the second.
+        (
+            format!(
+                r#"run({tries}, #{{ reads: true, retry: #{{ attempts: 2, delay: "10ms" }}, changed: |r| false,
+                    failed: |r| r.stdout.contains("1"), {notify} }})"#
+            ),
+            None,
+        ),
+        (format!(r#"run({tries}, #{{ reads: true, changed: |r| true, failed: |r| true, {notify} }})"#), None),
+        (
+            format!(r#"copy("DIR/conf", #{{ content: "1", changed: |r| false, failed: |r| true, {notify} }})"#),
+            Some("told\n"),
+        ),
+    ] {
+        let place = Place::new();
+        script(&place, &format!("on(local(), |here| {{\n    try {{ here.{step}; }} catch {{}}\n}});\n"));
+        let ran = again(&place);
+        assert_eq!(ran.code, 0, "{step}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(text(&place, "log").as_deref(), told, "{step}: {}", ran.stdout);
+        is_over(&place);
+        script(&place, "local().run([\"true\"]);");
+        let next = again(&place);
+        assert_eq!(next.code, 0, "{step}: {}{}", next.stdout, next.stderr);
+        assert_eq!(text(&place, "log").as_deref(), told, "{step}: {}", next.stdout);
+    }
 }

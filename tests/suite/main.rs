@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod aarch64;
+mod agents;
 mod architecture;
 mod bad_hosts;
 mod bad_input;

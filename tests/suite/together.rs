@@ -41,7 +41,13 @@ impl Writer {
             2 | 3 => format!("host.shell(\"echo {n} >> DIR/x/said\");"),
             4 => format!("host.copy(\"DIR/x/c{}\", #{{ content: `{n} ${{host.name}}`, backup: true }});", n % 3),
             5 if self.pick(4) == 0 => format!("host.run([\"test\", \"-e\", \"DIR/x/f{}\"]);", n % 4),
-            5 | 6 => format!("let v{n} = host.file(\"DIR/x/f{}\"); log(`${{v{n}.changed}}`);", n % 4),
+            5 => format!("let v{n} = host.file(\"DIR/x/f{}\"); log(`${{v{n}.changed}}`);", n % 4),
+            // The language makes a text of a value whatever comes of looking at it.
+            6 if n.is_multiple_of(2) => format!("let v{n} = host.file(\"DIR/x/f{}\"); log(`${{v{n}}}`);", n % 4),
+            6 => format!(
+                "let v{n} = host.file(\"DIR/x/f{}\"); host.copy(\"DIR/x/c\", #{{ content: \"it \" + v{n} }});",
+                n % 4
+            ),
             7 => match self.pick(4) {
                 2 => format!(
                     "let z{n} = |x| {{ try {{ host.run([\"test\", \"-e\", \"DIR/x/f2\"]); }} catch {{ log(\"none\"); }} x }}; host.run([\"test\", \"-e\", \"DIR/x/f1\"]); let q{n} = [1].map(z{n});"

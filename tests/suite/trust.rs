@@ -52,11 +52,11 @@ fn mk(place: &Place, folder: &str, args: &[&str]) -> Ran {
     place.shown(&command.current_dir(place.path().join(folder)).output().unwrap())
 }
 
-fn mode(path: &Path, mode: u32) {
+pub(crate) fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn give(path: &Path) {
+pub(crate) fn give(path: &Path) {
     std::os::unix::fs::lchown(path, Some(OTHER), Some(OTHER)).unwrap();
 }
 
@@ -78,46 +78,6 @@ fn what_is_ours_is_obeyed() {
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(mk(&place, "p", &["facts", "far"]).code, 4);
     assert!(place.path().join("ran").exists(), "the proxy is a program that runs here");
-}
-
-#[test]
-fn an_agent_that_others_may_have_written_is_not_sent_to_hosts() {
-    let name = format!("mk-agent-{}", std::env::consts::ARCH);
-    let own = Path::new(env!("CARGO_BIN_EXE_mk")).with_file_name("agents");
-    let own = std::env::var_os("MK_AGENT_DIR").map_or(own, PathBuf::from).join(&name);
-    let place = Place::new();
-    let agent = place.file(&format!("agents/{name}"), "");
-    let folder = place.path().join("agents");
-    let run = |args: &[&str]| {
-        let mut command = place.command(args);
-        place.shown(&command.env("MK_AGENT_DIR", &folder).output().unwrap())
-    };
-    let words = ["do", "local", "run", "true"];
-    for (what, spoil) in [
-        ("as it should be", (|_, _| ()) as fn(&Path, &Path)),
-        ("open", |agent, _| mode(agent, 0o777)),
-        ("given", |agent, _| give(agent)),
-        ("in an open folder", |_, folder| mode(folder, 0o777)),
-        ("in somebody else's folder", |_, folder| give(folder)),
-    ] {
-        let _ = std::fs::remove_file(&agent);
-        std::fs::copy(&own, &agent).unwrap();
-        mode(&folder, 0o755);
-        chown(&folder, Some(0), Some(0)).unwrap();
-        spoil(&agent, &folder);
-        let ran = run(&words);
-        let is_wrong = what != "as it should be";
-        assert_eq!(ran.code, if is_wrong { 2 } else { 0 }, "{what}: {}{}", ran.stdout, ran.stderr);
-        assert_eq!(
-            ran.stderr.contains("`DIR/agents") && ran.stderr.contains("owner "),
-            is_wrong,
-            "{what}: {}",
-            ran.stderr
-        );
-    }
-    // There is a way out.
-    let _ = run(&["trust", &folder.display().to_string()]);
-    assert_eq!(run(&words).code, 0);
 }
 
 #[test]

@@ -240,6 +240,7 @@ impl Operation for Pkg {
     const SUBJECT: &'static str = "names";
     const DANGER: Danger = Danger::Destroy;
     const SHOWS: Shows = Shows::All;
+    const UNCUT: bool = true;
     const REMOVAL: Removal = Removal::Absent;
     const PLACES: &'static [&'static str] = &["/etc/apt", "/var/lib/apt", "/usr/share/keyrings"];
     const EXAMPLES: &'static [Example] = &[

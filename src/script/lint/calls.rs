@@ -54,7 +54,7 @@ impl Linter {
         let counts: BTreeSet<usize> = own.into_iter().chain(native.into_iter().flatten().copied()).collect();
         let error =
             if counts.is_empty() { unknown(name, &script.functions) } else { wrong_count(name, &counts, count) };
-        self.report(error, word(&script.name, at, name));
+        self.findings.report(error, word(&script.name, at, name));
     }
 
     /// A call with an object in front. Which object is not known, so any function that could be meant will do.
@@ -79,7 +79,7 @@ impl Linter {
         let counts: BTreeSet<usize> = own.into_iter().chain(native).collect();
         let error =
             if counts.is_empty() { unknown(name, &script.functions) } else { wrong_count(name, &counts, count) };
-        self.report(error, word(&script.name, at, name));
+        self.findings.report(error, word(&script.name, at, name));
     }
 
     /// A call of a module's function.
@@ -104,7 +104,7 @@ impl Linter {
         } else {
             Error::playbook(format!("`{full}` is private to its module"))
         };
-        self.report(error, place);
+        self.findings.report(error, place);
     }
 
     /// A variable of a module.
@@ -119,7 +119,7 @@ impl Linter {
             Some(near) => error.hint(format!("did you mean `{alias}::{near}`?")),
             None => error.hint(format!("a module gives what it exports: `export const {name} = …;`")),
         };
-        self.report(error, word(&script.name, at, name));
+        self.findings.report(error, word(&script.name, at, name));
     }
 
     /// What can be told of the values that mk's own functions are given.
@@ -135,12 +135,12 @@ impl Linter {
             ("host", [Expr::StringConstant(host, at)]) => {
                 let found = around.inventory.as_ref().map(|inventory| inventory.host(host).map(drop));
                 if let Some(Err(error)) = found {
-                    self.report(error, quoted(&script.name, *at, host));
+                    self.findings.report(error, quoted(&script.name, *at, host));
                 }
             }
             ("later", [Expr::StringConstant(op, at), rest @ ..]) => match crate::ops::find(op) {
                 Ok(spec) => self.step(script, spec, rest, *at, around),
-                Err(error) => self.report(error, quoted(&script.name, *at, op)),
+                Err(error) => self.findings.report(error, quoted(&script.name, *at, op)),
             },
             ("file_text", [Expr::StringConstant(src, at)]) => {
                 self.source(script, src, *at, around);
@@ -157,7 +157,7 @@ impl Linter {
     /// A file that a script names.
     pub(super) fn source(&mut self, script: &Script, src: &str, at: Position, around: &Surroundings) -> Option<Found> {
         let found = around.sources.find(&Base::of(&script.name), Path::new(src));
-        found.map_err(|error| self.report(error, quoted(&script.name, at, src))).ok()
+        found.map_err(|error| self.findings.report(error, quoted(&script.name, at, src))).ok()
     }
 
     /// Hosts, where they are written out.
@@ -166,7 +166,7 @@ impl Linter {
         match hosts {
             Expr::StringConstant(pattern, at) => {
                 if let Err(error) = inventory.select(pattern) {
-                    self.report(error, quoted(&script.name, *at, pattern));
+                    self.findings.report(error, quoted(&script.name, *at, pattern));
                 }
             }
             Expr::Array(items, _) => items.iter().for_each(|item| self.pattern(script, item, around)),
@@ -181,7 +181,7 @@ impl Linter {
             let given = literal::value(value).unwrap_or_default();
             if let Some(error) = check(&key.name, given) {
                 let place: Place = word(&script.name, key.pos, &key.name);
-                self.report(crate::run::explained(error, of), place);
+                self.findings.report(crate::run::explained(error, of), place);
             }
         }
     }

@@ -8,31 +8,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::calls::module;
-use super::{Defined, Linter, Script};
+use super::findings::Findings;
+use super::{Defined, Script};
 use crate::error::Error;
 use crate::script::syntax::{bodies, closure, walk, word};
 
-impl Linter {
-    /// A call of a module's function, with closures among its arguments.
-    pub(super) fn handed_over(&mut self, script: &Script, call: &FnCallExpr) {
-        if call.namespace.path.is_empty() {
-            return;
-        }
-        let Some(runs) = module(script, &call.namespace) else { return };
-        for closure in call.args.iter().filter_map(closure) {
-            for (name, count, at) in own_calls(script, &closure) {
-                if !runs.functions.iter().any(|other| other.name == name && other.parameters == count) {
-                    continue;
-                }
-                let alias = call.namespace.path.last().map_or("", |part| part.name.as_str());
-                let error =
-                    Error::playbook(format!("`{name}` would be that of the module `{alias}`, which runs this closure"))
-                        .because(
-                            "what a closure calls is looked for first in the module that runs it, be it private there",
-                        )
-                        .hint("give one of the two another name");
-                self.report(error, word(&script.name, at, &name));
+/// A call of a module's function, with closures among its arguments.
+pub(super) fn handed_over(found: &mut Findings, script: &Script, call: &FnCallExpr) {
+    if call.namespace.path.is_empty() {
+        return;
+    }
+    let Some(runs) = module(script, &call.namespace) else { return };
+    for closure in call.args.iter().filter_map(closure) {
+        for (name, count, at) in own_calls(script, &closure) {
+            if !runs.functions.iter().any(|other| other.name == name && other.parameters == count) {
+                continue;
             }
+            let alias = call.namespace.path.last().map_or("", |part| part.name.as_str());
+            let error =
+                Error::playbook(format!("`{name}` would be that of the module `{alias}`, which runs this closure"))
+                    .because("what a closure calls is looked for first in the module that runs it, be it private there")
+                    .hint("give one of the two another name");
+            found.report(error, word(&script.name, at, &name));
         }
     }
 }

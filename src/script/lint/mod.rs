@@ -5,6 +5,7 @@
 
 mod calls;
 mod elsewhere;
+mod findings;
 mod steps;
 mod templates;
 mod traps;
@@ -15,8 +16,9 @@ use std::rc::Rc;
 
 use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, FnAccess, ParseErrorType, Position, Stmt};
 
+use self::findings::Findings;
 use super::syntax::quoted;
-use crate::control::{Base, Found, Sources, Templates};
+use crate::control::{Base, Found, Sources};
 use crate::error::{Context, Error, Kind, Place, Result};
 use crate::inventory::Inventory;
 
@@ -52,14 +54,11 @@ struct Defined {
 pub struct Linter {
     strict: Engine,
     lax: Engine,
-    templates: Templates,
+    templates: templates::Read,
     known: calls::Known,
     parameters: steps::Parameters,
-    /// The names that a template uses, by its own; `None` for one that cannot be read.
-    names: BTreeMap<String, Option<Rc<templates::Used>>>,
     scripts: BTreeMap<String, Option<Rc<Script>>>,
-    findings: Vec<Error>,
-    warnings: Vec<Error>,
+    findings: Findings,
 }
 
 impl Default for Linter {
@@ -79,13 +78,11 @@ impl Linter {
         Self {
             strict,
             lax,
-            templates: Templates::new(),
+            templates: templates::Read::new(),
             known: calls::Known::new(),
             parameters: steps::Parameters::default(),
-            names: BTreeMap::new(),
             scripts: BTreeMap::new(),
-            findings: Vec::new(),
-            warnings: Vec::new(),
+            findings: Findings::default(),
         }
     }
 
@@ -101,17 +98,12 @@ impl Linter {
 
     /// How many scripts and templates were read.
     pub fn files(&self) -> usize {
-        self.scripts.len() + self.names.len()
+        self.scripts.len() + self.templates.count()
     }
 
     /// What is wrong, and then what may not be meant, each by file and place.
     pub fn findings(self) -> (Vec<Error>, Vec<Error>) {
-        let sorted = |mut all: Vec<Error>| {
-            all.sort_by_key(|error| error.place().map(|place| (place.file.clone(), place.line, place.column)));
-            all.dedup();
-            all
-        };
-        (sorted(self.findings), sorted(self.warnings))
+        self.findings.sorted()
     }
 
     fn load(&mut self, found: &Found, around: &Surroundings) -> Option<Rc<Script>> {
@@ -121,9 +113,10 @@ impl Linter {
         }
         // Scripts that lead to each other in a circle end here.
         self.scripts.insert(name.clone(), None);
-        let text =
-            self.kept(around.sources.code(found).map_err(|e| e.at(Place::new(super::fault::shown(&name), 0, 0))))?;
-        self.backticks(&name, &text);
+        let text = self
+            .findings
+            .kept(around.sources.code(found).map_err(|e| e.at(Place::new(super::fault::shown(&name), 0, 0))))?;
+        traps::backticks(&mut self.findings, &name, &text);
         let mut ast = self.parse(&name, &text)?;
         ast.set_source(name.as_str());
         let mut script = Script {
@@ -141,11 +134,11 @@ impl Linter {
             match path.last() {
                 Some(ASTNode::Expr(Expr::MethodCall(call, at))) => {
                     self.method(&script, call, *at, around);
-                    self.in_place(&script, call, *at, path);
+                    traps::in_place(&mut self.findings, &script, (call, *at), path);
                 }
                 Some(ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at))) => {
                     self.function(&script, call, *at, around);
-                    self.handed_over(&script, call);
+                    elsewhere::handed_over(&mut self.findings, &script, call);
                 }
                 Some(ASTNode::Expr(Expr::Variable(variable, _, at))) => {
                     self.variable(&script, &variable.2, &variable.1, *at);
@@ -154,7 +147,7 @@ impl Linter {
             }
             true
         });
-        self.in_closures(&script);
+        traps::in_closures(&mut self.findings, &script);
         Some(script)
     }
 
@@ -163,7 +156,7 @@ impl Linter {
         match self.strict.compile(text) {
             Ok(ast) => Some(ast),
             Err(error) => {
-                self.findings.push(super::engine::syntax(&error, name, text));
+                self.findings.add(super::engine::syntax(&error, name, text));
                 match *error.0 {
                     ParseErrorType::VariableUndefined(_) => self.lax.compile(text).ok(),
                     _ => None,
@@ -204,17 +197,9 @@ impl Linter {
         for (alias, module, at) in imports {
             let found = around.sources.module(&Base::of(&script.name), &module);
             let found = found.map_err(|e| e.at(quoted(&script.name, at, &module)));
-            let loaded = self.kept(found).and_then(|found| self.load(&found, around));
+            let loaded = self.findings.kept(found).and_then(|found| self.load(&found, around));
             script.imports.insert(alias, loaded);
         }
-    }
-
-    fn kept<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.findings.push(error)).ok()
-    }
-
-    fn report(&mut self, error: Error, at: Place) {
-        self.findings.push(error.as_kind(Kind::Playbook).at(at));
     }
 }
 

@@ -36,7 +36,7 @@ impl Linter {
         at: Position,
         around: &Surroundings,
     ) {
-        let before = self.findings.len();
+        let before = self.findings.faults();
         let (subject, fields): (Option<&Expr>, Fields<'_>) = match args {
             [] => (None, &[]),
             [only] => match literal::fields(only) {
@@ -56,7 +56,7 @@ impl Linter {
                         let error =
                             Error::playbook(format!("{}: parameters after the subject stand in a map", spec.name))
                                 .hint(format!("`mk doc {}` shows how it is called", spec.name));
-                        self.report(error, place(Some(&script.name), rest.position()));
+                        self.findings.report(error, place(Some(&script.name), rest.position()));
                     }
                     return;
                 }
@@ -70,7 +70,7 @@ impl Linter {
             Some(Value::Null) => {}
             Some(value) => {
                 if let Err(error) = (spec.shape)(Value::Object(Map::from_iter([(name.to_owned(), value.clone())]))) {
-                    linter.report(explained(error, spec.name), at);
+                    linter.findings.report(explained(error, spec.name), at);
                 }
                 given.insert(name.to_owned(), value);
             }
@@ -83,7 +83,7 @@ impl Linter {
             } else if is_common(name) {
                 self.common(script, spec, name, value);
             } else {
-                self.report(unknown_field(spec, name), at);
+                self.findings.report(unknown_field(spec, name), at);
             }
         }
         if let Some(subject) = subject {
@@ -95,21 +95,21 @@ impl Linter {
         for parameter in parameters.iter().filter(|p| p.required && !is_given(&p.name)) {
             let error = Error::playbook(format!("{}: missing field `{}`", spec.name, parameter.name))
                 .hint(format!("`mk doc {}` lists its parameters", spec.name));
-            self.report(error, place(Some(&script.name), at));
+            self.findings.report(error, place(Some(&script.name), at));
         }
         // Whether the values go together can only be told when all of them are known.
         if certain
-            && self.findings.len() == before
+            && self.findings.faults() == before
             && let Err(error) = (spec.check)(Value::Object(given))
         {
-            self.report(explained(error, spec.name), place(Some(&script.name), at));
+            self.findings.report(explained(error, spec.name), place(Some(&script.name), at));
         }
         if let Some(source) = source_of(spec.name)
             && let Some(Expr::StringConstant(src, at)) = literal::field(fields, source)
         {
             let found = self.source(script, src, *at, around);
             if let (Some(found), "template") = (found, spec.name) {
-                self.template(&found, literal::field(fields, "vars"), around);
+                self.templates.look(&mut self.findings, &found, literal::field(fields, "vars"), around);
             }
         }
     }
@@ -120,14 +120,14 @@ impl Linter {
             let at = word(&script.name, value.start_position(), "true");
             let error = Error::playbook(format!("{}: every user of the host can read the secret in its arguments", spec.name))
                 .hint("`stdin`, or a file that `copy` writes with `mode: \"0600\"`, keeps it; this is for programs that can do no other");
-            self.warnings.push(error.at(at));
+            self.findings.warn(error, at);
         }
         if name == RETRY {
             for (key, _) in literal::fields(value).into_iter().flatten() {
                 if !RETRY_FIELDS.contains(&key.name.as_str()) {
                     let known = RETRY_FIELDS.map(|field| format!("`{field}`")).join(" or ");
                     let message = format!("{}: unknown field `{}` of `{RETRY}`, expected {known}", spec.name, key.name);
-                    self.report(Error::playbook(message), word(&script.name, key.pos, &key.name));
+                    self.findings.report(Error::playbook(message), word(&script.name, key.pos, &key.name));
                 }
             }
         }

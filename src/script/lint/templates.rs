@@ -1,22 +1,41 @@
 //! Templates that a script names: their syntax, and the names they use.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rhai::Expr;
 
-use super::{Linter, Surroundings};
-use crate::control::Found;
+use super::Surroundings;
+use super::findings::Findings;
+use crate::control::{Found, Templates};
 use crate::error::{Error, Place, nearest};
 use crate::script::fault::shown;
 use crate::script::syntax::literal;
 
 /// The names that a template uses and does not define, each with the place where it does so first.
-pub(super) struct Used(Vec<(String, Place)>);
+struct Used(Vec<(String, Place)>);
 
-impl Linter {
+/// The templates that were read.
+pub(super) struct Read {
+    reader: Templates,
+    /// What each uses, by its own name; `None` for one that cannot be read.
+    used: BTreeMap<String, Option<Rc<Used>>>,
+}
+
+impl Read {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self { reader: Templates::new(), used: BTreeMap::new() }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.used.len()
+    }
+
     /// A template, rendered with `vars`.
-    pub(super) fn template(&mut self, found: &Found, vars: Option<&Expr>, around: &Surroundings) {
-        let Some(used) = self.used(found, around) else { return };
+    pub(super) fn look(&mut self, findings: &mut Findings, found: &Found, vars: Option<&Expr>, around: &Surroundings) {
+        let Some(used) = self.used(findings, found, around) else { return };
         let given: Option<Vec<&str>> = match vars {
             None => Some(Vec::new()),
             Some(vars) => literal::fields(vars).map(|fields| fields.iter().map(|(key, _)| key.name.as_str()).collect()),
@@ -41,24 +60,24 @@ impl Linter {
                     Some(near) => error.hint(format!("did you mean `{near}`?")),
                     None => error.hint("neither `vars` nor a host's variables define it"),
                 };
-                self.report(error, place.clone());
+                findings.report(error, place.clone());
             }
         }
     }
 
-    fn used(&mut self, found: &Found, around: &Surroundings) -> Option<Rc<Used>> {
+    fn used(&mut self, findings: &mut Findings, found: &Found, around: &Surroundings) -> Option<Rc<Used>> {
         let name = found.name();
-        if let Some(known) = self.names.get(&name) {
+        if let Some(known) = self.used.get(&name) {
             return known.clone();
         }
         let file = shown(&name);
         let read = around.sources.code(found).and_then(|text| {
-            let names = self.templates.names(&file, &text)?;
+            let names = self.reader.names(&file, &text)?;
             let needed = names.into_iter().filter(|name| !optional(&text, name));
             Ok(Rc::new(Used(needed.map(|name| (name.clone(), first(&file, &text, &name))).collect())))
         });
-        let used = self.kept(read.map_err(|e| e.at(Place::new(file.clone(), 0, 0))));
-        self.names.insert(name, used.clone());
+        let used = findings.kept(read.map_err(|e| e.at(Place::new(file.clone(), 0, 0))));
+        self.used.insert(name, used.clone());
         used
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
-use super::{Linter, Script};
+use super::Script;
+use super::findings::Findings;
 use crate::error::{Error, Place};
 use crate::script::fault::shown;
 use crate::script::functions::{function_named, gives_nothing};
@@ -26,56 +27,59 @@ const USING: [&str; 12] = [
     "retain",
 ];
 
-impl Linter {
-    /// A method that works in place and gives nothing, where something is expected of it. `path` leads to it.
-    pub(super) fn in_place(&mut self, script: &Script, call: &FnCallExpr, at: Position, path: &[ASTNode<'_>]) {
-        if Self::nothing(script, call) && is_used(path) {
-            self.tell_in_place(script, &call.name, at);
+/// A method that works in place and gives nothing, where something is expected of it. `path` leads to it.
+pub(super) fn in_place(
+    found: &mut Findings,
+    script: &Script,
+    (call, at): (&FnCallExpr, Position),
+    path: &[ASTNode<'_>],
+) {
+    if nothing(script, call) && is_used(path) {
+        tell_in_place(found, script, &call.name, at);
+    }
+}
+
+/// The same as all that a closure is, where its value is used: `lines.map(|line| line.trim())`.
+pub(super) fn in_closures(found: &mut Findings, script: &Script) {
+    let mut used = BTreeSet::new();
+    script.ast.walk(&mut |path: &[ASTNode<'_>]| {
+        if let Some(ASTNode::Expr(Expr::MethodCall(call, _))) = path.last()
+            && USING.contains(&call.name.as_str())
+        {
+            used.extend(call.args.iter().filter_map(closure));
+        }
+        true
+    });
+    for (function, body) in bodies(&script.ast) {
+        let last = body.last().filter(|_| used.contains(function));
+        if let Some((call, at)) = last.and_then(ended_by).filter(|(call, _)| nothing(script, call)) {
+            tell_in_place(found, script, &call.name, at);
         }
     }
+}
 
-    /// The same as all that a closure is, where its value is used: `lines.map(|line| line.trim())`.
-    pub(super) fn in_closures(&mut self, script: &Script) {
-        let mut used = BTreeSet::new();
-        script.ast.walk(&mut |path: &[ASTNode<'_>]| {
-            if let Some(ASTNode::Expr(Expr::MethodCall(call, _))) = path.last()
-                && USING.contains(&call.name.as_str())
-            {
-                used.extend(call.args.iter().filter_map(closure));
-            }
-            true
-        });
-        for (function, body) in bodies(&script.ast) {
-            let last = body.last().filter(|_| used.contains(function));
-            if let Some((call, at)) = last.and_then(ended_by).filter(|(call, _)| Self::nothing(script, call)) {
-                self.tell_in_place(script, &call.name, at);
-            }
-        }
-    }
+/// Whether a method can only be one that gives nothing.
+fn nothing(script: &Script, call: &FnCallExpr) -> bool {
+    let name = call.name.as_str();
+    let other = script.functions.iter().any(|f| f.name == name)
+        || script.keys.contains(name)
+        || crate::ops::find(name).is_ok()
+        || function_named(name).is_some();
+    !other && gives_nothing(name, call.args.len() + 1)
+}
 
-    /// Whether a method can only be one that gives nothing.
-    fn nothing(script: &Script, call: &FnCallExpr) -> bool {
-        let name = call.name.as_str();
-        let other = script.functions.iter().any(|f| f.name == name)
-            || script.keys.contains(name)
-            || crate::ops::find(name).is_ok()
-            || function_named(name).is_some();
-        !other && gives_nothing(name, call.args.len() + 1)
-    }
+fn tell_in_place(found: &mut Findings, script: &Script, name: &str, at: Position) {
+    let error = Error::playbook(format!("`{name}` gives nothing: it changes the value that it is called on"))
+        .hint(format!("call it in a line of its own, `value.{name}(…);`, and use `value` after it"));
+    found.report(error, word(&script.name, at, name));
+}
 
-    fn tell_in_place(&mut self, script: &Script, name: &str, at: Position) {
-        let error = Error::playbook(format!("`{name}` gives nothing: it changes the value that it is called on"))
-            .hint(format!("call it in a line of its own, `value.{name}(…);`, and use `value` after it"));
-        self.report(error, word(&script.name, at, name));
-    }
-
-    /// Backslashes in texts in backticks, which know no escapes.
-    pub(super) fn backticks(&mut self, name: &str, text: &str) {
-        for (line, column, letter) in escapes(text) {
-            let error = Error::playbook(format!("`\\{letter}` in a text in backticks stays as it is written"))
-                .hint("break the line where the text does, or add the piece in double quotes: `…` + \"\\n\"");
-            self.warnings.push(error.at(Place::new(shown(name), line, column).spanning(2)));
-        }
+/// Backslashes in texts in backticks, which know no escapes.
+pub(super) fn backticks(found: &mut Findings, name: &str, text: &str) {
+    for (line, column, letter) in escapes(text) {
+        let error = Error::playbook(format!("`\\{letter}` in a text in backticks stays as it is written"))
+            .hint("break the line where the text does, or add the piece in double quotes: `…` + \"\\n\"");
+        found.warn(error, Place::new(shown(name), line, column).spanning(2));
     }
 }
 
