@@ -99,7 +99,9 @@ impl Scope {
     /// # Errors
     /// The fault of the first that fails, or else what came of it. `raise` makes the one of the other.
     pub(crate) fn ended<T, E>(&self, result: Result<T, E>, raise: impl Fn(Error) -> E) -> Result<T, E> {
-        match (self.waiting.unheard().take(), result) {
+        // Taken before, since the lock is needed again below.
+        let unheard = self.waiting.unheard().take();
+        match (unheard, result) {
             (Some(error), Ok(_)) => Err(raise(error)),
             // It was heard.
             (Some(_), heard) => heard,
