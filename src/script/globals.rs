@@ -37,20 +37,16 @@ fn operations(registry: &mut Registry) {
             }
             Ok(args)
         };
-        registry.add_step(spec.name, move |context: NativeCallContext, host: &mut Host| {
-            step(&context, host, spec, Map::new())
+        registry
+            .add(spec.name, move |context: NativeCallContext, host: &mut Host| step(&context, host, spec, Map::new()));
+        registry.add(spec.name, move |context: NativeCallContext, host: &mut Host, only: Dynamic| -> Raised<Dynamic> {
+            let args = match only.is_map() {
+                true => Ok(only.cast::<Map>()),
+                false => with(only, Map::new()),
+            };
+            step(&context, host, spec, args.map_err(|e| throw(&context, e))?)
         });
-        registry.add_step(
-            spec.name,
-            move |context: NativeCallContext, host: &mut Host, only: Dynamic| -> Raised<Dynamic> {
-                let args = match only.is_map() {
-                    true => Ok(only.cast::<Map>()),
-                    false => with(only, Map::new()),
-                };
-                step(&context, host, spec, args.map_err(|e| throw(&context, e))?)
-            },
-        );
-        registry.add_step(
+        registry.add(
             spec.name,
             move |context: NativeCallContext, host: &mut Host, subject: Dynamic, args: Map| -> Raised<Dynamic> {
                 step(&context, host, spec, with(subject, args).map_err(|e| throw(&context, e))?)

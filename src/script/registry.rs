@@ -11,7 +11,7 @@ use super::scope::flush;
 pub(super) struct Registry(Module);
 
 impl Registry {
-    /// Adds a function of mk's list.
+    /// Adds a function of mk's list, or an operation: a step says itself whether it waits.
     pub(super) fn add<A, const N: usize, const X: bool, R, const F: bool, Func>(
         &mut self,
         name: &'static str,
@@ -22,25 +22,9 @@ impl Registry {
         Func: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
         let func = func.into_rhai_function(true, false);
-        let pure = function_named(name).is_some_and(|function| function.effect == Effect::Pure);
-        self.put(name, Func::param_types(), if pure { func } else { sending_first(func) });
-    }
-
-    /// Adds an operation: a step says itself whether it waits.
-    pub(super) fn add_step<A, const N: usize, const X: bool, R, const F: bool, Func>(
-        &mut self,
-        name: &'static str,
-        func: Func,
-    ) where
-        A: 'static,
-        R: Clone + Send + Sync + 'static,
-        Func: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
-    {
-        self.put(name, Func::param_types(), func.into_rhai_function(true, false));
-    }
-
-    fn put<const N: usize>(&mut self, name: &'static str, types: [std::any::TypeId; N], func: RhaiFunc) {
-        FuncRegistration::new(name).in_global_namespace().set_into_module_raw(&mut self.0, types, func);
+        let sends = function_named(name).is_some_and(|function| function.effect != Effect::Pure);
+        let func = if sends { sending_first(func) } else { func };
+        FuncRegistration::new(name).in_global_namespace().set_into_module_raw(&mut self.0, Func::param_types(), func);
     }
 
     /// Gives an engine all of them.
