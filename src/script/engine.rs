@@ -1,6 +1,6 @@
 //! The language as mk sets it up.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rhai::{Dynamic, Engine, OptimizationLevel, ParseError, ParseErrorType};
 
@@ -9,6 +9,9 @@ use super::registry::Registry;
 use super::scope::Tag;
 use super::{credentials, fault, globals, guarded, host, on, outcome, play, results, secret, suggestions, talk, text};
 use crate::error::{Error, Place};
+
+/// The language as it comes, made once: what it has is asked of it.
+pub(super) static PLAIN: LazyLock<Engine> = LazyLock::new(Engine::new);
 
 /// The stack of a thread that runs script, in bytes. Only what is used is taken from memory.
 pub(super) const STACK: usize = 32 * 1024 * 1024;

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use super::engine::PLAIN;
+
 /// A function that mk adds to the language.
 #[derive(Debug, Clone, Copy)]
 pub struct Function {
@@ -309,7 +311,7 @@ pub(crate) fn function_named(name: &str) -> Option<&'static Function> {
 /// What the language itself has, by name and number of values.
 static STANDARD: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
     let of = |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
-    rhai::Engine::new().collect_fn_metadata(None, of, true)
+    PLAIN.collect_fn_metadata(None, of, true)
 });
 
 /// Whether every function of the language with this name and number of values gives nothing back.
@@ -322,7 +324,7 @@ pub(super) fn gives_nothing(name: &str, count: usize) -> bool {
             // A method that can fail gives its nothing in a wrapper.
             Some((key, matches!(gives.as_str(), "" | "()") || gives.contains("<()>") || gives.contains("<(),")))
         };
-        for (key, nothing) in rhai::Engine::new().collect_fn_metadata(None, of, true) {
+        for (key, nothing) in PLAIN.collect_fn_metadata(None, of, true) {
             let known = all.entry(key).or_insert(true);
             *known = *known && nothing;
         }
@@ -339,7 +341,7 @@ pub(super) fn takes_closure(name: &str) -> bool {
             let takes = info.metadata.params_info.iter().skip(1).any(|parameter| parameter.contains("FnPtr"));
             takes.then(|| info.metadata.name.to_string())
         };
-        rhai::Engine::new().collect_fn_metadata(None, of, true).into_iter().collect()
+        PLAIN.collect_fn_metadata(None, of, true).into_iter().collect()
     });
     TAKING.contains(name)
 }

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, FuncInfo, ImmutableString, NativeCallContext};
 
+use super::engine::PLAIN;
 use super::fault::throw;
 use super::secret::refusal;
 use crate::secret::Secrets;
@@ -19,9 +20,6 @@ const ALLOWED: [&str; 6] = ["+", "+=", "append", "print", "debug", "to_string"];
 
 /// What writes a text in quotes, as a list is shown. Escaped letter by letter, a token would be one no more.
 const QUOTES: &str = "to_debug";
-
-/// The language as it comes.
-static PLAIN: LazyLock<Engine> = LazyLock::new(Engine::new);
 
 /// Every function of the language that looks into a text.
 static LOOKING: LazyLock<Vec<(String, Vec<TypeId>)>> = LazyLock::new(|| {

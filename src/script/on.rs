@@ -252,7 +252,7 @@ fn one(context: &NativeCallContext, scope: &Scope, host: &Host, closure: &FnPtr)
             near_host_variable(error, run, Some(&host.name))
         }),
         // A step that waited was written before whatever ended the closure.
-        Err(panic) => scope.flush().and(Err(panicked(&panic))),
+        Err(panic) => scope.ended(Err(panicked(&panic)), |e| e),
     };
     let result = match wrote_outside(context, &own, &before) {
         Some(error) if result.is_ok() => {

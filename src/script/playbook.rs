@@ -26,7 +26,7 @@ pub(crate) fn run(run: &Arc<Run>, path: &Path) -> Result {
         let tag = Tag::outermost(&run);
         let engine = engine(&tag);
         let result = catch_unwind(AssertUnwindSafe(|| evaluate(&engine, &tag, &found)));
-        let panicked = |_| tag.scope.flush().and(Err(Error::internal("the script engine panicked")));
+        let panicked = |_| tag.scope.ended(Err(Error::internal("the script engine panicked")), |e| e);
         let result = result.unwrap_or_else(panicked).map(drop);
         let result = result.map_err(|e| super::suggestions::near_host_variable(e, &run, None));
         // Steps outside of any `on` notify too.

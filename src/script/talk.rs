@@ -4,6 +4,7 @@ use std::any::TypeId;
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext};
 
+use super::engine::PLAIN;
 use super::registry::Registry;
 use super::scope::scope;
 use super::secret::said;
@@ -40,7 +41,7 @@ fn printing() -> Vec<(&'static str, Vec<TypeId>)> {
         let name = ["print", "debug"].into_iter().find(|name| *name == info.metadata.name);
         name.map(|name| (name, info.metadata.param_types.to_vec()))
     };
-    Engine::new().collect_fn_metadata(None, of, true)
+    PLAIN.collect_fn_metadata(None, of, true)
 }
 
 /// A value as the language prints it; for `debug`, as it stands in a script.
