@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::kubernetes::{CONFIRMED, built, taken_away, well};
+use crate::kubernetes::{CONFIRMED, VERIFY, built, taken_away, well};
 use crate::needs;
 use crate::support::{root, run_small, run_with, script_small, small};
 
@@ -82,12 +82,6 @@ fn a_worker_that_cannot_reach_the_api_is_told_with_the_address_and_the_others_go
 #[test]
 fn certificates_of_another_authority_are_told_and_those_of_a_namesake_stop_the_run_before_anything_is_changed() {
     let _turn = needs::small_cluster();
-    let verify = r#"
-        import "pki" as pki;
-        on("worker-1", |host| {
-            pki::verify(host);
-        });
-    "#;
     well(script_small(
         r#"
             on("worker-1", |host| {
@@ -95,11 +89,11 @@ fn certificates_of_another_authority_are_told_and_those_of_a_namesake_stop_the_r
             });
         "#,
     ));
-    let told = script_small(verify);
+    let told = script_small(VERIFY);
     assert_eq!(told.code, 1, "{}", told.all);
     assert!(told.all.contains("/var/lib/kubelet/kubelet.crt: not signed by /var/lib/kubelet/ca.crt"), "{}", told.all);
     well(run_small(&["playbooks/04-certificate-authority.rhai"]));
-    well(script_small(verify));
+    well(script_small(VERIFY));
     well(run_small(&[WORKERS]));
     // A state without these authorities makes others of the same name.
     let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("other-authority");

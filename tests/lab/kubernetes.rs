@@ -12,6 +12,14 @@ const FORETOLD: usize = 30;
 /// The arguments that take the cluster away.
 pub(crate) const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
 
+/// A script that looks at the certificates of a worker.
+pub(crate) const VERIFY: &str = r#"
+    import "pki" as pki;
+    on("worker-1", |host| {
+        pki::verify(host);
+    });
+"#;
+
 /// A run that must have ended well.
 pub(crate) fn well(run: Run) -> Run {
     assert_eq!(run.code, 0, "{}", run.all);
@@ -117,13 +125,7 @@ fn a_cni_configuration_that_changes_or_comes_back_restarts_containerd_once() {
 #[test]
 fn what_is_wrong_with_a_certificate_is_told() {
     let _turn = needs::small_cluster();
-    let verify = r#"
-        import "pki" as pki;
-        on("worker-1", |host| {
-            pki::verify(host);
-        });
-    "#;
-    well(script_small(verify));
+    well(script_small(VERIFY));
     let broken = script_small(
         r#"
             on("worker-1", |host| {
@@ -133,7 +135,7 @@ fn what_is_wrong_with_a_certificate_is_told() {
             });
         "#,
     );
-    let told = script_small(verify);
+    let told = script_small(VERIFY);
     let mended = script_small(
         "on(\"worker-1\", |host| { host.run([\"mv\", \"/root/kept.key\", \"/var/lib/kubelet/kubelet.key\"]); });",
     );
@@ -141,7 +143,7 @@ fn what_is_wrong_with_a_certificate_is_told() {
     assert_eq!(told.code, 1, "{}", told.all);
     assert!(told.all.contains("does not belong to the certificate"), "{}", told.all);
     assert!(told.all.contains("mode 644, not 600"), "{}", told.all);
-    well(script_small(verify));
+    well(script_small(VERIFY));
 }
 
 #[test]
