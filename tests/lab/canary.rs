@@ -41,8 +41,11 @@ fn no_secret_of_the_canary_matrix_is_in_the_journal_of_its_host() {
     let made = well(script(&host.before(), &[]));
     let ran = well(script(&host.playbook(|row| row.step.to_owned()), &[]));
     let failed = well(script(&host.playbook(|row| row.fails.to_owned()), &[]));
+    // It is not mk's fault that sshd tells of what a row asks it over HTTP: that is where the playbook sends it. Those
+    // lines are left out on the host, since here a line may come in two events.
+    let asked = "client sent invalid protocol identifier";
     let journal = on(&format!(
-        "log(host.run([\"journalctl\", \"--no-pager\", \"-o\", \"export\", \"--since\", \"@{begun}\"], #{{ reads: true }}).stdout);"
+        "log(host.shell(\"journalctl --no-pager -o export --since @{begun} | grep -avF '{asked}'\", #{{ reads: true }}).stdout);"
     ));
     on(r#"
         host.shell("userdel mkrow; userdel mkfails; true");
@@ -68,9 +71,6 @@ fn no_secret_of_the_canary_matrix_is_in_the_journal_of_its_host() {
     // The port that is waited for is that of sshd, of which the journal may tell.
     let whole = texts.iter().filter(|text| !text.contains("canary") && !text.ends_with(":22"));
     let pieces: Vec<&str> = pieces.iter().chain(whole).map(String::as_str).collect();
-    // Nor is it mk's fault that sshd tells of what a row asks it over HTTP: that is where the playbook sends it.
-    let asked = "client sent invalid protocol identifier";
-    let own: Vec<&str> = journal.all.split("\\n").filter(|line| !line.contains(asked)).collect();
-    let shown = vec![("the journal".to_owned(), own.join("\n"))];
+    let shown = vec![("the journal".to_owned(), journal.all.to_string())];
     assert_eq!(leaks(&shown, &Forms::of(&pieces)), Vec::<String>::new());
 }
