@@ -10,7 +10,8 @@ use crate::sys::Hands;
 /// Has the host's login shell read a command, straight over the connection.
 ///
 /// For hosts where no agent can run, and to bring them to where one can. Everything else is better done with
-/// `run` or `shell`: here nothing is known of an exit status, and the command is not stopped with mk.
+/// `run` or `shell`: here nothing is known of an exit status, and the command is not stopped with mk. It takes no `notify`,
+/// which only an agent could note on the host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

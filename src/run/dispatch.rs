@@ -120,7 +120,8 @@ impl Ready {
         match result {
             Ok(mut outcome) => {
                 kept(&run.control.secrets, &call.args, &mut outcome)?;
-                let outcome = Outcome { of: outcome, op: step.op.clone(), place: self.at.clone() };
+                let secret = !run.control.secrets.is_empty() && self.wanted.is_secret();
+                let outcome = Outcome { of: outcome, op: step.op.clone(), place: self.at.clone(), secret };
                 Ok(Sent { step, outcome, took })
             }
             Err(error) => {

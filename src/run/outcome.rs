@@ -18,6 +18,8 @@ pub(crate) struct Outcome {
     pub(crate) op: String,
     /// The place of the call.
     pub(crate) place: Place,
+    /// Its parameters hold a secret, which whoever has the digest could try to guess.
+    pub(crate) secret: bool,
 }
 
 impl Outcome {

@@ -12,6 +12,8 @@ use super::scope::Scope;
 use crate::control::{Base, ResolveContext, Responder};
 use crate::error::{Detail, Error, Place, Result};
 use crate::op::{Operation, Spec};
+use crate::secret::Secrets;
+use crate::wire::Attachment;
 
 /// The parameters that travel, checked, and this side's half.
 #[derive(Default)]
@@ -50,6 +52,12 @@ impl Wanted {
             },
         )?;
         Ok(Self { args, responder })
+    }
+
+    /// Whether a secret is among the parameters, or in the content that travels with them.
+    pub(super) fn is_secret(&self) -> bool {
+        let text = self.responder.as_ref().is_some_and(|it| matches!(it.attachment(), Attachment::Text(_)));
+        text || self.args.values().any(Secrets::taints)
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Function {
     pub doc: &'static str,
     /// What it has to do with steps that wait for the next one.
     pub(crate) effect: Effect,
+    /// Whether its texts may hold a secret. What looks into one, or looks something up by it, would see the token.
+    pub(crate) takes_secrets: bool,
 }
 
 /// What a function does as far as steps that wait for the next one go, see [`super::registry`] and [`super::lookahead`]. Which steps may wait
@@ -41,6 +43,10 @@ impl Effect {
 }
 
 impl Function {
+    const fn taking_secrets(self) -> Self {
+        Self { takes_secrets: true, ..self }
+    }
+
     /// How many values each way to call it takes, what a method is called on included.
     pub fn arities(&self) -> impl Iterator<Item = usize> + '_ {
         self.calls.iter().map(|call| {
@@ -53,19 +59,19 @@ impl Function {
 }
 
 const fn function(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
-    Function { name, calls, doc, effect: Effect::Other }
+    Function { name, calls, doc, effect: Effect::Other, takes_secrets: false }
 }
 
 const fn pure(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
-    Function { name, calls, doc, effect: Effect::Pure }
+    Function { name, calls, doc, effect: Effect::Pure, takes_secrets: false }
 }
 
 const fn sends(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
-    Function { name, calls, doc, effect: Effect::Sends }
+    Function { name, calls, doc, effect: Effect::Sends, takes_secrets: false }
 }
 
 const fn closes(name: &'static str, calls: &'static [&'static str], doc: &'static str) -> Function {
-    Function { name, calls, doc, effect: Effect::Closes }
+    Function { name, calls, doc, effect: Effect::Closes, takes_secrets: false }
 }
 
 /// All of them, by name.
@@ -81,7 +87,8 @@ pub static FUNCTIONS: &[Function] = &[
         &["host.as_user(name)"],
         "The same host, whose steps act as another user: `host.as_user(\"etcd\").run([\"id\"])`.",
     ),
-    sends("assert", &["assert(holds, message)"], "Ends the script with this message unless the condition holds."),
+    sends("assert", &["assert(holds, message)"], "Ends the script with this message unless the condition holds.")
+        .taking_secrets(),
     pure(
         "at_once",
         &["step.at_once(count)"],
@@ -116,7 +123,8 @@ pub static FUNCTIONS: &[Function] = &[
         "fail",
         &["fail(message)"],
         "Ends the script with this message; inside of `on`, the host leaves the run and the others go on.",
-    ),
+    )
+    .taking_secrets(),
     pure("file_text", &["file_text(src)"], "The text of a file on the control side, found like the `src` of `copy`."),
     sends(
         "flush_notified",
@@ -152,13 +160,15 @@ pub static FUNCTIONS: &[Function] = &[
         &["htpasswd(name, password)"],
         "A line of the file that web servers take names and passwords from, hashed with bcrypt: `name:$2y$10$…`.\n\n\
          It is the same in every run, as that of `password_hash`.",
-    ),
+    )
+    .taking_secrets(),
     pure("in_group", &["host.in_group(group)"], "Whether the host is in a group, or in one below it."),
     pure(
         "joined",
         &["joined(list, between)"],
         "The values of a list as one text, with another text between each two: `names.joined(\", \")`.",
-    ),
+    )
+    .taking_secrets(),
     pure(
         "later",
         &["later(op, subject)", "later(op, subject, parameters)"],
@@ -246,8 +256,9 @@ pub static FUNCTIONS: &[Function] = &[
          `${…}`, which gives a secret again, passed on to steps and templates, and compared with `()`. What else is done \
          with one, these do: `b64encode`, `b64decode`, `sha256`, `password_hash`, `htpasswd`, `to_json`, `to_yaml`, \
          `quote`, and in templates the filters of these names, `indent`, `trim` and `join`. Everything else, such as \
-         `len` or `==`, is an error. Arguments and environment of programs take none, since they show: use `stdin`, a \
-         file of mode 0600, or `secret_argv: true` with a program that can do no other.",
+         `len` or `==`, is an error; but `switch` takes its default for one, since the language asks nobody there. \
+         Arguments and environment of programs take none, since they show: use `stdin`, a file of mode 0600, or \
+         `secret_argv: true` with a program that can do no other.",
     ),
     pure("sha256", &["sha256(text)"], "The SHA-256 of a text, in lower-case digits. Of a secret, it is a secret."),
     function(

@@ -6,11 +6,14 @@
 use std::any::TypeId;
 use std::sync::LazyLock;
 
-use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, FuncInfo, ImmutableString, NativeCallContext};
+use rhai::{
+    Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, FuncInfo, ImmutableString, Module, NativeCallContext, Position,
+    Shared,
+};
 
 use super::engine::PLAIN;
-use super::fault::throw;
-use super::secret::refusal;
+use super::fault::{raise, throw};
+use super::secret::{Secret, refusal, text};
 use crate::secret::Secrets;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -41,11 +44,27 @@ static LOOKING: LazyLock<Vec<(String, Vec<TypeId>)>> = LazyLock::new(|| {
 const OPERATORS: [&str; 8] = ["==", "!=", "<", "<=", ">", ">=", "-", "-="];
 
 pub(super) fn register(engine: &mut Engine) {
-    engine.register_raw_fn("sort", [TypeId::of::<Array>()], |context: NativeCallContext, args: &mut [&mut Dynamic]| {
-        // Texts are put in order without asking anybody.
-        let any = args[0].read_lock::<Array>().is_some_and(|list| list.iter().any(is_tainted));
-        if any { Err(throw(&context, refusal("`sort`"))) } else { plain(&context, "sort", args) }
+    for name in ["sort", "dedup"] {
+        let list = [TypeId::of::<Array>()];
+        engine.register_raw_fn(name, list, move |context: NativeCallContext, args: &mut [&mut Dynamic]| {
+            // The one puts texts in order without asking anybody, the other takes an error for a difference.
+            let any = args[0]
+                .read_lock::<Array>()
+                .is_some_and(|list| list.iter().any(|item| text(item).is_some_and(|text| Secrets::is_tainted(&text))));
+            if any { Err(throw(&context, refusal(&format!("`{name}`")))) } else { plain(&context, name, args) }
+        });
+    }
+    let mut letters = Module::new();
+    let none = || Box::new(std::iter::once(Err(raise(refusal("a letter"), Position::NONE))));
+    letters.set_iter_result(TypeId::of::<Secret>(), move |_| none());
+    letters.set_iter_result(TypeId::of::<ImmutableString>(), move |value| match value.into_immutable_string() {
+        Ok(text) if Secrets::is_tainted(&text) => none(),
+        text => {
+            let letters: Vec<char> = text.unwrap_or_default().chars().collect();
+            Box::new(letters.into_iter().map(|letter| Ok(letter.into())))
+        }
     });
+    engine.register_global_module(Shared::new(letters));
     // Otherwise the language compares texts without asking anybody.
     engine.set_fast_operators(false);
     for (name, types) in LOOKING.iter() {
@@ -84,6 +103,6 @@ fn plain(context: &NativeCallContext, name: &'static str, args: &mut [&mut Dynam
     NativeCallContext::from(plain).call_native_fn_raw(name, true, args)
 }
 
-fn is_tainted(value: &Dynamic) -> bool {
+pub(super) fn is_tainted(value: &Dynamic) -> bool {
     value.read_lock::<ImmutableString>().is_some_and(|text| Secrets::is_tainted(&text))
 }

@@ -3,6 +3,8 @@
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 
 use super::fault::throw;
+use super::scope::scope;
+use super::secret::Secret;
 use super::value::from_json;
 use crate::change::Status;
 use crate::error::{Error, Result};
@@ -43,7 +45,14 @@ type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Held>("Outcome");
     engine.register_indexer_get(|context: NativeCallContext, held: &mut Held, name: &str| -> Raised<Dynamic> {
-        held.look().and_then(|outcome| get(outcome, name)).map_err(|e| throw(&context, e))
+        let outcome = held.look().map_err(|e| throw(&context, e))?;
+        match (&outcome.of.digest, name) {
+            (Some(digest), "digest") if outcome.secret => {
+                let token = scope(&context)?.run.control.secrets.add("digest", digest);
+                token.map(Secret::or_text).map_err(|e| throw(&context, e))
+            }
+            _ => get(outcome, name).map_err(|e| throw(&context, e)),
+        }
     });
     for name in ["to_string", "to_debug"] {
         engine.register_fn(name, |context: NativeCallContext, held: &mut Held| -> Raised<String> {

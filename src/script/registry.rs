@@ -1,10 +1,18 @@
 //! What mk adds to the language. Each function does to steps that wait what the list of functions says of it, so none can
 //! forget to send them.
 
-use rhai::{Dynamic, Engine, FuncRegistration, Module, NativeCallContext, RhaiFunc, RhaiNativeFunc, Shared};
+use std::any::TypeId;
 
+use rhai::{Dynamic, Engine, FuncRegistration, Module, NativeCallContext, RhaiFunc, RhaiNativeFunc, Shared};
+use rhai::{EvalAltResult, ImmutableString};
+
+use super::fault::throw;
 use super::functions::{Effect, function_named};
+use super::guarded::is_tainted;
 use super::scope::flush;
+use super::secret::refusal;
+
+type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
 /// Functions on their way into an engine.
 #[derive(Default)]
@@ -21,10 +29,17 @@ impl Registry {
         R: Clone + Send + Sync + 'static,
         Func: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
-        let func = func.into_rhai_function(true, false);
-        let sends = function_named(name).is_some_and(|function| function.effect != Effect::Pure);
-        let func = if sends { sending_first(func) } else { func };
-        FuncRegistration::new(name).in_global_namespace().set_into_module_raw(&mut self.0, Func::param_types(), func);
+        let mut func = func.into_rhai_function(true, false);
+        let types = Func::param_types();
+        if let Some(function) = function_named(name) {
+            if !function.takes_secrets && types.iter().any(is_text) {
+                func = first(func, move |context, args| refuse_secrets(context, name, &types, args));
+            }
+            if function.effect != Effect::Pure {
+                func = first(func, |context, _| flush(context));
+            }
+        }
+        FuncRegistration::new(name).in_global_namespace().set_into_module_raw(&mut self.0, types, func);
     }
 
     /// Gives an engine all of them.
@@ -33,15 +48,28 @@ impl Registry {
     }
 }
 
-/// The same function, which sends what waits before it begins.
-fn sending_first(mut func: RhaiFunc) -> RhaiFunc {
+/// The same function, which does something else before it begins.
+fn first(
+    mut func: RhaiFunc,
+    before: impl Fn(&NativeCallContext, &[&mut Dynamic]) -> Raised<()> + Send + Sync + 'static,
+) -> RhaiFunc {
     if let RhaiFunc::Pure { func, has_context, .. } | RhaiFunc::Method { func, has_context, .. } = &mut func {
         *has_context = true;
         let own = Shared::clone(func);
         *func = Shared::new(move |context: Option<NativeCallContext>, args: &mut [&mut Dynamic]| {
-            context.as_ref().map_or(Ok(()), flush)?;
+            context.as_ref().map_or(Ok(()), |context| before(context, args))?;
             own(context, args)
         });
     }
     func
+}
+
+/// What takes a text looks into it, or something up by it.
+fn refuse_secrets(context: &NativeCallContext, name: &str, types: &[TypeId], args: &[&mut Dynamic]) -> Raised<()> {
+    let secret = types.iter().zip(args).any(|(of, value)| is_text(of) && is_tainted(value));
+    if secret { Err(throw(context, refusal(&format!("`{name}`")))) } else { Ok(()) }
+}
+
+fn is_text(of: &TypeId) -> bool {
+    [TypeId::of::<&str>(), TypeId::of::<String>(), TypeId::of::<ImmutableString>()].contains(of)
 }

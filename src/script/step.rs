@@ -160,6 +160,10 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
 
 /// The steps that `notify` names: one, or a list.
 fn laters(spec: &Spec, notify: Dynamic) -> Result<Vec<Later>> {
+    if spec.name == "raw" {
+        let error = Error::parameter(NOTIFY, "would be lost with a run that is killed, since no agent notes it");
+        return Err(error.named(spec.name).hint("`shell` and `run` notify; after `raw`, call the step itself"));
+    }
     let wrong =
         || Error::parameter(NOTIFY, "must be a step made by `later(…)`, or a list of such steps").named(spec.name);
     let several = notify.clone().try_cast::<rhai::Array>().unwrap_or_else(|| vec![notify]);

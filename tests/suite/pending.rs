@@ -381,3 +381,17 @@ fn what_another_project_notified_is_left_to_it_and_locks_nobody_out() {
     assert_eq!(own.code, 0, "{}{}", own.stdout, own.stderr);
     assert!(place.path().join("c.crt").exists() && place.path().join("one/got").exists(), "{}", own.stdout);
 }
+
+#[test]
+fn what_no_agent_could_note_is_neither_notified_nor_notifies() {
+    for script in [
+        r#"local().raw("true", #{ notify: later("shell", "true") });"#,
+        r#"local().shell("true", #{ notify: later("raw", "true") });"#,
+    ] {
+        let place = Place::new();
+        place.file("p.rhai", script);
+        let ran = place.mk(&["run", "p.rhai"]);
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("raw") && ran.stderr.contains("`shell` and `run`"), "{}", ran.stderr);
+    }
+}
