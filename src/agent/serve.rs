@@ -15,7 +15,7 @@ use crate::change::Maker;
 use crate::error::{Error, Kind, Result};
 use crate::op::Session;
 use crate::ops;
-use crate::sys::{Jobs, directories};
+use crate::sys::{Jobs, directories, keep_memory_private};
 use crate::wire::{BUILD, Frame, FromAgent, Hello, Mode, PROTOCOL, Request, ToAgent, Worked, from_body, read_frame};
 
 /// The control side pings every 15 seconds; a silence this long means it is gone without a word.
@@ -61,6 +61,7 @@ impl Shared {
 /// # Errors
 /// When the other end does not speak the protocol.
 pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static, of_host: bool) -> Result {
+    keep_memory_private();
     let outlet = Arc::new(Outlet::new(Box::new(output)));
     let jobs = Jobs::default();
     outlet.say(&FromAgent::Hello(hello()));

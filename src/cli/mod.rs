@@ -67,7 +67,7 @@ enum Command {
 
 /// Runs mk as the command line asks.
 pub fn main() -> ExitCode {
-    crate::secret::keep_memory_private();
+    crate::sys::keep_memory_private();
     let outcome = match Args::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Do(args) => ad_hoc::run(&args),

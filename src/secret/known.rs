@@ -20,12 +20,6 @@ pub(crate) fn hidden_variables() -> Vec<String> {
     HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
-/// Keeps the memory of this process, in which the secrets are, out of core dumps and from other processes of its user.
-/// What it starts is not concerned.
-pub(crate) fn keep_memory_private() {
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-}
-
 /// The passwords of the addresses in a value: `https://user:password@host`, as it is written and as it is meant.
 pub(super) fn passwords_in(value: &Value) -> Vec<String> {
     match value {
@@ -88,12 +82,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn the_memory_is_in_no_core_dump() {
-        keep_memory_private();
-        assert_eq!(rustix::process::dumpable_behavior().unwrap(), rustix::process::DumpableBehavior::NotDumpable);
-    }
 
     #[test]
     fn the_password_of_an_address_is_found() {

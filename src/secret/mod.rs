@@ -18,7 +18,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-pub(crate) use known::{hidden_variables, hide_variable, keep_memory_private, without_passwords};
+pub(crate) use known::{hidden_variables, hide_variable, without_passwords};
 pub use stream::Masked;
 
 use self::token::Part;

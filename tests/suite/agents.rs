@@ -1,16 +1,46 @@
 //! The agents that mk sends: held to the same rule of trust as scripts.
 
-use std::os::unix::fs::chown;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::support::Place;
 use crate::trust::{give, mode};
 
+/// The agents beside mk, or those that a test run names.
+fn agent() -> PathBuf {
+    let own = Path::new(env!("CARGO_BIN_EXE_mk")).with_file_name("agents");
+    let folder = std::env::var_os("MK_AGENT_DIR").map_or(own, PathBuf::from);
+    folder.join(format!("mk-agent-{}", std::env::consts::ARCH))
+}
+
+#[test]
+fn the_memory_of_an_agent_is_in_no_core_dump() {
+    let place = Place::new();
+    let copy = place.file("agent", "");
+    std::fs::copy(agent(), &copy).unwrap();
+    for path in [&copy, place.path()] {
+        mode(path, 0o755);
+    }
+    let nobody = 65534;
+    let mut command = Command::new(&copy);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).uid(nobody).gid(nobody);
+    let mut running = command.spawn().unwrap();
+    // It has begun when it says who it is.
+    running.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    // What the kernel keeps of a process that must not be dumped belongs to root.
+    let owner = std::fs::metadata(format!("/proc/{}/maps", running.id())).unwrap().uid();
+    drop(running.stdin.take());
+    running.wait().unwrap();
+    assert_eq!(owner, 0);
+}
+
 #[test]
 fn an_agent_that_others_may_have_written_is_not_sent_to_hosts() {
-    let name = format!("mk-agent-{}", std::env::consts::ARCH);
-    let own = Path::new(env!("CARGO_BIN_EXE_mk")).with_file_name("agents");
-    let own = std::env::var_os("MK_AGENT_DIR").map_or(own, PathBuf::from).join(&name);
+    let own = agent();
+    let name = own.file_name().unwrap().to_str().unwrap();
     let place = Place::new();
     let agent = place.file(&format!("agents/{name}"), "");
     let folder = place.path().join("agents");
