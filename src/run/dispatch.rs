@@ -10,11 +10,13 @@ use super::outcome::{Held, Outcome};
 use super::resolved::Wanted;
 use super::running::Run;
 use super::scope::Scope;
+use crate::change::Status;
 use crate::control::{has_secret_output, hushed, kept};
 use crate::error::{Error, Kind, Place, Result};
 use crate::event::{EventKind, Step};
 use crate::fleet::{Call, Notified};
 use crate::op::{Danger, Operation, Spec};
+use crate::wire::Mode;
 
 /// A step with all that it needs, not sent yet.
 pub(crate) struct Ready {
@@ -32,6 +34,8 @@ pub(crate) struct Ready {
     pub(crate) begun: Instant,
     /// The steps to run at the end of the `on` when this one changes something.
     pub(crate) notify: Vec<Arc<Notified>>,
+    /// What a check takes to have come of it, where it cannot know.
+    pub(crate) assume: Option<Map<String, Value>>,
     /// The caller has the last word on whether it did.
     pub(crate) judged: bool,
     /// The id of the notified step that this one is.
@@ -53,6 +57,7 @@ impl Ready {
             at,
             begun: Instant::now(),
             notify: Vec::new(),
+            assume: None,
             judged: false,
             settles: None,
             held: Held::new(scope),
@@ -117,11 +122,11 @@ impl Ready {
     fn came(&self, call: &Call, result: Result<crate::change::Outcome>, took: Duration, left: u32) -> Result<Sent> {
         let (run, step) = (&self.scope.run, call.step.clone());
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        match result {
-            Ok(mut outcome) => {
+        match self.foretold(result) {
+            Ok((mut outcome, assumed)) => {
                 kept(&run.control.secrets, &call.args, &mut outcome)?;
                 let secret = !run.control.secrets.is_empty() && self.wanted.is_secret();
-                let outcome = Outcome { of: outcome, op: step.op.clone(), place: self.at.clone(), secret };
+                let outcome = Outcome { of: outcome, op: step.op.clone(), place: self.at.clone(), secret, assumed };
                 Ok(Sent { step, outcome, took })
             }
             Err(error) => {
@@ -139,6 +144,34 @@ impl Ready {
                 Err(error)
             }
         }
+    }
+
+    /// In a check, what is assumed of it, and what it rests on.
+    fn foretold(&self, result: Result<crate::change::Outcome>) -> Result<(crate::change::Outcome, Map<String, Value>)> {
+        let run = &self.scope.run;
+        if run.fleet.mode() == Mode::Apply {
+            return result.map(|outcome| (outcome, Map::new()));
+        }
+        let reads = self.reads();
+        let mut outcome = match result {
+            // What an earlier step would have to have done first may be missing: this is what assumptions are for.
+            Err(error) if reads && self.assume.is_some() && error.kind() == Kind::Step => {
+                crate::change::Outcome::new(Status::Unknown).because(error.message())
+            }
+            result => result?,
+        };
+        let open = matches!(outcome.status, Status::Unknown | Status::WouldRun | Status::WouldChange);
+        if let Some(assume) = self.assume.as_ref().filter(|_| open) {
+            return Ok(assuming(outcome, assume, reads));
+        }
+        if outcome.status.changed()
+            && !outcome.assumed
+            && let Some(place) = run.assumption(&self.host.name)
+        {
+            outcome.assumed = true;
+            outcome.reason.get_or_insert_with(|| format!("rests on what {}:{} assumes", place.file, place.line));
+        }
+        Ok((outcome, Map::new()))
     }
 
     /// Tells that it ended well, and remembers what it notifies.
@@ -168,6 +201,30 @@ impl Ready {
         }
         run.fleet.forget_due(host, &due.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
     }
+}
+
+/// An outcome that a check does not know, with what is assumed of it.
+fn assuming(
+    mut outcome: crate::change::Outcome,
+    assume: &Map<String, Value>,
+    reads: bool,
+) -> (crate::change::Outcome, Map<String, Value>) {
+    let mut values = assume.clone();
+    let changes = values.remove("changed").and_then(|changed| changed.as_bool());
+    let settled = match (outcome.status, reads, changes) {
+        (Status::Unknown, true, _) => Some(Status::Read),
+        (Status::Unknown, false, Some(true)) => Some(Status::WouldChange),
+        (Status::Unknown, false, Some(false)) => Some(Status::Ok),
+        _ => None,
+    };
+    if let Some(status) = settled {
+        (outcome.status, outcome.assumed) = (status, true);
+    }
+    let names: Vec<String> = assume.keys().map(|name| format!("`{name}`")).collect();
+    let what = if names.is_empty() { "that it goes well".to_owned() } else { names.join(", ") };
+    let why = outcome.reason.map(|reason| format!(", since {reason}")).unwrap_or_default();
+    outcome.reason = Some(format!("assumes {what}{why}"));
+    (outcome, values)
 }
 
 /// Sends steps of one host together. All but the last are told and done with; what is given back is the last one's.

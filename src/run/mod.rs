@@ -26,7 +26,7 @@ pub(crate) use host::Host;
 pub(crate) use notified::{earlier, flush, flush_earlier, flush_outside};
 pub(crate) use outcome::{Held, Outcome};
 pub(crate) use parameters::{
-    CHANGED, COMMON, FAILED, NOTIFY, RETRY, RETRY_FIELDS, explained, is_common, unknown_field,
+    ASSUME, CHANGED, COMMON, FAILED, NOTIFY, RETRY, RETRY_FIELDS, explained, is_common, unknown_field,
 };
 pub(crate) use resolved::{Wanted, checked, facts, goes_alone};
 pub(crate) use resume::{completed, forget_completed, settle, still_holds};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::pipelining::Waiting;
 use super::scope::Scope;
@@ -20,6 +20,8 @@ pub(crate) struct Outcome {
     pub(crate) place: Place,
     /// Its parameters hold a secret, which whoever has the digest could try to guess.
     pub(crate) secret: bool,
+    /// What a check takes to have come of it, where it cannot know.
+    pub(crate) assumed: Map<String, Value>,
 }
 
 impl Outcome {

@@ -8,9 +8,10 @@ pub(crate) const RETRY: &str = "retry";
 pub(crate) const NOTIFY: &str = "notify";
 pub(crate) const CHANGED: &str = "changed";
 pub(crate) const FAILED: &str = "failed";
+pub(crate) const ASSUME: &str = "assume";
 
 /// Parameters that every operation takes, and that the host never sees: each with what it is for.
-pub(crate) const COMMON: [(&str, &str); 5] = [
+pub(crate) const COMMON: [(&str, &str); 6] = [
     (
         RETRY,
         "Tries again when the step fails: `#{ attempts: 5, delay: \"2s\" }`, three times a second apart by default.",
@@ -18,6 +19,12 @@ pub(crate) const COMMON: [(&str, &str); 5] = [
     (NOTIFY, "A step made by `later`, which runs at the end of the `on` when this one changed something."),
     (CHANGED, "A closure that is given the outcome and says whether it counts as a change."),
     (FAILED, "A closure that is given the outcome and says whether it counts as a failure."),
+    (
+        ASSUME,
+        "What a check takes to have come of the step where it cannot know: `#{ stdout: \"v1.2\", code: 0 }`. The script goes \
+         on with that, and what is foretold after it was read is marked as resting on it. `changed: true` among it says that \
+         the step would change something; with an empty map, a look or a wait is taken to go well.",
+    ),
     (
         SECRET_ARGV,
         "Lets a secret into the arguments or the environment of a program, where every user of the host can read it.",

@@ -44,6 +44,8 @@ pub(crate) struct Run {
     pub settings: Settings,
     failed: Mutex<BTreeMap<String, Error>>,
     unpredicted: Mutex<BTreeMap<String, Error>>,
+    /// The first assumption that the script of each host, or the one outside of any `on`, has gone on with.
+    assumptions: Mutex<BTreeMap<Option<String>, Place>>,
     notified: Mutex<BTreeMap<String, Vec<Arc<Notified>>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
     throttles: Mutex<BTreeMap<String, Arc<StepThrottle>>>,
@@ -71,6 +73,7 @@ impl Run {
             settings,
             failed: Mutex::default(),
             unpredicted: Mutex::default(),
+            assumptions: Mutex::default(),
             notified: Mutex::default(),
             facts: Mutex::default(),
             throttles: Mutex::default(),
@@ -124,6 +127,17 @@ impl Run {
     /// Why the prediction of a host ended, in a check.
     pub(crate) fn unpredicted(&self, host: &str) -> Option<Error> {
         lock(&self.unpredicted).get(host).cloned()
+    }
+
+    /// A script has read what a step is only assumed to have given, in a host's part or outside of any.
+    pub(crate) fn goes_on_with_an_assumption(&self, host: Option<&String>, place: &Place) {
+        lock(&self.assumptions).entry(host.cloned()).or_insert_with(|| place.clone());
+    }
+
+    /// What the steps of a host rest on from now on, in a check.
+    pub(super) fn assumption(&self, host: &str) -> Option<Place> {
+        let assumptions = lock(&self.assumptions);
+        assumptions.get(&None).or_else(|| assumptions.get(&Some(host.to_owned()))).cloned()
     }
 
     /// The hosts that failed, and why.

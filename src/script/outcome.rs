@@ -51,7 +51,14 @@ pub(super) fn register(engine: &mut Engine) {
                 let token = scope(&context)?.run.control.secrets.add("digest", digest);
                 token.map(Secret::or_text).map_err(|e| throw(&context, e))
             }
-            _ => get(outcome, name).map_err(|e| throw(&context, e)),
+            _ => match outcome.assumed.get(name).filter(|_| !outcome.of.values.contains_key(name)) {
+                Some(assumed) => {
+                    let scope = scope(&context)?;
+                    scope.run.goes_on_with_an_assumption(scope.host.as_ref(), &outcome.place);
+                    Ok(from_json(assumed))
+                }
+                None => get(outcome, name).map_err(|e| throw(&context, e)),
+            },
         }
     });
     for name in ["to_string", "to_debug"] {

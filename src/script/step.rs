@@ -14,7 +14,7 @@ use crate::control::Base;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::fleet::Notified;
 use crate::op::{HumanDuration, Spec};
-use crate::run::{CHANGED, FAILED, Held, Host, NOTIFY, Outcome, RETRY, Ready, Wanted, goes_alone, subject_of};
+use crate::run::{ASSUME, CHANGED, FAILED, Held, Host, NOTIFY, Outcome, RETRY, Ready, Wanted, goes_alone, subject_of};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -25,6 +25,7 @@ struct Common {
     attempts: u32,
     delay: Duration,
     notify: Vec<Arc<Notified>>,
+    assume: Option<serde_json::Map<String, Value>>,
     changed: Option<FnPtr>,
     failed: Option<FnPtr>,
 }
@@ -60,6 +61,7 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let mut ready = Ready::new(&scope, host, spec, wanted, at);
     (ready.begun, ready.depth) = (begun, context.call_level());
     (ready.notify, ready.judged) = (std::mem::take(&mut common.notify), common.changed.is_some());
+    ready.assume = std::mem::take(&mut common.assume);
     if common.leave_it_alone() && can_wait(context, &ready) {
         let held = ready.held.clone();
         scope.wait(ready).map_err(|e| throw(context, e))?;
@@ -135,6 +137,13 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
     };
     common.changed = closure(args.remove(CHANGED), CHANGED)?;
     common.failed = closure(args.remove(FAILED), FAILED)?;
+    if let Some(assume) = args.remove(ASSUME) {
+        let wrong = || Error::parameter(ASSUME, "must be a map of what comes of the step, by name").named(spec.name);
+        common.assume = match to_json(&assume)? {
+            Value::Object(values) => Some(values),
+            _ => return Err(wrong()),
+        };
+    }
     let notify = args.remove(NOTIFY);
     let base = Base::of(context.call_source().unwrap_or_default());
     let at = place(context.call_source(), context.call_position());

@@ -240,3 +240,45 @@ fn a_check_of_a_fresh_host_leaves_no_more_unknown_than_is_said_here() {
         );
     }
 }
+
+#[test]
+fn a_check_goes_on_with_what_the_script_assumes_and_marks_what_rests_on_it() {
+    let place = Place::new();
+    let dir = place.path().display().to_string();
+    let script = r#"
+        let here = local();
+        here.copy("DIR/before", #{ content: "x" });
+        let version = here.run(["echo", "v2"], #{ assume: #{ stdout: "v1" } });
+        here.copy("DIR/between", #{ content: "x" });
+        let looked = here.run(["DIR/program", "--version"], #{ reads: true, ok: [0], assume: #{ stdout: "v1" } });
+        log(`is ${version.stdout}`);
+        here.copy("DIR/after", #{ content: version.stdout });
+        here.copy("DIR/last", #{ content: looked.stdout });
+        on(local(), |host| log(`other ${looked.stdout}`));
+        here.copy("DIR/tool", #{ content: "x", mode: "0755" });
+        here.run(["DIR/tool"], #{ unless: ["DIR/tool", "-n"], assume: #{ changed: true } });
+        here.wait(#{ command: ["DIR/program"], timeout: "1s", assume: #{} });
+    "#;
+    place.file("p.rhai", &script.replace("DIR", &dir));
+    let checked = place.mk(&["run", "--check", "-v", "p.rhai"]);
+    let all = format!("{}{}", checked.stdout, checked.stderr);
+    assert_eq!(checked.code, 0, "{all}");
+    assert!(all.contains("is v1") && all.contains("other v1") && !all.contains("unpredicted"), "{all}");
+    // Only what comes after an assumed value was read rests on it.
+    let line = |name: &str| all.lines().find(|line| line.contains(&format!("DIR/{name}"))).unwrap_or_default().to_owned();
+    for name in ["before", "between"] {
+        assert!(!line(name).contains("assumes"), "{}", line(name));
+    }
+    for name in ["after", "last"] {
+        assert!(line(name).contains("(rests on what p.rhai:3 assumes)"), "{name}: {all}");
+    }
+    assert!(all.contains("(assumes that it goes well, since"), "{all}");
+    assert!(all.contains("ok 2  would change 7 (4 assumed)"), "{all}");
+    // In a run it is what the program says, and a program that is missing is a fault.
+    let ran = place.mk(&["run", "p.rhai"]);
+    assert!(ran.code == 1 && ran.stdout.contains("cannot run `DIR/program`"), "{}{}", ran.stdout, ran.stderr);
+    assert!(!place.path().join("after").exists());
+    place.file("wrong.rhai", "local().run([\"true\"], #{ assume: \"v1\" });");
+    let wrong = place.mk(&["run", "wrong.rhai"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("`assume` must be a map"), "{}", wrong.stderr);
+}
