@@ -2,7 +2,7 @@
 //! kept in mk's state.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -71,12 +71,35 @@ pub struct SharedKeys {
     secrets: Secrets,
     /// The pairs that this run has asked for, by name.
     pairs: Mutex<BTreeMap<String, (Cert, Pair)>>,
+    /// What a check would have kept, by file: whoever asks again gets the same.
+    planned: Mutex<BTreeMap<String, String>>,
 }
 
 impl SharedKeys {
     /// Those kept in a state.
     pub fn new(state: StateDir, secrets: Secrets) -> Self {
-        Self { state, secrets, pairs: Mutex::default() }
+        Self { state, secrets, pairs: Mutex::default(), planned: Mutex::default() }
+    }
+
+    fn planned(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept in a file, or would be.
+    fn read(&self, file: &str) -> Result<Option<String>> {
+        let planned = self.planned().get(file).cloned();
+        planned.map_or_else(|| self.state.read(file), |text| Ok(Some(text)))
+    }
+
+    /// Keeps what is made once and never again.
+    fn create(&self, file: &str, text: &str, mode: Mode) -> Result {
+        match mode {
+            Mode::Apply => self.state.create(&[(file, text)]),
+            Mode::Check => {
+                self.planned().insert(file.to_owned(), text.to_owned());
+                Ok(())
+            }
+        }
     }
 
     /// The shared certificate of that name. Its key is made once; the certificate is issued again when the request
@@ -93,7 +116,7 @@ impl SharedKeys {
         }
         let authority = authorities.get(&request.ca)?;
         let (key_file, cert_file) = (format!("shared/{name}.key"), format!("shared/{name}.crt"));
-        let (key, cert) = (self.state.read(&key_file)?, self.state.read(&cert_file)?);
+        let (key, cert) = (self.read(&key_file)?, self.read(&cert_file)?);
         if key.is_none() && cert.is_some() {
             return Err(lost(&format!("the key of the shared certificate `{name}`")));
         }
@@ -112,10 +135,10 @@ impl SharedKeys {
             Some(cert) if fits(&cert)? => (cert, Made::Kept),
             _ => (authority.issue(request, &public)?, if new { Made::New } else { Made::Renewed }),
         };
+        if new {
+            self.create(&key_file, &key, mode)?;
+        }
         if mode == Mode::Apply && made != Made::Kept {
-            if new {
-                self.state.create(&[(&key_file, &key)])?;
-            }
             self.state.put(&cert_file, &cert)?;
         }
         let key_data = self.secrets.add(&format!("shared:{name}:data"), &STANDARD.encode(&key))?;
@@ -138,27 +161,25 @@ impl SharedKeys {
         let file = format!("shared/{name}.secret");
         // Hosts ask side by side, and all get the one that is made first.
         let _one_at_a_time = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        let (text, made) = match self.state.read(&file)? {
+        let (text, made) = match self.read(&file)? {
             Some(text) if form.length(bytes) == text.len() => (text, Made::Kept),
             Some(_) => return Err(lost(&format!("the random secret `{name}` of {bytes} bytes"))),
             None => {
                 let text = form.text(&crate::change::random(bytes)?);
-                if mode == Mode::Apply {
-                    self.state.create(&[(&file, &text)])?;
-                }
+                self.create(&file, &text, mode)?;
                 (text, Made::New)
             }
         };
         Ok((self.secrets.add(&format!("random:{name}"), &text)?, made))
     }
 
-    /// Whether a random secret of that name is kept.
+    /// Whether a random secret of that name is kept, or would be by now.
     ///
     /// # Errors
     /// When the state cannot be read.
     pub fn has_random(&self, name: &str) -> Result<bool> {
         fit(name)?;
-        Ok(self.state.read(&format!("shared/{name}.secret"))?.is_some())
+        Ok(self.read(&format!("shared/{name}.secret"))?.is_some())
     }
 }
 
@@ -233,6 +254,20 @@ mod tests {
         std::fs::remove_file(dir.path().join("state/shared/admin.key")).unwrap();
         let error = shared(dir.path()).0.cert("admin", &request("admin"), &authorities, Mode::Apply).unwrap_err();
         assert!(error.message().contains("damaged or lost"), "{error}");
+    }
+
+    #[test]
+    fn a_check_gives_whoever_asks_again_what_it_gave_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let (keys, authorities) = shared(dir.path());
+        let ask = || keys.random("k", 32, Form::Base64, Mode::Check).unwrap();
+        let (first, second) = (ask(), ask());
+        assert_eq!(revealed(&keys, &first.0), revealed(&keys, &second.0));
+        assert_eq!((first.1, second.1), (Made::New, Made::Kept));
+        assert!(keys.has_random("k").unwrap());
+        let key = |cn: &str| keys.cert("admin", &request(cn), &authorities, Mode::Check).unwrap().0.key;
+        assert_eq!(revealed(&keys, &key("admin")), revealed(&keys, &key("root")));
+        assert!(!dir.path().join("state/shared").exists());
     }
 
     #[test]

@@ -265,7 +265,8 @@ fn a_check_goes_on_with_what_the_script_assumes_and_marks_what_rests_on_it() {
     assert_eq!(checked.code, 0, "{all}");
     assert!(all.contains("is v1") && all.contains("other v1") && !all.contains("unpredicted"), "{all}");
     // Only what comes after an assumed value was read rests on it.
-    let line = |name: &str| all.lines().find(|line| line.contains(&format!("DIR/{name}"))).unwrap_or_default().to_owned();
+    let line =
+        |name: &str| all.lines().find(|line| line.contains(&format!("DIR/{name}"))).unwrap_or_default().to_owned();
     for name in ["before", "between"] {
         assert!(!line(name).contains("assumes"), "{}", line(name));
     }
