@@ -12,6 +12,7 @@ mod clean;
 mod cluster_faults;
 mod drills;
 mod faults;
+mod foretold;
 #[path = "../suite/forms.rs"]
 #[allow(dead_code, reason = "the suite looks for more of them")]
 mod forms;

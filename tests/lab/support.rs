@@ -153,6 +153,8 @@ pub(crate) struct Done {
     pub call: String,
     /// How it ended.
     pub status: String,
+    /// It was foretold on an assumption.
+    pub assumed: bool,
     /// What differed.
     pub diff: Value,
 }
@@ -160,7 +162,19 @@ pub(crate) struct Done {
 impl Run {
     /// The steps that ended well, in order.
     pub(crate) fn done(&self) -> Vec<Done> {
-        let steps = self.events.iter().filter_map(|event| event["event"].get("step_done"));
+        Self::done_in(&self.events)
+    }
+
+    /// Those of them that came before a playbook of that name was played.
+    pub(crate) fn done_before(&self, playbook: &str) -> Vec<Done> {
+        let played =
+            |event: &Value| event["event"]["play_started"]["playbook"].as_str().is_some_and(|p| p.ends_with(playbook));
+        let end = self.events.iter().position(played).unwrap_or(self.events.len());
+        Self::done_in(&self.events[..end])
+    }
+
+    fn done_in(events: &[Value]) -> Vec<Done> {
+        let steps = events.iter().filter_map(|event| event["event"].get("step_done"));
         steps
             .map(|done| {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -169,6 +183,7 @@ impl Run {
                     host: text(&done["step"]["host"]),
                     call: format!("{op} {subject}"),
                     status: text(&done["outcome"]["status"]),
+                    assumed: done["outcome"]["assumed"] == true,
                     diff: done["outcome"]["diff"].clone(),
                 }
             })
