@@ -5,8 +5,10 @@
 
 mod trace;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
@@ -80,6 +82,20 @@ pub(crate) fn weight(value: &Value) -> usize {
     }
 }
 
+/// A map of these pairs. Collecting sorts them first, by code that stands in the agent once for every type.
+pub(crate) fn map_of<K: Ord, V>(pairs: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {
+    let mut map = BTreeMap::new();
+    map.extend(pairs);
+    map
+}
+
+/// A set of these, as [`map_of`] makes a map.
+pub(crate) fn set_of<K: Ord>(items: impl IntoIterator<Item = K>) -> BTreeSet<K> {
+    let mut set = BTreeSet::new();
+    set.extend(items);
+    set
+}
+
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
@@ -149,11 +165,16 @@ impl<S> Change<S> {
 /// # Errors
 /// When a state does not serialise to a map: a fault of the operation.
 pub fn compare<S: Serialize>(actual: Option<&S>, desired: Option<&S>) -> Result<Option<Diff>> {
-    let (verb, before, after) = match (actual, desired) {
-        (None, None) => return Ok(None),
-        (None, Some(desired)) => (Verb::Create, None, Some(to_map(desired)?)),
-        (Some(actual), None) => (Verb::Remove, Some(to_map(actual)?), None),
-        (Some(actual), Some(desired)) => (Verb::Modify, Some(to_map(actual)?), Some(to_map(desired)?)),
+    Ok(differ(actual.map(to_map).transpose()?, desired.map(to_map).transpose()?))
+}
+
+/// What two states differ in, once they are maps; the same code for all operations.
+fn differ(before: Option<Map<String, Value>>, after: Option<Map<String, Value>>) -> Option<Diff> {
+    let verb = match (&before, &after) {
+        (None, None) => return None,
+        (None, Some(_)) => Verb::Create,
+        (Some(_), None) => Verb::Remove,
+        (Some(_), Some(_)) => Verb::Modify,
     };
     let mut fields = Vec::new();
     if let Some(after) = &after {
@@ -167,11 +188,15 @@ pub fn compare<S: Serialize>(actual: Option<&S>, desired: Option<&S>) -> Result<
         fields.extend(before.into_iter().map(|(name, found)| Field { name, before: Some(found), after: None }));
     }
     let differs = verb != Verb::Modify || !fields.is_empty();
-    Ok(differs.then_some(Diff { verb, fields, secret: false }))
+    differs.then_some(Diff { verb, fields, secret: false })
 }
 
-fn to_map<S: Serialize>(state: &S) -> Result<serde_json::Map<String, Value>> {
-    match serde_json::to_value(state) {
+fn to_map<S: Serialize>(state: &S) -> Result<Map<String, Value>> {
+    mapped(serde_json::to_value(state))
+}
+
+fn mapped(state: serde_json::Result<Value>) -> Result<Map<String, Value>> {
+    match state {
         Ok(Value::Object(map)) => Ok(map.into_iter().filter(|(_, value)| !value.is_null()).collect()),
         Ok(other) => Err(Error::internal(format!("a state must be a map, not {other}"))),
         Err(e) => Err(Error::internal("a state does not serialise").because(e)),
@@ -227,6 +252,9 @@ pub struct Outcome {
     /// Why it was skipped or is unknown, or a remark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// It is foretold on an assumption, which `reason` tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
     /// A digest of the state left behind; what `restart_on` compares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
@@ -238,7 +266,15 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome with nothing but its status.
     pub fn new(status: Status) -> Self {
-        Self { status, diff: None, values: serde_json::Map::new(), reason: None, digest: None, micros: 0 }
+        Self {
+            status,
+            diff: None,
+            values: serde_json::Map::new(),
+            reason: None,
+            assumed: false,
+            digest: None,
+            micros: 0,
+        }
     }
 
     /// The same outcome with a reason.
@@ -246,6 +282,15 @@ impl Outcome {
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
+    }
+
+    /// The same outcome, resting on what was assumed.
+    #[must_use]
+    pub(crate) fn assuming(self, assumed: Option<String>) -> Self {
+        match assumed {
+            Some(assumed) => Self { assumed: true, ..self.because(assumed) },
+            None => self,
+        }
     }
 
     /// The same outcome with a value a script can read.

@@ -92,13 +92,14 @@ impl Html {
         let total = self.recap.total();
         let _ = writeln!(
             out,
-            "<p>Inventory {}, {} hosts, {}. Ok {}, {} {}, skipped {}, unknown {}, failed {}{}.</p>",
+            "<p>Inventory {}, {} hosts, {}. Ok {}, {} {}{}, skipped {}, unknown {}, failed {}{}.</p>",
             escaped(&self.inventory),
             self.recap.hosts.len(),
             seconds(self.recap.ms),
             total.ok,
             if self.mode == Mode::Check { "would change" } else { "changed" },
             total.changed,
+            if total.assumed > 0 { format!(" ({} assumed)", total.assumed) } else { String::new() },
             total.skipped,
             total.unknown,
             total.failed,

@@ -121,6 +121,9 @@ impl Human {
         ];
         for (word, count, colour) in parts.into_iter().filter(|(_, count, _)| *count > 0) {
             text = text.then("  ").paint(colour, format_args!("{word} {count}"));
+            if word == changed && counts.assumed > 0 {
+                text = text.then(format_args!(" ({} assumed)", counts.assumed));
+            }
         }
         if let Some(error) = self.recap.lost.get(host) {
             let short = error.to_string();

@@ -14,6 +14,8 @@ pub(crate) struct Counts {
     pub ok: usize,
     /// Something was changed, or would be.
     pub changed: usize,
+    /// How many of those are foretold on an assumption.
+    pub assumed: usize,
     /// A guard said there was nothing to do.
     pub skipped: usize,
     /// Check mode could not know.
@@ -54,6 +56,7 @@ impl Recap {
             EventKind::Connected { host, .. } => drop(self.hosts.entry(host.clone()).or_default()),
             EventKind::StepDone { step, outcome, .. } => {
                 let counts = self.hosts.entry(step.host.clone()).or_default();
+                counts.assumed += usize::from(outcome.assumed);
                 match outcome.status {
                     Status::Ok | Status::Read => counts.ok += 1,
                     Status::Changed | Status::WouldChange | Status::WouldRun => counts.changed += 1,
@@ -99,6 +102,7 @@ impl Recap {
         self.hosts.values().fold(Counts::default(), |sum, one| Counts {
             ok: sum.ok + one.ok,
             changed: sum.changed + one.changed,
+            assumed: sum.assumed + one.assumed,
             skipped: sum.skipped + one.skipped,
             unknown: sum.unknown + one.unknown,
             failed: sum.failed + one.failed,
