@@ -5,6 +5,8 @@
 
 mod trace;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -78,6 +80,20 @@ pub(crate) fn weight(value: &Value) -> usize {
         Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + weight(value)).sum(),
         _ => 8,
     }
+}
+
+/// A map of these pairs. Collecting sorts them first, by code that stands in the agent once for every type.
+pub(crate) fn map_of<K: Ord, V>(pairs: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {
+    let mut map = BTreeMap::new();
+    map.extend(pairs);
+    map
+}
+
+/// A set of these, as [`map_of`] makes a map.
+pub(crate) fn set_of<K: Ord>(items: impl IntoIterator<Item = K>) -> BTreeSet<K> {
+    let mut set = BTreeSet::new();
+    set.extend(items);
+    set
 }
 
 /// Lower-case hex.

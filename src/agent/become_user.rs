@@ -10,8 +10,9 @@ use rustix::process::{Gid, Uid};
 
 use super::link::{Link, Outlet, Reply};
 use crate::error::{Context, Error, Kind, Result};
+use crate::op::Session;
 use crate::sys::{Digests, Jobs, NoPeer, Peer, Probe, User};
-use crate::wire::{Ask, Frame, FromAgent, Request, ToAgent, from_body, read_frame, to_frame};
+use crate::wire::{Ask, Frame, FromAgent, Mode, Request, ToAgent, from_body, read_frame, to_frame};
 
 /// Turns this process into `name` for good: groups, then group, then user. Called before any thread starts.
 ///
@@ -67,14 +68,19 @@ impl Children {
     }
 
     /// Runs one step as another user, passing everything between it and the control side.
-    pub(super) fn run(&mut self, user: &str, request: &Request, link: &Link) -> Result<FromAgent> {
+    ///
+    /// In a check, that user's agent goes on from what was planned so far, and this one from what it plans then.
+    pub(super) fn run(&mut self, user: &str, request: &Request, session: &Session, link: &Link) -> Result<FromAgent> {
         if !self.0.contains_key(user) {
             let other = start(user)?;
             self.1.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&other.to));
             self.0.insert(user.to_owned(), other);
         }
         let other = self.0.get_mut(user).ok_or_else(|| Error::internal("a child agent that is gone"))?;
-        let result = other.relay(request, link);
+        if let Some(plan) = session.plan_text().filter(|_| request.mode == Mode::Check) {
+            other.to.send(&to_frame(&ToAgent::Plan { plan }));
+        }
+        let result = other.relay(request, session, link);
         if result.is_err() {
             // What it would say next belongs to this step, so nobody may ask it anything more.
             self.0.remove(user);
@@ -119,7 +125,7 @@ impl Other {
         }
     }
 
-    fn relay(&mut self, request: &Request, link: &Link) -> Result<FromAgent> {
+    fn relay(&mut self, request: &Request, session: &Session, link: &Link) -> Result<FromAgent> {
         let own = Request { user: None, ..request.clone() };
         self.to.send(&to_frame(&ToAgent::Do { steps: vec![own] }));
         loop {
@@ -136,6 +142,7 @@ impl Other {
                         self.pass_reply(id, link)?;
                     }
                 }
+                Heard::Message(FromAgent::Plan { plan }) => session.take_plan(&plan)?,
                 Heard::Message(done @ FromAgent::Done { .. }) => return Ok(done),
                 Heard::Message(_) => {}
             }

@@ -27,6 +27,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// What the reader hands on.
 enum Work {
     Do(Vec<Request>),
+    Plan(String),
     Lock { holder: String, instead_of: Option<u32>, ledger: String },
     Forget(Vec<String>),
 }
@@ -149,6 +150,7 @@ fn read(
             Frame::Output(..) => return Err(Error::new(Kind::Protocol, "output goes the other way")),
             Frame::Message(body) => match from_body(&body)? {
                 ToAgent::Do { steps } => work.send(Work::Do(steps)).is_ok(),
+                ToAgent::Plan { plan } => work.send(Work::Plan(plan)).is_ok(),
                 ToAgent::Lock { holder, instead_of, ledger } => {
                     work.send(Work::Lock { holder, instead_of, ledger }).is_ok()
                 }
@@ -179,8 +181,10 @@ fn read(
 fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Children) {
     let session = Session::new(shared.jobs.clone());
     let mut held: Option<(Lock, Recorder)> = None;
+    let mut shares_plan = false;
     while let Ok(work) = work.recv() {
         match work {
+            Work::Plan(plan) => shares_plan = session.take_plan(&plan).is_ok(),
             Work::Lock { holder, instead_of, ledger } => {
                 link.outlet.say(&take_lock(&holder, instead_of, &ledger, &session, link, &mut held));
             }
@@ -204,6 +208,10 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
                     };
                     shared.jobs.step_ended();
                     shared.busy.store(false, Ordering::SeqCst);
+                    // The agent that this one works for has to know before the step is over for it.
+                    if let Some(plan) = session.plan_text().filter(|_| shares_plan) {
+                        link.outlet.say(&FromAgent::Plan { plan });
+                    }
                     if let FromAgent::Done { result, worked, .. } = &mut said {
                         failed |= result.is_err();
                         *worked = step.timed.then(|| watch.read(*worked));
@@ -304,15 +312,21 @@ fn take_lock(
 fn one(step: &Request, session: &Session, link: &Link, children: &mut Children) -> FromAgent {
     link.begin(step);
     let (result, worked) = match &step.user {
-        Some(user) => match children.run(user, step, link) {
-            Ok(FromAgent::Done { result, worked, made, .. }) => {
-                session.creations.borrow_mut().adopt(&made);
-                (result, worked)
+        Some(user) if step.mode == Mode::Check && session.lacks(user) => {
+            (Err(Error::step(format!("user `{user}` does not exist on this host"))), None)
+        }
+        Some(user) if step.mode == Mode::Apply || !session.awaits(user) => {
+            match children.run(user, step, session, link) {
+                Ok(FromAgent::Done { result, worked, made, .. }) => {
+                    session.creations.borrow_mut().adopt(&made);
+                    (result, worked)
+                }
+                Ok(other) => return other,
+                Err(e) => (Err(e), None),
             }
-            Ok(other) => return other,
-            Err(e) => (Err(e), None),
-        },
-        None => (ops::find(&step.op).and_then(|spec| (spec.run)(step, session, link)), None),
+        }
+        // For a user that is only planned this agent foretells itself; it runs no command for it.
+        _ => (ops::find(&step.op).and_then(|spec| (spec.run)(step, session, link)), None),
     };
     let result = result.and_then(|outcome| {
         step.settles.as_deref().map_or(Ok(()), |id| link.strike(id))?;

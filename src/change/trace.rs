@@ -67,7 +67,7 @@ pub struct Left {
 /// What became of things: those that are there only now, and those that were there only before.
 pub(crate) fn traces(before: &[Thing], now: &[Thing]) -> Vec<Trace> {
     let names = |things: &[Thing]| -> BTreeSet<(String, String)> {
-        things.iter().map(|thing| (thing.op.clone(), thing.subject.clone())).collect()
+        super::set_of(things.iter().map(|thing| (thing.op.clone(), thing.subject.clone())))
     };
     let (old, new) = (names(before), names(now));
     let lacks =

@@ -167,6 +167,50 @@ impl Host {
 }
 
 impl Host {
+    /// Checks these steps in one run and then applies them in another: how each was foretold, and how it came.
+    pub fn foretold(&self, steps: &[(&str, Value)]) -> Vec<(Result<Outcome>, Result<Outcome>)> {
+        let run = |mode| {
+            let session = Session::fresh();
+            let one = |(op, args): &(&str, Value)| step(find(op), args.clone(), mode, &session, &self.side);
+            steps.iter().map(one).collect::<Vec<_>>()
+        };
+        let foretold = run(Mode::Check);
+        foretold.into_iter().zip(run(Mode::Apply)).collect()
+    }
+
+    /// Holds a check to the truth: what it foretells comes, and what it says will fail fails. Gives in a word how each
+    /// step was foretold.
+    pub fn truth(&self, steps: &[(&str, Value)]) -> Vec<&'static str> {
+        let word = |(foretold, came): (Result<Outcome>, Result<Outcome>), wish: &(&str, Value)| {
+            let came = came.map(|outcome| outcome.status);
+            match foretold {
+                Ok(outcome) => {
+                    let (word, comes) = match outcome.status {
+                        Status::Unknown => return "unknown",
+                        Status::WouldChange if outcome.assumed => ("assumed", Status::Changed),
+                        Status::WouldChange => ("would change", Status::Changed),
+                        Status::WouldRun if outcome.assumed => ("assumed", Status::Changed),
+                        Status::WouldRun => ("would run", Status::Changed),
+                        Status::Ok => ("ok", Status::Ok),
+                        Status::Skipped => ("skipped", Status::Skipped),
+                        Status::Read => ("read", Status::Read),
+                        Status::Changed => panic!("{wish:?}: a check changes nothing"),
+                    };
+                    assert!(
+                        came.as_ref().is_ok_and(|came| *came == comes),
+                        "{wish:?} was foretold: {word}, came {came:?}"
+                    );
+                    word
+                }
+                Err(e) => {
+                    assert!(came.is_err(), "{wish:?} was foretold to fail: {e}, and came {came:?}");
+                    "fails"
+                }
+            }
+        };
+        self.foretold(steps).into_iter().zip(steps).map(|(both, wish)| word(both, wish)).collect()
+    }
+
     /// What a step that changes something makes.
     pub fn made(&self, op: &str, wish: Value) -> Vec<Trace> {
         let session = Session::fresh();

@@ -131,6 +131,12 @@ pub(crate) trait Resource: Operation {
         Effects::new()
     }
 
+    /// Whether a later step of a check for the same subject takes the planned state for the one that is there. Not where
+    /// all that is planned shows in what the probe sees.
+    fn is_recalled(&self) -> bool {
+        true
+    }
+
     /// What stands for the state in `restart_on`, when the desired state does not.
     fn digest(&self, actual: Option<&Self::State>) -> Option<String> {
         let _ = actual;

@@ -19,4 +19,6 @@ pub(crate) use kind::{Action, Effects, Example, Fact, Operation, Resource};
 pub(crate) use param::{Argv, FileMode, HumanDuration, Pattern};
 pub(crate) use session::Session;
 pub use spec::Class;
-pub(crate) use spec::{Danger, Parameters, Spec, action, fact, resource};
+#[cfg(feature = "control")]
+pub(crate) use spec::Parameters;
+pub(crate) use spec::{Danger, Spec, action, fact, resource};

@@ -37,7 +37,10 @@ pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: 
     let started = Instant::now();
     let op: R = asked(request)?;
     let probe = probe(request, session, peer);
-    let mut outcome = match difference(&op, &probe, session, request) {
+    let found = difference(&op, &probe, session, request);
+    let nothing = found.as_ref().is_ok_and(|(_, change)| change.is_none());
+    let doubt = doubt(&probe, nothing, found.as_ref().err());
+    let outcome = match doubt.map_or(found, Err) {
         Ok((actual, None)) => {
             if request.mode == Mode::Apply {
                 op.adopt(&hands(request, session, peer), actual.as_ref())?;
@@ -49,24 +52,40 @@ pub(super) fn resource<R: Resource>(request: &Request, session: &Session, peer: 
             }
         }
         Ok((_, Some(change))) => match request.mode {
-            Mode::Check => plan(&op, change, session, request)?,
+            Mode::Check => plan(&op, change, &probe, session, request)?,
             Mode::Apply => mend(&op, &change, session, request, peer)?,
         },
         Err(e) if e.kind() == Kind::Unknown && request.mode == Mode::Check => {
             // Later steps may depend on what this one leaves behind, whatever it finds.
             if let Ok(desired) = op.desired(None) {
-                remember(&op, desired.as_ref(), session, request);
+                remember(&op, desired.as_ref(), true, session, request);
             }
             Outcome::new(Status::Unknown).because(e.to_string())
         }
         Err(e) => return Err(e),
     };
+    told(outcome, request, peer, started)
+}
+
+/// The outcome of a resource as it is told: the same code for all of them, as for all that does not need their type.
+fn told(mut outcome: Outcome, request: &Request, peer: &dyn Peer, started: Instant) -> Result<Outcome> {
     if request.secret {
         outcome.diff.iter_mut().for_each(hide);
     }
     due_until_judged(request, peer, &outcome)?;
     outcome.micros = elapsed(started);
     Ok(outcome)
+}
+
+/// That nothing is to be done, or that it cannot be done, never rests on an assumption: it is unknown then.
+fn doubt(probe: &Probe, nothing: bool, fault: Option<&Error>) -> Option<Error> {
+    let assumed = probe.assumed()?;
+    let reason = probe.packages_planned().unwrap_or(assumed);
+    match fault {
+        Some(e) if e.kind() == Kind::Step => Some(Error::unknown(format!("{reason}: {}", e.message()))),
+        None if nothing => Some(Error::unknown(reason)),
+        _ => None,
+    }
 }
 
 type Difference<S> = (Option<S>, Option<Change<S>>);
@@ -78,9 +97,14 @@ fn difference<R: Resource>(
     session: &Session,
     request: &Request,
 ) -> Result<Difference<R::State>> {
-    let actual = match recalled::<R>(session, request) {
-        Some(recalled) => merged(op.actual(probe), recalled)?,
-        None => op.actual(probe)?,
+    let found = op.actual(probe);
+    let actual = match recalled(R::NAME, R::SUBJECT, session, request) {
+        Some(recalled) => {
+            // What an earlier step of its own planned is no assumption of this one.
+            probe.forget_assumed();
+            merged(found, recalled)?
+        }
+        None => found?,
     };
     let desired = op.desired(actual.as_ref())?;
     let diff = compare(actual.as_ref(), desired.as_ref())?;
@@ -91,11 +115,11 @@ fn difference<R: Resource>(
 }
 
 /// What an earlier step of this check planned for the same subject of the same operation.
-fn recalled<R: Resource>(session: &Session, request: &Request) -> Option<Value> {
+fn recalled(op: &str, parameter: &str, session: &Session, request: &Request) -> Option<Value> {
     if request.mode == Mode::Apply {
         return None;
     }
-    session.plan.borrow().recall(R::NAME, &subject::<R>(request)).cloned()
+    session.plan.borrow().recall(op, &subject(parameter, request)).cloned()
 }
 
 /// The planned fields over those found.
@@ -114,23 +138,39 @@ fn merged<S: serde::Serialize + serde::de::DeserializeOwned>(
     state.map(Some).map_err(|e| Error::internal("a planned state that cannot be read").because(e))
 }
 
-fn plan<R: Resource>(op: &R, change: Change<R::State>, session: &Session, request: &Request) -> Result<Outcome> {
-    remember(op, change.desired.as_ref(), session, request);
+fn plan<R: Resource>(
+    op: &R,
+    change: Change<R::State>,
+    probe: &Probe,
+    session: &Session,
+    request: &Request,
+) -> Result<Outcome> {
+    let assumed = probe.assumed();
+    remember(op, change.desired.as_ref(), assumed.is_some(), session, request);
     let values = op.values(change.desired.as_ref());
     let digest = stand_in(op, change.desired.as_ref())?;
-    Ok(Outcome { diff: Some(change.diff), digest, values, ..Outcome::new(Status::WouldChange) })
+    Ok(Outcome { diff: Some(change.diff), digest, values, ..Outcome::new(Status::WouldChange).assuming(assumed) })
 }
 
-fn remember<R: Resource>(op: &R, desired: Option<&R::State>, session: &Session, request: &Request) {
+fn remember<R: Resource>(op: &R, desired: Option<&R::State>, assumed: bool, session: &Session, request: &Request) {
     let effects = op.effects(desired);
-    let mut plan = session.plan.borrow_mut();
     // What is planned for a path is found again at the path; everything else is found by its subject.
     if !R::IS_AT_ITS_PATHS || effects.is_empty() || !effects.iter().all(Effect::is_of_a_path) {
         let state = desired.and_then(|state| serde_json::to_value(state).ok()).unwrap_or(Value::Null);
-        plan.remember(R::NAME, &subject::<R>(request), state);
+        let state = op.is_recalled().then_some(state);
+        session.plan.borrow_mut().remember(R::NAME, &subject(R::SUBJECT, request), state);
     }
+    take_in(effects, assumed, session, request);
+}
+
+fn take_in(effects: Effects, assumed: bool, session: &Session, request: &Request) {
+    let mut plan = session.plan.borrow_mut();
     for effect in effects {
-        plan.apply(effect);
+        let path = if let Effect::Path(path, _) = &effect { Some(path.clone()) } else { None };
+        plan.apply_as(effect, request.user.as_deref());
+        if let Some(path) = path.filter(|_| assumed) {
+            plan.assume(&path);
+        }
     }
 }
 
@@ -160,11 +200,7 @@ fn mend<R: Resource>(
     found(actual.as_ref());
     let desired = op.desired(actual.as_ref())?;
     if let Some(left) = compare(actual.as_ref(), desired.as_ref())? {
-        return Err(Error::step(format!(
-            "{}: it was changed, but is still not as wanted: {}",
-            R::NAME,
-            differing(&left)
-        )));
+        return Err(still_differs(R::NAME, &left));
     }
     let digest = stand_in(op, actual.as_ref())?;
     Ok(Outcome {
@@ -173,6 +209,10 @@ fn mend<R: Resource>(
         values: op.values(actual.as_ref()),
         ..Outcome::new(Status::Changed)
     })
+}
+
+fn still_differs(op: &str, left: &Diff) -> Error {
+    Error::step(format!("{op}: it was changed, but is still not as wanted: {}", differing(left)))
 }
 
 /// The names of the fields that differ; never their values, which may be secret.
@@ -186,11 +226,14 @@ fn stand_in<R: Resource>(op: &R, actual: Option<&R::State>) -> Result<Option<Str
     if let Some(own) = op.digest(actual) {
         return Ok(Some(own));
     }
-    let mut wanted = serde_json::to_value(op.desired(actual)?).unwrap_or(Value::Null);
+    Ok(Some(stand_in_for(serde_json::to_value(op.desired(actual)?).unwrap_or(Value::Null))))
+}
+
+fn stand_in_for(mut wanted: Value) -> String {
     if let Some(content) = wanted.get_mut("content").and_then(Value::as_object_mut) {
         content.remove("text");
     }
-    Ok(Some(digest(wanted.to_string().as_bytes())))
+    digest(wanted.to_string().as_bytes())
 }
 
 fn hide(diff: &mut Diff) {
@@ -204,14 +247,20 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
     let started = Instant::now();
     let op: A = asked(request)?;
     let probe = probe(request, session, peer);
-    let guarded = match op.guard(&probe) {
+    let guard = op.guard(&probe);
+    let said = doubt(&probe, guard.as_ref().is_ok_and(Option::is_some), guard.as_ref().err());
+    let guarded = match said.map_or(guard, Err) {
         Err(e) if e.kind() == Kind::Unknown && request.mode == Mode::Check => {
+            // It may run, and what it makes will be there in either case.
+            session.plan.borrow_mut().would_run();
+            take_in(op.effects(), false, session, request);
             Some(Outcome::new(Status::Unknown).because(e.to_string()))
         }
         guard => guard?.map(|reason| Outcome::new(Status::Skipped).because(reason)),
     };
     // A guard that says no also keeps a look from happening.
     let looked = if guarded.is_none() { op.look(&probe) } else { None };
+    let looked = looked.map(|looked| doubt(&probe, true, looked.as_ref().err()).map_or(looked, Err));
     let mut outcome = match (guarded, looked, request.mode) {
         (Some(outcome), _, _) => outcome,
         (None, Some(Err(e)), Mode::Check) if e.kind() == Kind::Unknown => {
@@ -219,13 +268,9 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
         }
         (None, Some(read), _) => read?,
         (None, None, Mode::Check) => {
-            let effects: Effects = op.effects();
-            let mut plan = session.plan.borrow_mut();
-            plan.would_run();
-            for effect in effects {
-                plan.apply(effect);
-            }
-            Outcome::new(Status::WouldRun)
+            session.plan.borrow_mut().would_run();
+            take_in(op.effects(), false, session, request);
+            Outcome::new(Status::WouldRun).assuming(probe.assumed())
         }
         (None, None, Mode::Apply) => {
             let hands = hands(request, session, peer);
@@ -254,9 +299,13 @@ pub(super) fn fact<F: Fact>(request: &Request, session: &Session, peer: &dyn Pee
     Ok(Outcome { micros: elapsed(started), ..outcome })
 }
 
-fn probe<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Probe<'a> {
+fn probe<'a>(request: &'a Request, session: &'a Session, peer: &'a dyn Peer) -> Probe<'a> {
     let plan = (request.mode == Mode::Check).then_some(&session.plan);
-    Probe::new(plan, peer, &session.jobs, &session.digests, request.stream)
+    let probe = Probe::new(plan, peer, &session.jobs, &session.digests, request.stream);
+    match &request.user {
+        Some(user) => probe.in_place_of(user),
+        None => probe,
+    }
 }
 
 /// The only maker of hands, and only called when applying.
@@ -264,8 +313,8 @@ fn hands<'a>(request: &Request, session: &'a Session, peer: &'a dyn Peer) -> Han
     Hands::new(peer, &session.jobs, &session.digests, &session.creations, request.stream)
 }
 
-fn subject<O: Operation>(request: &Request) -> String {
-    request.args.get(O::SUBJECT).map(ToString::to_string).unwrap_or_default()
+fn subject(parameter: &str, request: &Request) -> String {
+    request.args.get(parameter).map(ToString::to_string).unwrap_or_default()
 }
 
 fn elapsed(started: Instant) -> u64 {

@@ -3,7 +3,11 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
-use crate::sys::{Creations, Digests, Jobs, Plan, directories};
+use crate::error::{Error, Result};
+use crate::sys::{Creations, Digests, Jobs, Plan, directories, home_of};
+
+/// The longest plan that is handed on, in bytes: far from the limit of a message.
+const LONGEST_PLAN: usize = 4 * 1024 * 1024;
 
 /// The state of one run on one host.
 pub struct Session {
@@ -32,6 +36,33 @@ impl Session {
             digests: RefCell::default(),
             creations: RefCell::default(),
         }
+    }
+
+    /// Whether a user that is not there comes with an earlier step of this check: nobody can act as it yet.
+    pub fn awaits(&self, user: &str) -> bool {
+        let plan = self.plan.borrow();
+        let comes = plan.user(user).map_or_else(|| plan.packages_planned().is_some(), |planned| planned.is_some());
+        comes && home_of(user).is_none()
+    }
+
+    /// Whether an earlier step of this check would have removed a user.
+    pub fn lacks(&self, user: &str) -> bool {
+        self.plan.borrow().user(user).is_some_and(|planned| planned.is_none())
+    }
+
+    /// The plan in a text, for the agent of another user on the same host. One that is very long is not handed on.
+    pub fn plan_text(&self) -> Option<String> {
+        serde_json::to_string(&*self.plan.borrow()).ok().filter(|text| text.len() <= LONGEST_PLAN)
+    }
+
+    /// Takes over the plan of the agent that this one works for, or of one that works for this.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn take_plan(&self, text: &str) -> Result {
+        let plan = serde_json::from_str(text).map_err(|e| Error::internal("a plan that cannot be read").because(e))?;
+        self.plan.replace(plan);
+        Ok(())
     }
 }
 

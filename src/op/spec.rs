@@ -1,6 +1,8 @@
 //! An operation as data: what the registry holds and everything else is made from.
 
+#[cfg(feature = "control")]
 use std::any::Any;
+#[cfg(feature = "control")]
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -44,9 +46,11 @@ type Run = fn(&Request, &Session, &dyn Peer) -> Result<Outcome>;
 
 /// The parameters of a step as its operation's own type: decoded and validated, once. What travels to the host is what
 /// the script wrote; it is decoded there by the same type.
+#[cfg(feature = "control")]
 #[derive(Clone)]
 pub struct Parameters(Arc<dyn Any + Send + Sync>);
 
+#[cfg(feature = "control")]
 impl Parameters {
     /// The parameters of this operation.
     ///
@@ -72,7 +76,8 @@ pub struct Spec {
     pub examples: &'static [Example],
     /// Runs one step of it.
     pub run: Run,
-    /// Decodes and validates parameters.
+    /// Decodes and validates parameters, before a host is asked.
+    #[cfg(feature = "control")]
     pub check: fn(Value) -> Result<Parameters>,
     /// Decodes those parameters that are given, and finds nothing wrong with what is not.
     #[cfg(feature = "control")]
@@ -117,6 +122,7 @@ const fn spec<O: Operation>(class: Class, run: Run) -> Spec {
         danger: O::DANGER,
         examples: O::EXAMPLES,
         run,
+        #[cfg(feature = "control")]
         check: |args| Ok(Parameters(Arc::new(decode::<O>(args)?))),
         #[cfg(feature = "control")]
         shape: |args| match parse::<O>(args) {
@@ -160,5 +166,10 @@ fn parse<O: Operation>(args: Value) -> Result<O> {
     });
     // What arrives on a host was decoded by the control side already.
     #[cfg(not(feature = "control"))]
-    serde_json::from_value::<O>(args).map_err(|e| Error::playbook(format!("{}: {e}", O::NAME)))
+    serde_json::from_value::<O>(args).map_err(|e| undecoded(O::NAME, &e))
+}
+
+#[cfg(not(feature = "control"))]
+fn undecoded(op: &str, error: &serde_json::Error) -> Error {
+    Error::playbook(format!("{op}: {error}"))
 }

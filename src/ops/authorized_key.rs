@@ -58,9 +58,11 @@ fn identity(line: &str) -> Option<(&str, &str)> {
 impl AuthorizedKey {
     fn folder(&self, probe: &Probe) -> Result<PathBuf> {
         let user = probe.user(&self.user);
-        let user = user.ok_or_else(|| {
-            Error::step(format!("user `{}` does not exist on this host", self.user))
-                .hint("make it in an earlier step with `host.user`")
+        let user = user.ok_or_else(|| match probe.packages_planned() {
+            // Where its home will be, only the package knows.
+            Some(reason) => Error::unknown(reason),
+            None => Error::step(format!("user `{}` does not exist on this host", self.user))
+                .hint("make it in an earlier step with `host.user`"),
         })?;
         Ok(PathBuf::from(user.home).join(".ssh"))
     }

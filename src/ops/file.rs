@@ -195,7 +195,7 @@ impl Resource for File {
             mode: desired.mode.map(|mode| mode.0),
             owner: desired.owner.clone(),
             group: desired.group.clone(),
-            content: None,
+            ..Planned::default()
         };
         vec![Effect::Path(self.path.clone(), planned)]
     }

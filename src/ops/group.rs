@@ -94,7 +94,11 @@ impl Resource for Group {
     type State = Found;
 
     fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
-        Ok(probe.group(&self.name).map(|group| Found { gid: Some(group.gid) }))
+        let found = probe.group(&self.name);
+        if found.is_none() && self.state == GroupState::Present {
+            probe.assume_not_brought();
+        }
+        Ok(found.map(|group| Found { gid: Some(group.gid) }))
     }
 
     fn desired(&self, _actual: Option<&Found>) -> Result<Option<Found>> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Outcome;
 use crate::error::Result;
-use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation, Shows};
+use crate::op::{Action, Argv, Danger, Effects, Example, HumanDuration, Operation, Shows};
 use crate::sys::{Command, GuardedCommand, Hands, Probe};
 
 /// Runs a program with arguments, without a shell in between.
@@ -115,6 +115,10 @@ impl Action for Run {
 
     fn act(&self, hands: &Hands) -> Result<Outcome> {
         self.guarded().act(hands)
+    }
+
+    fn effects(&self) -> Effects {
+        self.guarded().effects()
     }
 }
 

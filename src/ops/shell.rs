@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Outcome;
 use crate::error::{Error, Result};
-use crate::op::{Action, Argv, Danger, Example, HumanDuration, Operation, Shows};
+use crate::op::{Action, Argv, Danger, Effects, Example, HumanDuration, Operation, Shows};
 use crate::sys::{self, Command, GuardedCommand, Hands, Probe};
 
 /// Has the host's shell read a script: for pipes, redirections and loops. For one program, `run` is safer.
@@ -115,6 +115,10 @@ impl Action for Shell {
 
     fn act(&self, hands: &Hands) -> Result<Outcome> {
         self.guarded().act(hands)
+    }
+
+    fn effects(&self) -> Effects {
+        self.guarded().effects()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the registry must hold for every operation.
 
+mod foretold;
+
 use serde_json::{Value, json};
 
 use super::OPS;

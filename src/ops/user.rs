@@ -216,13 +216,18 @@ impl Resource for User {
     fn actual(&self, probe: &Probe) -> Result<Option<Account>> {
         if self.state == UserState::Present {
             for group in self.group.iter().chain(self.groups.iter().flatten()) {
-                if probe.group(group).is_none() {
+                if probe.needed_group(group).is_none() {
                     return Err(Error::step(format!("group `{group}` does not exist on this host"))
                         .hint("make it in an earlier step with `host.group`"));
                 }
             }
         }
-        let Some(user) = probe.user(&self.name) else { return Ok(None) };
+        let Some(user) = probe.user(&self.name) else {
+            if self.state == UserState::Present {
+                probe.assume_not_brought();
+            }
+            return Ok(None);
+        };
         if probe.user_is_planned(&self.name) {
             return Ok(Some(Account { home: Some(user.home.into()), ..Account::default() }));
         }
@@ -290,10 +295,7 @@ impl Resource for User {
 
     fn effects(&self, desired: Option<&Account>) -> Effects {
         let dir = Planned { kind: Some(Kind::Dir), owner: Some(self.name.clone()), ..Planned::default() };
-        let Some(desired) = desired else {
-            let home = self.home.clone().filter(|_| self.remove_home);
-            return [Effect::UserGone(self.name.clone())].into_iter().chain(home.map(Effect::Gone)).collect();
-        };
+        let Some(desired) = desired else { return vec![Effect::UserGone(self.name.clone(), self.remove_home)] };
         if !desired.new {
             return Effects::new();
         }

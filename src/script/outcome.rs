@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::run::{Held, Outcome};
 
 /// What every outcome has.
-const FIELDS: [&str; 5] = ["changed", "status", "diff", "reason", "digest"];
+const FIELDS: [&str; 6] = ["changed", "status", "diff", "reason", "assumed", "digest"];
 
 fn get(outcome: &Outcome, name: &str) -> Result<Dynamic> {
     let of = &outcome.of;
@@ -20,6 +20,7 @@ fn get(outcome: &Outcome, name: &str) -> Result<Dynamic> {
         "status" => return Ok(serde_json::to_value(of.status).map(|v| from_json(&v)).unwrap_or_default()),
         "diff" => return Ok(serde_json::to_value(&of.diff).map(|v| from_json(&v)).unwrap_or_default()),
         "reason" => return Ok(of.reason.clone().map_or(Dynamic::UNIT, Into::into)),
+        "assumed" => return Ok(of.assumed.into()),
         "digest" => return Ok(of.digest.clone().map_or(Dynamic::UNIT, Into::into)),
         _ => {}
     }

@@ -92,6 +92,13 @@ pub(crate) fn is_private_group(gid: u32, uid: u32) -> bool {
     group.name == own.name && group.members.iter().all(|member| *member == own.name) && alone
 }
 
+/// Whether the group that was made for a user goes with it.
+pub(super) fn groups_go_with_users() -> bool {
+    let settings = fs::read_to_string("/etc/login.defs").unwrap_or_default();
+    let is_on = |line: &str| line.split_whitespace().eq(["USERGROUPS_ENAB", "yes"]);
+    settings.lines().any(is_on)
+}
+
 /// Every group of the host's file.
 pub(super) fn groups() -> Vec<Group> {
     let text = fs::read("/etc/group").unwrap_or_default();

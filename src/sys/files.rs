@@ -35,15 +35,19 @@ impl Attrs {
         };
         let uid = match &self.owner {
             None => None,
-            Some(name) => {
-                Some(probe.user(name).map(|u| u.uid).or_else(|| name.parse().ok()).ok_or_else(|| no("user", name))?)
-            }
+            Some(name) => Some(
+                probe.needed_user(name).map(|u| u.uid).or_else(|| name.parse().ok()).ok_or_else(|| no("user", name))?,
+            ),
         };
         let gid = match &self.group {
             None => None,
-            Some(name) => {
-                Some(probe.group(name).map(|g| g.gid).or_else(|| name.parse().ok()).ok_or_else(|| no("group", name))?)
-            }
+            Some(name) => Some(
+                probe
+                    .needed_group(name)
+                    .map(|g| g.gid)
+                    .or_else(|| name.parse().ok())
+                    .ok_or_else(|| no("group", name))?,
+            ),
         };
         Ok(Placement { mode: self.mode, uid, gid })
     }
@@ -156,7 +160,7 @@ impl FileSpec {
                 mode: self.attrs.mode,
                 owner: desired.owner.clone(),
                 group: desired.group.clone(),
-                target: None,
+                ..Planned::default()
             },
         )]
     }
@@ -168,11 +172,13 @@ impl FileSpec {
 /// Also when something other than a directory is in its place.
 pub(crate) fn room_for(probe: &Probe, path: &Path) -> Result {
     let parent = path.parent().unwrap_or(Path::new("/"));
-    match probe.follow(parent)? {
+    let shown = parent.display();
+    match probe.aside(|| probe.follow(parent))? {
         Some(Look { kind: Kind::Dir, .. }) => Ok(()),
-        Some(_) => Err(Error::step(format!("`{}` is not a directory", parent.display()))),
-        None => Err(Error::step(format!("the directory `{}` does not exist", parent.display()))
-            .hint(format!("make it in an earlier step: `host.dir(\"{}\")`", parent.display()))),
+        Some(_) => Err(Error::step(format!("`{shown}` is not a directory"))),
+        None if probe.may_be_brought(parent) && probe.assume_brought(format_args!("`{shown}`")) => Ok(()),
+        None => Err(Error::step(format!("the directory `{shown}` does not exist"))
+            .hint(format!("make it in an earlier step: `host.dir(\"{shown}\")`"))),
     }
 }
 

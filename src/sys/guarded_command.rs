@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::{Command, Ran};
 use super::hands::Hands;
+use super::plan::{Effect, Kind};
 use super::probe::Probe;
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Result};
@@ -34,12 +35,12 @@ impl GuardedCommand {
     /// When a guard cannot be asked, or, in check mode, its answer cannot be known yet.
     pub(crate) fn guard(&self, probe: &Probe) -> Result<Option<String>> {
         if let Some(path) = &self.creates
-            && probe.look(path)?.is_some()
+            && probe.is_there(path)?
         {
             return Ok(Some(format!("`{}` exists", path.display())));
         }
         if let Some(path) = &self.removes
-            && probe.look(path)?.is_none()
+            && !probe.is_there(path)?
         {
             return Ok(Some(format!("`{}` does not exist", path.display())));
         }
@@ -59,6 +60,10 @@ impl GuardedCommand {
     /// Runs it as something that only looks; `None` when it does more than that.
     pub(crate) fn look(&self, probe: &Probe) -> Option<Result<Outcome>> {
         self.reads.then(|| {
+            let words = &self.command.argv;
+            if probe.is_concerned(words, self.command.cwd.as_deref()) {
+                return Err(Error::unknown("it looks at what the steps planned so far change"));
+            }
             let ran = self.observe(probe, &Command { stream: true, ..self.command.clone() })?;
             match self.judge(&ran, Status::Read) {
                 // It looked at a host on which the steps before it have not run.
@@ -95,7 +100,25 @@ impl GuardedCommand {
         Ok(if ran.truncated { outcome.because("its output was too long and is cut") } else { outcome })
     }
 
+    /// What it leaves behind as far as it declares that, and what it may have changed besides.
+    pub(crate) fn effects(&self) -> Vec<Effect> {
+        let absolute = |path: &Option<PathBuf>| path.clone().filter(|path| path.is_absolute());
+        let ran = Effect::Ran(self.command.argv.iter().skip(1).cloned().collect(), absolute(&self.command.cwd));
+        let gone = absolute(&self.removes).map(Effect::Gone);
+        let made = absolute(&self.creates).map(Effect::Made);
+        gone.into_iter().chain(made).chain([ran]).collect()
+    }
+
     fn holds(&self, probe: &Probe, words: &[String]) -> Result<bool> {
+        if let Some(answer) = tested(probe, words) {
+            return answer;
+        }
+        let cwd = self.command.cwd.as_deref();
+        let absolute = words.iter().map(Path::new).filter(|path| path.is_absolute());
+        if probe.is_concerned(words, cwd) || absolute.chain(cwd).any(|path| probe.is_handled(path)) {
+            let shown = Command::new(words.to_vec()).shown();
+            return Err(Error::unknown(format!("`{shown}` depends on what the steps planned so far change")));
+        }
         let guard = Command { argv: words.to_vec(), stdin: None, ..self.command.clone() };
         let ran = self.observe(probe, &guard)?;
         if ran.code.is_none() { Err(guard.failure(&ran)) } else { Ok(ran.success()) }
@@ -110,5 +133,35 @@ impl GuardedCommand {
 }
 
 fn is_coming(probe: &Probe, path: &Path) -> bool {
-    probe.is_planned(path) || probe.doubt(path).is_some()
+    probe.is_planned(path) || probe.is_made(path) || probe.may_be_brought(path)
+}
+
+/// What `test` would say of a path of the planned host; `None` for any other command, and where nothing is planned.
+fn tested(probe: &Probe, words: &[String]) -> Option<Result<bool>> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let asked = match words.as_slice() {
+        ["test", asked @ ..] | ["[", asked @ .., "]"] => asked,
+        _ => return None,
+    };
+    let (flag, path, negated) = match asked {
+        ["!", flag, path] => (*flag, Path::new(path), true),
+        [flag, path] => (*flag, Path::new(path), false),
+        _ => return None,
+    };
+    if !path.is_absolute() || !probe.is_anything_planned() {
+        return None;
+    }
+    if probe.is_handled(path) && !probe.is_planned(path) {
+        return Some(Err(Error::unknown(format!("an earlier command may change `{}`", path.display()))));
+    }
+    let of = |kind: Kind| probe.follow(path).map(|found| found.is_some_and(|look| look.kind == kind));
+    let said = match flag {
+        "-e" if probe.is_made(path) => Ok(true),
+        "-e" => probe.follow(path).map(|found| found.is_some()),
+        "-f" => of(Kind::File),
+        "-d" => of(Kind::Dir),
+        "-L" | "-h" => probe.look(path).map(|found| found.is_some_and(|look| look.kind == Kind::Link)),
+        _ => return None,
+    };
+    Some(said.map(|said| said != negated))
 }

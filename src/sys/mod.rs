@@ -4,6 +4,7 @@
 //! [`Hands`] can change things; only the loop in `op` makes one, and only when applying.
 
 mod accounts;
+mod assumptions;
 mod command;
 mod creations;
 mod digests;

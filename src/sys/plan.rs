@@ -1,11 +1,14 @@
 //! The plan of a check (dry run): what its earlier steps would have left behind.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::accounts;
 use crate::change::Content;
 
 /// What kind of thing stands at a path.
@@ -37,6 +40,8 @@ pub struct Planned {
     pub group: Option<String>,
     /// Where a link points.
     pub target: Option<String>,
+    /// Whether that rests on an assumption.
+    pub assumed: bool,
 }
 
 /// What a change means to steps of other operations.
@@ -48,38 +53,85 @@ pub enum Effect {
     Gone(PathBuf),
     /// Files will appear below this path whose names and contents are not known here, and why.
     Below(PathBuf, String),
+    /// A command will have made something at this path; what, and what is in it, is not known here.
+    Made(PathBuf),
+    /// A command will have run that was given these words, in this directory: it may do anything to what they name.
+    Ran(Vec<String>, Option<PathBuf>),
     /// A user will be there with this primary group and home.
     User(String, String, String),
-    /// A user will be gone.
-    UserGone(String),
+    /// A user will be gone, and its home with it where that is said.
+    UserGone(String, bool),
     /// A group will be there.
     Group(String),
     /// A group will be gone.
     GroupGone(String),
     /// Packages will be there, and files with them that nobody knows yet.
     Packages(Vec<String>),
-    /// Packages will be gone.
-    PackagesGone(Vec<String>),
+    /// Packages will be gone, and whether their settings go with them.
+    PackagesGone(Vec<String>, bool),
 }
 
 impl Effect {
     /// Whether it changes what is found at a path.
     pub fn is_of_a_path(&self) -> bool {
-        matches!(self, Self::Path(..) | Self::Gone(_) | Self::Below(..))
+        matches!(self, Self::Path(..) | Self::Gone(_) | Self::Below(..) | Self::Made(_))
     }
 }
+
+/// What nothing is like.
+static NOTHING: Planned =
+    Planned { kind: None, content: None, mode: None, owner: None, group: None, target: None, assumed: false };
+
+/// Where no package of the distribution may keep its files: they are for those who run the host, or the kernel's own.
+const WITHOUT_PACKAGES: [&str; 13] = [
+    "/srv",
+    "/home",
+    "/root",
+    "/usr/local",
+    "/var/local",
+    "/tmp",
+    "/var/tmp",
+    "/run/user",
+    "/mnt",
+    "/media",
+    "/proc",
+    "/sys",
+    "/dev",
+];
 
 /// The host as planned, laid over the host as it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Plan {
     paths: BTreeMap<PathBuf, Planned>,
-    below: BTreeMap<PathBuf, String>,
-    users: BTreeMap<String, Option<(String, String)>>,
-    groups: BTreeMap<String, bool>,
-    packages: BTreeMap<String, bool>,
+    marks: Vec<(Mark, PathBuf)>,
+    below: Vec<(PathBuf, String)>,
+    users: Vec<(String, Option<(String, String)>)>,
+    groups: Vec<(String, bool)>,
+    packages: Vec<(String, bool)>,
+    /// Those of them whose settings go too.
+    purged: Vec<String>,
     states: BTreeMap<String, Value>,
     #[serde(default)]
     ran: bool,
+}
+
+/// What is known of a path beside what will stand there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Mark {
+    /// What the host has here and below is gone; what is planned there came later.
+    Emptied,
+    /// A command makes something of it.
+    Made,
+    /// A command was given it.
+    Handled,
+}
+
+/// Where the accounts are.
+const ACCOUNT_FILES: [&str; 4] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"];
+
+/// The names and paths in the words of a command, or in the text of a script.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || "'\"`;|&<>()=,:$^\\".contains(c)).filter(|token| !token.is_empty())
 }
 
 impl Plan {
@@ -97,6 +149,7 @@ impl Plan {
                         owner: planned.owner.or(old.owner),
                         group: planned.group.or(old.group),
                         target: planned.target.or(old.target),
+                        assumed: old.assumed,
                     },
                     _ => planned,
                 };
@@ -104,26 +157,89 @@ impl Plan {
             }
             Effect::Gone(path) => {
                 self.paths.retain(|known, _| !known.starts_with(&path));
-                self.paths.insert(path, Planned::default());
+                self.marks.retain(|(mark, known)| *mark == Mark::Handled || !known.starts_with(&path));
+                self.marks.push((Mark::Emptied, path));
             }
-            Effect::Below(path, reason) => drop(self.below.insert(path, reason)),
+            Effect::Below(path, reason) => drop(put(&mut self.below, path, reason)),
+            Effect::Made(path) => self.marks.push((Mark::Made, path)),
+            Effect::Ran(words, cwd) => {
+                let named = words.iter().flat_map(|word| tokens(word)).filter(|token| token.starts_with('/'));
+                let all = Path::new("/");
+                let named = named.map(PathBuf::from).chain(cwd).filter(|path| path != all);
+                self.marks.extend(named.map(|path| (Mark::Handled, path)));
+            }
             Effect::User(name, group, home) => {
-                self.groups.insert(group.clone(), true);
-                self.users.insert(name, Some((group, home)));
+                put(&mut self.groups, group.clone(), true);
+                put(&mut self.users, name, Some((group, home)));
             }
-            Effect::UserGone(name) => drop(self.users.insert(name, None)),
-            Effect::Group(name) => drop(self.groups.insert(name, true)),
-            Effect::GroupGone(name) => drop(self.groups.insert(name, false)),
-            Effect::Packages(names) => self.packages.extend(names.into_iter().map(|name| (name, true))),
-            Effect::PackagesGone(names) => self.packages.extend(names.into_iter().map(|name| (name, false))),
+            Effect::UserGone(name, with_home) => self.user_goes(name, with_home),
+            Effect::Group(name) => drop(put(&mut self.groups, name, true)),
+            Effect::GroupGone(name) => drop(put(&mut self.groups, name, false)),
+            Effect::Packages(names) => {
+                self.purged.retain(|name| !names.contains(name));
+                self.packages_will_be(names, true);
+            }
+            Effect::PackagesGone(names, purged) => {
+                self.purged.extend(names.iter().filter(|_| purged).cloned());
+                self.packages_will_be(names, false);
+            }
+        }
+    }
+
+    /// Takes an effect in of a step that acts as `user`, the agent's own by default: what it makes is that user's.
+    pub fn apply_as(&mut self, effect: Effect, user: Option<&str>) {
+        let Effect::Path(path, planned) = effect else { return self.apply(effect) };
+        let there = match self.path(&path) {
+            Some(planned) => planned.kind.is_some(),
+            None => path.symlink_metadata().is_ok(),
+        };
+        let uid = rustix::process::geteuid();
+        let own = || (!uid.is_root()).then(|| accounts::user_name(uid.as_raw())).flatten();
+        let Some(user) = user.map(str::to_owned).or_else(own).filter(|_| !there) else {
+            return self.apply(Effect::Path(path, planned));
+        };
+        let coming = self.user(&user).flatten().map(|(group, _)| group.clone());
+        let group = coming.or_else(|| accounts::group(&accounts::user(&user)?.gid.to_string()).map(|group| group.name));
+        let (owner, group) = (planned.owner.or(Some(user)), planned.group.or(group));
+        self.apply(Effect::Path(path, Planned { owner, group, ..planned }));
+    }
+
+    fn packages_will_be(&mut self, names: Vec<String>, there: bool) {
+        for name in names {
+            put(&mut self.packages, name, there);
+        }
+    }
+
+    /// A user goes: its home where that is asked for, and with it the group that was made for it, as `userdel` does.
+    fn user_goes(&mut self, name: String, with_home: bool) {
+        let planned = put(&mut self.users, name.clone(), None).flatten();
+        let now = accounts::user(&name);
+        let home = planned.as_ref().map(|(_, home)| PathBuf::from(home)).or_else(|| {
+            let user = now.as_ref()?;
+            // One that is not its own is left there.
+            let own = std::fs::metadata(&user.home).is_ok_and(|meta| meta.uid() == user.uid);
+            own.then(|| PathBuf::from(&user.home))
+        });
+        if let Some(home) = home.filter(|_| with_home) {
+            self.apply(Effect::Gone(home));
+        }
+        let others = self.users.iter().filter_map(|(_, planned)| planned.as_ref()).any(|(group, _)| *group == name);
+        let own = match (planned, now) {
+            (_, Some(user)) => accounts::is_private_group(user.gid, user.uid),
+            (Some((group, _)), None) => group == name && accounts::group(&name).is_none_or(|g| g.members.is_empty()),
+            (None, None) => false,
+        };
+        if own && !others && accounts::groups_go_with_users() {
+            put(&mut self.groups, name.clone(), false);
+            self.states.remove(&format!("group {}", Value::from(name)));
         }
     }
 
     /// Whether no step has planned anything yet.
     pub fn is_empty(&self) -> bool {
-        let Self { paths, below, users, groups, packages, states, ran } = self;
-        let things = paths.is_empty() && below.is_empty() && packages.is_empty() && states.is_empty();
-        things && users.is_empty() && groups.is_empty() && !ran
+        let Self { paths, marks, below, users, groups, packages, purged: _, states, ran } = self;
+        let files = paths.is_empty() && marks.is_empty() && below.is_empty();
+        files && packages.is_empty() && states.is_empty() && users.is_empty() && groups.is_empty() && !ran
     }
 
     /// Takes note that a command would have run, whatever it does.
@@ -136,49 +252,152 @@ impl Plan {
         if let Some(planned) = self.paths.get(path) {
             return Some(planned);
         }
-        // Below something that will be gone, everything is gone.
-        let gone = |parent: &Path| self.paths.get(parent).filter(|planned| planned.kind.is_none());
-        path.ancestors().skip(1).find_map(gone)
+        // What is nearest decides: a command may have made something where all was to be gone.
+        let above = self.marks.iter().filter(|(mark, above)| *mark != Mark::Handled && path.starts_with(above));
+        let nearest = above.max_by_key(|(_, above)| above.as_os_str().len())?;
+        (nearest.0 == Mark::Emptied).then_some(&NOTHING)
     }
 
-    /// Why a path that is not there now may be there then.
+    /// The path, or one above it, that has a mark.
+    fn marked(&self, mark: Mark, path: &Path) -> Option<&Path> {
+        self.marks.iter().find(|(has, above)| *has == mark && path.starts_with(above)).map(|(_, above)| above.as_path())
+    }
+
+    /// Whether what the host has at a path now is gone before whatever is planned there comes.
+    pub fn is_new(&self, path: &Path) -> bool {
+        self.marked(Mark::Emptied, path).is_some()
+    }
+
+    /// Whether a command makes something at a path.
+    pub fn is_made(&self, path: &Path) -> bool {
+        self.marks.iter().any(|(mark, made)| *mark == Mark::Made && made == path)
+    }
+
+    /// Whether a command that would run may do something to what is at a path.
+    pub fn is_handled(&self, path: &Path) -> bool {
+        self.marked(Mark::Handled, path).is_some()
+    }
+
+    /// Whether a word of a command, or a script, names something that earlier steps plan: a path or what is above it, an
+    /// account, a package, a unit. A relative path is one below `cwd`.
+    pub fn concerns(&self, text: &str, cwd: Option<&Path>) -> bool {
+        tokens(text).any(|token| {
+            let path = if token.starts_with('/') { Some(PathBuf::from(token)) } else { cwd.map(|cwd| cwd.join(token)) };
+            path.is_some_and(|path| self.concerns_path(&path)) || self.concerns_name(token)
+        })
+    }
+
+    fn concerns_path(&self, path: &Path) -> bool {
+        let within = |planned: &Path| planned.starts_with(path) && path.parent().is_some();
+        let through = |above: &Path| self.paths.get(above).is_some_and(|planned| planned.kind != Some(Kind::Dir));
+        let accounts = !self.users.is_empty() || !self.groups.is_empty();
+        self.path(path).is_some()
+            || self.doubt(path).is_some()
+            || path.ancestors().any(through)
+            || self.paths.keys().any(|planned| within(planned))
+            || self.marks.iter().any(|(mark, planned)| *mark != Mark::Handled && within(planned))
+            || (accounts && ACCOUNT_FILES.iter().any(|file| Path::new(file) == path))
+            || (self.may_be_brought(path) && path.symlink_metadata().is_err())
+    }
+
+    fn concerns_name(&self, token: &str) -> bool {
+        let subject = format!(" {}", Value::from(token.trim_end_matches(".service")));
+        get(&self.users, token).is_some()
+            || get(&self.groups, token).is_some()
+            || get(&self.packages, token).is_some()
+            || self.states.keys().any(|known| known.ends_with(&subject))
+    }
+
+    /// Takes note that what is planned at a path rests on an assumption.
+    pub fn assume(&mut self, path: &Path) {
+        if let Some(planned) = self.paths.get_mut(path) {
+            planned.assumed = true;
+        }
+    }
+
+    /// Why nobody can say what will be at a path that nothing is planned for.
     pub fn doubt(&self, path: &Path) -> Option<String> {
-        if let Some(reason) = path.ancestors().find_map(|parent| self.below.get(parent)) {
-            return Some(reason.clone());
-        }
-        self.packages_planned().map(|names| format!("{names} not installed yet"))
+        let made = self.marked(Mark::Made, path);
+        let made = made.map(|made| format!("what a command makes of `{}` is not known yet", made.display()));
+        made.or_else(|| self.below.iter().find(|(above, _)| path.starts_with(above)).map(|(_, reason)| reason.clone()))
     }
 
-    /// The packages planned, in words.
+    /// Whether a planned package may bring a file to this path.
+    pub fn may_be_brought(&self, path: &Path) -> bool {
+        self.packages.iter().any(|(_, there)| *there)
+            && !WITHOUT_PACKAGES.iter().any(|folder| path.starts_with(folder))
+            && !path.ancestors().skip(1).any(|above| self.is_ours(above))
+    }
+
+    /// Whether a directory is there only because of this playbook.
+    fn is_ours(&self, dir: &Path) -> bool {
+        self.paths.get(dir).is_some_and(|planned| planned.kind == Some(Kind::Dir) && !planned.assumed)
+            && (self.is_new(dir) || dir.symlink_metadata().is_err())
+    }
+
+    /// That packages are not installed yet, in words; `None` when none is planned.
     pub fn packages_planned(&self) -> Option<String> {
-        let planned = self.packages.iter().filter(|(_, there)| **there);
-        let names: Vec<String> = planned.map(|(name, _)| format!("`{name}`")).collect();
-        match names.len() {
-            0 => None,
-            1 => Some(format!("package {} is", names[0])),
-            _ => Some(format!("packages {} are", names.join(", "))),
+        match self.new_packages().as_slice() {
+            [] => None,
+            [name] => Some(format!("package {name} is not installed yet")),
+            names => Some(format!("packages {} are not installed yet", listed(names))),
         }
+    }
+
+    /// That a planned package brings something, in words; `None` when none is planned.
+    pub fn brings(&self, what: impl Display) -> Option<String> {
+        match self.new_packages().as_slice() {
+            [] => None,
+            [name] => Some(format!("package {name} brings {what}")),
+            names => Some(format!("one of the packages {} brings {what}", listed(names))),
+        }
+    }
+
+    /// That no planned package brings the thing in question, in words; `None` when none is planned.
+    pub fn brings_not(&self) -> Option<String> {
+        match self.new_packages().as_slice() {
+            [] => None,
+            [name] => Some(format!("package {name} does not bring it")),
+            names => Some(format!("none of the packages {} brings it", listed(names))),
+        }
+    }
+
+    fn new_packages(&self) -> Vec<String> {
+        let planned = self.packages.iter().filter(|(_, there)| *there);
+        let mut names: Vec<String> = planned.map(|(name, _)| format!("`{name}`")).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Whether a package is planned to be there or to be gone; `None` when no step cares for it.
     pub fn package(&self, name: &str) -> Option<bool> {
-        self.packages.get(name).copied()
+        get(&self.packages, name).copied()
+    }
+
+    /// Whether a package that is planned to be gone leaves no settings.
+    pub fn is_purged(&self, name: &str) -> bool {
+        self.purged.iter().any(|purged| purged == name)
     }
 
     /// A planned user's primary group and home; an inner `None` when it is planned to be gone.
     #[expect(clippy::option_option, reason = "not planned, planned to be gone, planned to be there")]
     pub fn user(&self, name: &str) -> Option<Option<&(String, String)>> {
-        self.users.get(name).map(Option::as_ref)
+        get(&self.users, name).map(Option::as_ref)
     }
 
     /// Whether a group is planned to be there or to be gone; `None` when no step cares for it.
     pub fn group(&self, name: &str) -> Option<bool> {
-        self.groups.get(name).copied()
+        get(&self.groups, name).copied()
     }
 
-    /// Remembers the state an operation planned for its subject.
-    pub fn remember(&mut self, op: &str, subject: &str, state: Value) {
-        self.states.insert(format!("{op} {subject}"), state);
+    /// Remembers the state an operation planned for its subject; `None` forgets it, as what is there then is found in
+    /// another way.
+    pub fn remember(&mut self, op: &str, subject: &str, state: Option<Value>) {
+        let key = format!("{op} {subject}");
+        match state {
+            Some(state) => drop(self.states.insert(key, state)),
+            None => drop(self.states.remove(&key)),
+        }
     }
 
     /// The state an operation planned for its subject; null when it is planned to be absent.
@@ -193,5 +412,27 @@ impl Plan {
             .iter()
             .filter(move |(path, _)| path.parent() == Some(&dir))
             .map(|(path, planned)| (path.as_path(), planned))
+    }
+}
+
+/// Gives a key a value in a list, and what it had before. There are few of them, and every kind of map costs the agent
+/// some of its room.
+fn put<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) -> Option<V> {
+    if let Some((_, old)) = list.iter_mut().find(|(known, _)| *known == key) {
+        return Some(std::mem::replace(old, value));
+    }
+    list.push((key, value));
+    None
+}
+
+fn get<'a, V>(list: &'a [(String, V)], key: &str) -> Option<&'a V> {
+    list.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+}
+
+/// Names in a row, but not more than can be read.
+fn listed(names: &[String]) -> String {
+    match names.len().saturating_sub(4) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..4].join(", ")),
     }
 }

@@ -46,6 +46,10 @@ pub(crate) struct Probe<'a> {
     pub(super) jobs: &'a Jobs,
     pub(super) digests: &'a RefCell<Digests>,
     pub(super) stream: bool,
+    /// What was taken for granted to come to an answer.
+    pub(super) assumed: RefCell<Vec<String>>,
+    /// The user that this is for and that has no agent, since it is only planned.
+    pub(super) stand_in: Option<&'a str>,
     state_dir: PathBuf,
     run_dir: PathBuf,
 }
@@ -60,7 +64,7 @@ impl<'a> Probe<'a> {
         stream: bool,
     ) -> Self {
         let (state_dir, run_dir) = directories();
-        Self { plan, peer, jobs, digests, stream, state_dir, run_dir }
+        Self { plan, peer, jobs, digests, stream, assumed: RefCell::default(), stand_in: None, state_dir, run_dir }
     }
 
     /// Where mk keeps what must survive a reboot of this host.
@@ -73,27 +77,52 @@ impl<'a> Probe<'a> {
         &self.run_dir
     }
 
-    /// What stands at a path; `None` when nothing does.
+    /// What stands at a path; `None` when nothing does. That no planned package brings it is taken for granted, and
+    /// noted.
     ///
     /// # Errors
     /// When the path cannot be looked at, or, in check mode, cannot be known yet.
     pub(crate) fn look(&self, path: &Path) -> Result<Option<Look>> {
+        let found = self.look_without_packages(path)?;
+        if found.is_none() && self.may_be_brought(path) {
+            self.assume_not_brought();
+        }
+        Ok(found)
+    }
+
+    /// As [`Probe::look`], whatever planned packages may bring.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn look_without_packages(&self, path: &Path) -> Result<Option<Look>> {
         let Some(plan) = self.plan else { return real_look(path) };
         let plan = plan.borrow();
         match plan.path(path) {
             Some(Planned { kind: None, .. }) => Ok(None),
             Some(planned) => {
-                let real = real_look(path)?.filter(|real| Some(real.kind) == planned.kind);
+                let real = if plan.is_new(path) { None } else { real_look(path)? };
+                let real = real.filter(|real| Some(real.kind) == planned.kind);
                 Ok(Some(planned_look(planned, real)))
             }
             None => match real_look(path)? {
-                Some(found) => Ok(Some(found)),
-                None => match plan.doubt(path) {
-                    Some(reason) => Err(Error::unknown(reason)),
-                    None => Ok(None),
-                },
+                // What a command made anew may be another thing.
+                Some(found) if !plan.is_new(path) => Ok(Some(found)),
+                _ => plan.doubt(path).map_or(Ok(None), |reason| Err(Error::unknown(reason))),
             },
         }
+    }
+
+    /// Whether anything stands at a path, which is known also where nobody knows what.
+    ///
+    /// # Errors
+    /// As for [`Probe::look`].
+    pub(crate) fn is_there(&self, path: &Path) -> Result<bool> {
+        Ok(self.is_made(path) || self.look(path)?.is_some())
+    }
+
+    /// Whether a command that would have run has made something at a path.
+    pub(crate) fn is_made(&self, path: &Path) -> bool {
+        self.plan.is_some_and(|plan| plan.borrow().is_made(path))
     }
 
     /// What stands at a path after every link is followed.
@@ -130,7 +159,7 @@ impl<'a> Probe<'a> {
             };
         }
         match real_read(path, limit)? {
-            None => self.doubted(path),
+            None => self.absent(path),
             found => Ok(found),
         }
     }
@@ -148,7 +177,7 @@ impl<'a> Probe<'a> {
             };
         }
         match self.digests.borrow_mut().content(path)? {
-            None => self.doubted(path),
+            None => self.absent(path),
             found => Ok(found),
         }
     }
@@ -158,7 +187,9 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// When it cannot be listed.
     pub(crate) fn list(&self, path: &Path) -> Result<Option<Vec<String>>> {
+        let emptied = self.plan.is_some_and(|plan| plan.borrow().is_new(path));
         let mut names: Vec<String> = match fs::read_dir(path) {
+            _ if emptied => Vec::new(),
             Ok(entries) => entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(Error::step(format!("cannot list `{}`", path.display())).because(e)),
@@ -173,7 +204,7 @@ impl<'a> Probe<'a> {
         }
         names.sort_unstable();
         names.dedup();
-        Ok(if names.is_empty() && self.look(path)?.is_none() { None } else { Some(names) })
+        Ok(if names.is_empty() && self.look_without_packages(path)?.is_none() { None } else { Some(names) })
     }
 
     /// A user by name or number; a planned one has the numbers it would get, which are not known: 0.
@@ -225,6 +256,9 @@ impl<'a> Probe<'a> {
     /// When it cannot be started or does not end in time; in check mode also when its program is only
     /// planned. Its exit status is the caller's to judge.
     pub(crate) fn observe(&self, command: &Command) -> Result<Ran> {
+        if let Some(user) = self.stand_in {
+            return Err(Error::unknown(format!("user `{user}` is not on the host yet")));
+        }
         let result = Command { stream: command.stream && self.stream, ..command.clone() }.execute(self.jobs, self.peer);
         if let (Err(_), Some(plan), Some(program)) = (&result, self.plan, command.argv.first()) {
             let plan = plan.borrow();
@@ -233,7 +267,8 @@ impl<'a> Probe<'a> {
                 if plan.path(&place).is_some_and(|planned| planned.kind.is_some()) {
                     return Err(Error::unknown(format!("`{program}` is not on the host yet")));
                 }
-                if let Some(reason) = plan.doubt(&place).filter(|_| missing) {
+                let brought = if plan.may_be_brought(&place) { plan.packages_planned() } else { None };
+                if let Some(reason) = plan.doubt(&place).or(brought).filter(|_| missing) {
                     return Err(Error::unknown(reason));
                 }
             }
@@ -272,14 +307,24 @@ impl<'a> Probe<'a> {
         self.plan.is_some_and(|plan| !plan.borrow().is_empty())
     }
 
-    /// Why something may be there once earlier steps have run, in check mode; `None` when nothing suggests so.
-    pub(crate) fn doubt(&self, path: &Path) -> Option<String> {
-        self.plan?.borrow().doubt(path)
-    }
-
     /// Whether an earlier step of this check would install the package or remove it; `None` when none would.
     pub(crate) fn planned_package(&self, name: &str) -> Option<bool> {
         self.plan?.borrow().package(name)
+    }
+
+    /// Whether an earlier step of this check removes a package with its settings.
+    pub(crate) fn is_purged(&self, name: &str) -> bool {
+        self.plan.is_some_and(|plan| plan.borrow().is_purged(name))
+    }
+
+    /// Whether words of a command name something that earlier steps of this check plan.
+    pub(crate) fn is_concerned(&self, words: &[String], cwd: Option<&Path>) -> bool {
+        self.plan.is_some_and(|plan| words.iter().any(|word| plan.borrow().concerns(word, cwd)))
+    }
+
+    /// Whether a command that would have run may have done something to what is at a path.
+    pub(crate) fn is_handled(&self, path: &Path) -> bool {
+        self.plan.is_some_and(|plan| plan.borrow().is_handled(path))
     }
 
     /// Whether an earlier step of this check planned that something is at the path.
@@ -311,10 +356,16 @@ impl<'a> Probe<'a> {
         self.plan?.borrow().path(path).cloned()
     }
 
-    fn doubted<T>(&self, path: &Path) -> Result<Option<T>> {
-        match self.doubt(path) {
+    /// What is not there: nothing, unless nobody knows.
+    fn absent<T>(&self, path: &Path) -> Result<Option<T>> {
+        match self.plan.and_then(|plan| plan.borrow().doubt(path)) {
             Some(reason) => Err(Error::unknown(reason)),
-            None => Ok(None),
+            None => {
+                if self.may_be_brought(path) {
+                    self.assume_not_brought();
+                }
+                Ok(None)
+            }
         }
     }
 }

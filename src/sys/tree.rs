@@ -14,7 +14,7 @@ use super::hands::Hands;
 use super::plan::{Effect, Kind, Planned};
 use super::probe::{Look, Probe};
 use super::write::Placement;
-use crate::change::{Change, Content};
+use crate::change::{Change, Content, map_of, set_of};
 use crate::error::{Error, Result};
 use crate::wire::Member;
 
@@ -69,7 +69,7 @@ impl Tree<'_> {
             Some(_) => return Err(Error::step(format!("`{}` is not a directory", self.dest.display()))),
         }
         let mut found = BTreeMap::new();
-        let mut dirs = BTreeMap::from([(self.dest.to_owned(), true)]);
+        let mut dirs = map_of([(self.dest.to_owned(), true)]);
         for member in self.members {
             let path = self.dest.join(&member.path);
             if !real_dir(probe, path.parent().unwrap_or(self.dest), &mut dirs)? {
@@ -88,7 +88,7 @@ impl Tree<'_> {
             found.insert(member.path.clone(), self.in_words(&look, content.as_ref()));
         }
         if let Some(kept) = self.delete {
-            let members: BTreeSet<&str> = self.members.iter().map(|member| member.path.as_str()).collect();
+            let members = set_of(self.members.iter().map(|member| member.path.as_str()));
             self.extras(probe, "", kept, &members, &mut found)?;
         }
         Ok(Some(Paths(found)))
@@ -96,8 +96,7 @@ impl Tree<'_> {
 
     /// What should be there.
     pub(crate) fn desired(&self, actual: Option<&Paths>) -> Paths {
-        let mut wanted: BTreeMap<String, String> =
-            self.members.iter().map(|member| (member.path.clone(), self.wanted(member))).collect();
+        let mut wanted = map_of(self.members.iter().map(|member| (member.path.clone(), self.wanted(member))));
         for path in actual.iter().flat_map(|paths| paths.0.keys()) {
             wanted.entry(path.clone()).or_insert_with(|| ABSENT.to_owned());
         }
@@ -110,7 +109,7 @@ impl Tree<'_> {
     /// When the host refuses, or other bytes than those wanted arrive.
     pub(crate) fn fix(&self, hands: &Hands, change: &Change<Paths>) -> Result {
         let place = self.attrs.placement(hands)?;
-        let differing: BTreeSet<&str> = change.diff.fields.iter().map(|field| field.name.as_str()).collect();
+        let differing = set_of(change.diff.fields.iter().map(|field| field.name.as_str()));
         let wanted = change.desired.as_ref().map(|paths| &paths.0);
         // Children before their parents, so that each is there to be removed.
         for path in differing.iter().rev() {
@@ -181,6 +180,7 @@ impl Tree<'_> {
                     owner: self.attrs.owner.clone(),
                     group: self.attrs.group.clone(),
                     target: member.link.clone(),
+                    ..Planned::default()
                 },
             ));
         }

@@ -206,6 +206,11 @@ pub(crate) type Answer = std::result::Result<Value, Error>;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "to")]
 pub enum ToAgent {
+    /// What a check has planned so far, for the agent of another user on the same host.
+    Plan {
+        /// In JSON.
+        plan: String,
+    },
     /// Run these in order; stop at the first that fails.
     Do {
         /// The steps.
@@ -262,6 +267,11 @@ pub enum FromAgent {
         /// The ids of the steps that are due because of it, also when it failed.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         due: Vec<String>,
+    },
+    /// What a check has planned so far, from the agent of another user to the one that it works for.
+    Plan {
+        /// In JSON.
+        plan: String,
     },
     /// A step was not run because one before it in the same list failed.
     Dropped {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 
 use super::{Found, Job, Wanted};
+use crate::change::set_of;
 use crate::error::{Error, Result};
 use crate::sys::{Command, Hands, Probe, Ran};
 
@@ -122,6 +123,13 @@ fn is_old(fetched: Option<SystemTime>, sources: Option<SystemTime>, now: SystemT
     sources.is_some_and(|sources| sources > fetched) || now.duration_since(fetched).is_ok_and(|since| since > age)
 }
 
+/// Whether something of an installed package stays when it is removed: settings files, or what its own script removes
+/// only when it is purged.
+pub(super) fn leaves(probe: &Probe, name: &str) -> Result<bool> {
+    let listed = probe.observe(&Command::parsed(["dpkg-query", "--control-list", name]))?.text();
+    Ok(listed.lines().any(|file| matches!(file, "conffiles" | "postrm")))
+}
+
 /// Whether dpkg was stopped in the middle of something: what apt itself looks at.
 fn is_interrupted(probe: &Probe) -> bool {
     let names = probe.list(Path::new("/var/lib/dpkg/updates")).ok().flatten().unwrap_or_default();
@@ -198,7 +206,7 @@ fn all(probe: &Probe) -> Result<BTreeSet<String>> {
             .filter(|(status, _)| !matches!(status.as_bytes().get(1), Some(b'n' | b'c')))
             .map(|(_, name)| name.to_owned())
     };
-    Ok(text.lines().filter_map(name).collect())
+    Ok(set_of(text.lines().filter_map(name)))
 }
 
 /// Installs what is wanted; `old` says that the lists were just fetched.

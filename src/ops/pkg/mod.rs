@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::wanted::{Wanted, fits};
-use crate::change::{Change, Thing, digest};
+use crate::change::{Change, Thing, digest, map_of};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, HumanDuration, Operation, Removal, Resource, Shows};
 use crate::sys::{Effect, Hands, Probe};
@@ -147,6 +147,13 @@ impl Provider {
         }
     }
 
+    /// Whether settings files of a package stay when it is removed.
+    fn leaves(self, probe: &Probe, name: &str) -> Result<bool> {
+        match self {
+            Self::Apt => apt::leaves(probe, name),
+        }
+    }
+
     /// Whether installing can work, without doing it.
     fn rehearse(self, probe: &Probe, job: &Job) -> Result {
         match self {
@@ -228,6 +235,20 @@ impl Pkg {
         }
     }
 
+    /// The word for a package that an earlier step of this check removes, and that was found like this before it.
+    fn left(&self, probe: &Probe, provider: Provider, name: &str, found: &Found) -> Result<String> {
+        let all = !self.purge || self.state != PkgState::Absent || probe.is_purged(name);
+        let left = match found {
+            _ if all => false,
+            Found::Installed(_) | Found::Broken => provider.leaves(probe, name)?,
+            Found::Leftovers => true,
+            Found::Absent | Found::Provided => {
+                return Err(Error::unknown(format!("what package `{name}` leaves behind is not known yet")));
+            }
+        };
+        Ok(if left { LEFTOVERS } else { "absent" }.to_owned())
+    }
+
     /// The packages that are not as wished.
     fn job(&self, differs: impl Fn(&str) -> bool) -> Result<Job<'_>> {
         let wanted = self.wanted()?.into_iter().filter(|wanted| differs(&wanted.name)).collect();
@@ -273,18 +294,20 @@ impl Resource for Pkg {
         let found = provider.found(probe, &wanted)?;
         let newest = if self.state == PkgState::Latest { provider.newest(probe, &wanted)? } else { BTreeMap::new() };
         let word = |wanted: &Wanted| {
+            let found = found.get(&wanted.name).unwrap_or(&Found::Absent);
             let planned = match probe.planned_package(&wanted.name) {
                 Some(true) => {
                     Some(self.word(wanted)).filter(|_| self.state != PkgState::Absent).or(Some("installed".into()))
                 }
-                Some(false) => Some("absent".to_owned()),
+                Some(false) => Some(self.left(probe, provider, &wanted.name, found)?),
                 None => None,
             };
-            let found = found.get(&wanted.name).unwrap_or(&Found::Absent);
-            planned.unwrap_or_else(|| self.found(wanted, found, newest.get(&wanted.name)))
+            Ok(planned.unwrap_or_else(|| self.found(wanted, found, newest.get(&wanted.name))))
         };
-        let mut words: BTreeMap<String, String> =
-            wanted.iter().map(|wanted| (wanted.name.clone(), word(wanted))).collect();
+        let mut words = BTreeMap::new();
+        for wanted in &wanted {
+            words.insert(wanted.name.clone(), word(wanted)?);
+        }
         let job = self.job(|name| wanted.iter().any(|w| w.name == name && words.get(name) != Some(&self.word(w))))?;
         if self.state == PkgState::Latest {
             let age = if provider.lists_are_old(probe, &job) { "old" } else { "fresh" };
@@ -297,13 +320,12 @@ impl Resource for Pkg {
             Found::Installed(version) => Some((name, version)),
             _ => None,
         };
-        let versions = found.into_iter().filter_map(version).collect();
+        let versions = map_of(found.into_iter().filter_map(version));
         Ok(Some(Packages { words, versions }))
     }
 
     fn desired(&self, _actual: Option<&Packages>) -> Result<Option<Packages>> {
-        let mut words: BTreeMap<String, String> =
-            self.wanted()?.iter().map(|wanted| (wanted.name.clone(), self.word(wanted))).collect();
+        let mut words = map_of(self.wanted()?.iter().map(|wanted| (wanted.name.clone(), self.word(wanted))));
         if self.state == PkgState::Latest {
             words.insert(LISTS.to_owned(), "fresh".to_owned());
         }
@@ -327,7 +349,15 @@ impl Resource for Pkg {
     fn effects(&self, desired: Option<&Packages>) -> Effects {
         let names =
             desired.iter().flat_map(|packages| packages.words.keys()).filter(|name| *name != LISTS).cloned().collect();
-        vec![if self.state == PkgState::Absent { Effect::PackagesGone(names) } else { Effect::Packages(names) }]
+        vec![match self.state {
+            PkgState::Absent => Effect::PackagesGone(names, self.purge),
+            PkgState::Present | PkgState::Latest => Effect::Packages(names),
+        }]
+    }
+
+    fn is_recalled(&self) -> bool {
+        // The age of the lists is known from nothing else.
+        self.state == PkgState::Latest
     }
 
     fn digest(&self, actual: Option<&Packages>) -> Option<String> {

@@ -18,7 +18,8 @@ pub(super) const DIRS: [&str; 5] = [
 pub(super) fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
     let mut unknown = None;
     for path in definitions(name) {
-        match probe.look(Path::new(&path)) {
+        // What packages bring is for the caller to judge: it may be this unit.
+        match probe.look_without_packages(Path::new(&path)) {
             Ok(Some(_)) => return Ok(true),
             Ok(None) => {}
             Err(e) => unknown = Some(e),

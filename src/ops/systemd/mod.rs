@@ -117,7 +117,8 @@ impl Systemd {
         }
         let missing = !shown.is_known();
         let file = if missing { unit_file(probe, &name)? } else { false };
-        if missing && !file && self.needs_unit() {
+        let comes = missing && !file && probe.assume_brought(format_args!("unit `{name}`"));
+        if missing && !file && !comes && self.needs_unit() {
             return Err(Error::step(format!("systemd knows no unit `{name}`"))
                 .hint(format!("write `/etc/systemd/system/{name}` or install its package in an earlier step")));
         }

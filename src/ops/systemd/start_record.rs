@@ -14,6 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::unit::Shown;
+use crate::change::map_of;
 use crate::error::{Context, Result};
 use crate::sys::{Hands, Probe};
 
@@ -59,7 +60,7 @@ pub(super) fn digests(inputs: &[Input]) -> Digests {
         None => format!("input {}", index + 1),
     };
     let short = |digest: &str| digest.chars().take(12).collect();
-    inputs.iter().enumerate().map(|(index, input)| (name(index, input), short(input.digest()))).collect()
+    map_of(inputs.iter().enumerate().map(|(index, input)| (name(index, input), short(input.digest()))))
 }
 
 /// What is written down of a unit's last start by mk.

@@ -70,14 +70,15 @@ fn an_unknown_unit_is_a_fault_unless_it_is_planned_or_not_wanted() {
 }
 
 #[test]
-fn a_unit_of_a_planned_package_is_unknown() {
+fn a_unit_that_is_missing_is_assumed_to_come_with_a_planned_package() {
     let op: Systemd = serde_json::from_value(unit(json!({ "state": "started" }))).unwrap();
     let (jobs, known) = (Jobs::default(), RefCell::default());
     let plan = RefCell::new(Plan::default());
     plan.borrow_mut().apply(Effect::Packages(vec!["demo".into()]));
     let probe = Probe::new(Some(&plan), &NoPeer, &jobs, &known, false);
-    let error = op.read(&probe, &Shown::parse(NONE)).unwrap_err();
-    assert_eq!((error.kind(), error.message()), (crate::error::Kind::Unknown, "package `demo` is not installed yet"));
+    let found = op.read(&probe, &Shown::parse(NONE)).unwrap();
+    assert_eq!(found.state.as_deref(), Some("stopped"));
+    assert_eq!(probe.assumed().unwrap(), "assumes that package `demo` brings unit `mk-none.service`");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::change::map_of;
 use crate::error::{Error, Result};
 use crate::sys::{Command, Hands, Probe};
 
@@ -50,7 +51,7 @@ impl Shown {
     /// Reads `name=value` lines.
     pub(super) fn parse(text: &str) -> Self {
         let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { fields: text.lines().filter_map(pair).collect() }
+        Self { fields: map_of(text.lines().filter_map(pair)) }
     }
 
     fn get(&self, name: &str) -> &str {
