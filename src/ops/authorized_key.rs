@@ -8,13 +8,15 @@ use serde_json::json;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Removal, Resource};
-use crate::sys::{Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, Placement, Planned, Probe, home_of};
+use crate::sys::{
+    Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, Placement, Planned, Probe, group_of, home_of,
+};
 
 /// Lets a public key log in as a user, or keeps it from doing so.
 ///
 /// A key is known by its type and its bytes; options before it and the comment behind it are brought in line.
-/// `~/.ssh` gets 0700 and the file 0600, both the user's. A link in the place of either is refused, because the
-/// user could have it point anywhere.
+/// `~/.ssh` gets 0700 and the file 0600, and both the user and the user's group for owners, also when they were there
+/// before. A link in the place of either is refused, because the user could have it point anywhere.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -43,6 +45,25 @@ pub(super) enum KeyState {
     Absent,
 }
 
+/// The folder and the file of keys, as they are or should be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Keys {
+    #[serde(flatten)]
+    file: Edited,
+    /// The folder's mode, owner and group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder: Option<String>,
+    /// The user's group, where it is known; no part of the state.
+    #[serde(skip)]
+    own_group: Option<String>,
+}
+
+/// A folder's mode, owner and group, in a word for each.
+fn words(attrs: Attrs) -> String {
+    let name = |name: Option<String>| name.unwrap_or_default();
+    format!("{:04o} {}:{}", attrs.mode.unwrap_or_default(), name(attrs.owner), name(attrs.group))
+}
+
 /// The type and the bytes of the key in a line; `None` for a comment or anything else.
 fn identity(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
@@ -67,10 +88,21 @@ impl AuthorizedKey {
         Ok(PathBuf::from(user.home).join(".ssh"))
     }
 
-    fn editing(&self, folder: PathBuf) -> Editing {
-        let attrs = Attrs { mode: Some(0o600), owner: Some(self.user.clone()), group: None };
+    /// The folder's owner and mode, and its group where it is known.
+    fn folder_attrs(&self, group: Option<String>) -> Attrs {
+        Attrs { mode: Some(0o700), owner: Some(self.user.clone()), group }
+    }
+
+    /// How the file is edited. Its group is managed where it is known.
+    fn editing(&self, folder: PathBuf, group: Option<String>) -> Editing {
+        let attrs = Attrs { mode: Some(0o600), owner: Some(self.user.clone()), group };
         let file = FileSpec { dest: folder.join("authorized_keys"), attrs, validate: None, backup: false };
         Editing { file, create: true, present: self.state == KeyState::Present }
+    }
+
+    /// The name of the user's group; `None` for a user who is only planned.
+    fn group(&self, probe: &Probe) -> Option<String> {
+        if probe.user_is_planned(&self.user) { None } else { group_of(&self.user) }
     }
 
     fn edit(&self, text: &str) -> String {
@@ -124,40 +156,54 @@ impl Operation for AuthorizedKey {
 }
 
 impl Resource for AuthorizedKey {
-    type State = Edited;
+    type State = Keys;
 
-    fn actual(&self, probe: &Probe) -> Result<Option<Edited>> {
+    fn actual(&self, probe: &Probe) -> Result<Option<Keys>> {
         if self.state == KeyState::Absent && probe.user(&self.user).is_none() {
             return Ok(None);
         }
         let folder = self.folder(probe)?;
         Self::refuse_links(probe, &folder, Kind::Dir)?;
-        if probe.look(&folder)?.is_none() {
-            return Ok(None);
-        }
+        let Some(look) = probe.look(&folder)? else { return Ok(None) };
         Self::refuse_links(probe, &folder.join("authorized_keys"), Kind::File)?;
-        self.editing(folder).actual(probe)
+        let group = self.group(probe);
+        let Some(file) = self.editing(folder, group.clone()).actual(probe)? else { return Ok(None) };
+        let folder = Some(words(self.folder_attrs(group.clone()).in_words(&look)));
+        Ok(Some(Keys { file, folder, own_group: group }))
     }
 
-    fn desired(&self, actual: Option<&Edited>) -> Result<Option<Edited>> {
+    fn desired(&self, actual: Option<&Keys>) -> Result<Option<Keys>> {
+        let group = actual.and_then(|found| found.own_group.clone());
+        let folder = group.clone().map(|group| words(self.folder_attrs(Some(group))));
         // Where the file lies makes no difference to what is in it.
-        self.editing(PathBuf::new()).desired(actual, |text| Ok(self.edit(text)))
+        let editing = self.editing(PathBuf::new(), group.clone());
+        let file = editing.desired(actual.map(|found| &found.file), |text| Ok(self.edit(text)))?;
+        Ok(file.map(|file| Keys { file, folder, own_group: group }))
     }
 
-    fn fix(&self, hands: &Hands, change: &Change<Edited>) -> Result {
+    fn fix(&self, hands: &Hands, change: &Change<Keys>) -> Result {
         let folder = self.folder(hands)?;
+        let user = hands.user(&self.user);
+        let place =
+            Placement { mode: Some(0o700), uid: user.as_ref().map(|u| u.uid), gid: user.as_ref().map(|u| u.gid) };
         if hands.look(&folder)?.is_none() {
-            let user = hands.user(&self.user);
-            let place =
-                Placement { mode: Some(0o700), uid: user.as_ref().map(|u| u.uid), gid: user.as_ref().map(|u| u.gid) };
             hands.make_dir(&folder, place, false)?;
+        } else if change.actual.is_none() || change.has("folder") {
+            // First: whoever could write there must not while the file is seen to.
+            hands.place(&folder, place)?;
         }
-        self.editing(folder).fix(hands, change)
+        let file = |state: &Option<Keys>| state.as_ref().map(|keys| keys.file.clone());
+        let diff = change.diff.clone();
+        let change = Change { actual: file(&change.actual), desired: file(&change.desired), diff };
+        if change.actual.is_some() && ["content", "mode", "owner", "group"].iter().all(|field| !change.has(field)) {
+            return Ok(());
+        }
+        self.editing(folder, self.group(hands)).fix(hands, &change)
     }
 
-    fn things(&self, state: Option<&Edited>) -> Vec<Thing> {
+    fn things(&self, state: Option<&Keys>) -> Vec<Thing> {
         let own = identity(&self.key);
-        let there = Editing::text(state).lines().any(|line| identity(line) == own);
+        let there = Editing::text(state.map(|keys| &keys.file)).lines().any(|line| identity(line) == own);
         let thing = |(kind, bytes): (&str, &str)| {
             let end = &bytes[bytes.len().saturating_sub(12)..];
             // As it was given: a piece of a secret would not be known as one.
@@ -167,18 +213,22 @@ impl Resource for AuthorizedKey {
         own.filter(|_| there).map(thing).into_iter().collect()
     }
 
-    fn effects(&self, desired: Option<&Edited>) -> Effects {
+    fn effects(&self, desired: Option<&Keys>) -> Effects {
         let home = home_of(&self.user).unwrap_or_else(|| PathBuf::from("/home").join(&self.user));
         let folder = home.join(".ssh");
-        let dir = Planned { kind: Some(Kind::Dir), ..Planned::default() };
+        let group = group_of(&self.user);
+        let (mode, owner) = (Some(0o700), Some(self.user.clone()));
+        let dir = Planned { kind: Some(Kind::Dir), mode, owner, group: group.clone(), ..Planned::default() };
         let mut effects = vec![Effect::Path(folder.clone(), dir)];
-        effects.extend(self.editing(folder).effects(desired));
+        effects.extend(self.editing(folder, group).effects(desired.map(|keys| &keys.file)));
         effects
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -209,6 +259,30 @@ mod tests {
             ];
             Host::new().contract("authorized_key", &wishes);
             assert_eq!(std::fs::read_to_string("/home/root/.ssh/authorized_keys").unwrap(), "");
+        });
+    }
+
+    #[test]
+    fn a_folder_and_a_file_that_are_there_become_the_users_own() {
+        alone(&[], |_| {
+            let look = |path: &str| {
+                let meta = std::fs::metadata(path).unwrap();
+                (meta.mode() & 0o7777, meta.uid(), meta.gid())
+            };
+            let (folder, file) = ("/home/root/.ssh", "/home/root/.ssh/authorized_keys");
+            let wide = |path: &str, mode: u32| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+            std::fs::create_dir(folder).unwrap();
+            wide(folder, 0o777);
+            let wish = json!({ "user": "root", "key": ONE });
+            // A folder with nothing in it yet, one whose file is right, and a file that is too open.
+            Host::new().contract("authorized_key", std::slice::from_ref(&wish));
+            assert_eq!((look(folder), look(file)), ((0o700, 0, 0), (0o600, 0, 0)));
+            wide(folder, 0o777);
+            Host::new().contract("authorized_key", std::slice::from_ref(&wish));
+            assert_eq!(look(folder), (0o700, 0, 0));
+            wide(file, 0o644);
+            Host::new().contract("authorized_key", std::slice::from_ref(&wish));
+            assert_eq!(look(file), (0o600, 0, 0));
         });
     }
 

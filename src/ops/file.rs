@@ -209,6 +209,7 @@ impl Resource for File {
 mod tests {
     use serde_json::json;
 
+    use crate::op::alone::alone;
     use crate::op::contract::{Host, owners, refusal};
 
     #[test]
@@ -228,6 +229,21 @@ mod tests {
             ],
         );
         assert_eq!(std::fs::read_link(&path).unwrap().to_str(), Some("l"));
+    }
+
+    #[test]
+    fn of_two_names_for_one_number_each_is_as_wished() {
+        alone(&[], |_| {
+            let user = "root:x:0:0:root:/home/root:/bin/sh\ntoor:x:0:0::/home/root:/bin/sh\n";
+            std::fs::write("/etc/passwd", user).unwrap();
+            std::fs::write("/etc/group", "root:x:0:\nwheel:x:0:\n").unwrap();
+            let host = Host::new();
+            let path = host.put("f", "");
+            for (owner, group) in [("root", "wheel"), ("toor", "root"), ("toor", "0")] {
+                let outcome = host.apply("file", json!({ "path": path, "owner": owner, "group": group }));
+                assert_eq!(outcome.diff, None, "{owner}:{group}");
+            }
+        });
     }
 
     #[test]

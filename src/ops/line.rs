@@ -13,7 +13,8 @@ use crate::sys::{Attrs, Edited, Editing, FileSpec, Hands, Lines, Probe};
 /// Sees to one line of a text file; everything else in the file stays as it is, byte for byte.
 ///
 /// Present: where `matching` is found, the last such line becomes `line`; otherwise, unless `line` is there
-/// already, it is added at `after`, at `before`, or at the end. Absent: every line that is `line`, or that
+/// already, it is added at `after`, at `before`, or at the end. Where `matching` does not find `line` itself, it says
+/// what `line` takes the place of: no such line stays, wherever `line` is. Absent: every line that is `line`, or that
 /// `matching` finds, is removed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
@@ -88,12 +89,16 @@ impl Line {
             (LineState::Present, Some(wanted)) => {
                 let there = lines.bare().any(|line| line == wanted);
                 let place = lines.bare().rposition(found);
+                let takes_over = !found(wanted);
                 match place {
-                    // A line that `matching` does not find itself would be added again and again.
-                    Some(_) | None if there && !found(wanted) => {}
+                    Some(_) if there && takes_over => {}
                     Some(index) => lines.replace(index, wanted),
                     None if there => {}
                     None => lines.insert(lines.place(self.after.as_deref(), self.before.as_deref())?, [wanted]),
+                }
+                if takes_over {
+                    // One that stayed would take `line`'s place the next time.
+                    lines.retain(|line| !found(line));
                 }
             }
             (LineState::Present, None) => return Err(Error::internal("a line that was not given")),
@@ -204,7 +209,16 @@ mod tests {
     #[test]
     fn a_line_already_there_is_enough() {
         assert_eq!(edit(json!({ "line": "a" }), "b\na\nc"), "b\na\nc");
-        assert_eq!(edit(json!({ "line": "a=2", "matching": "^a=1" }), "a=1\na=2\n"), "a=1\na=2\n");
+    }
+
+    #[test]
+    fn what_the_line_takes_the_place_of_does_not_stay_where_the_line_is_elsewhere() {
+        let wish = || json!({ "line": "a=2", "matching": "^#?a=1" });
+        assert_eq!(edit(wish(), "a=1\nb\na=2\n"), "b\na=2\n");
+        assert_eq!(edit(wish(), "a=1\nb\n#a=1\nc"), "b\na=2\nc");
+        // What finds the line too finds others that may stay beside it.
+        let port = json!({ "line": "Port 22", "matching": "^#?Port " });
+        assert_eq!(edit(port, "#Port 2222\nPort 22\n"), "#Port 2222\nPort 22\n");
     }
 
     #[test]
@@ -231,7 +245,11 @@ mod tests {
         fn an_edit_is_its_own_end(text in "([ab]{0,2}\r?\n){0,4}[ab]{0,2}", line in "[ab]{1,2}", with in any::<bool>()) {
             let wish = if with { json!({ "line": line, "matching": "^a" }) } else { json!({ "line": line }) };
             let once = edit(wish.clone(), &text);
-            prop_assert_eq!(edit(wish, &once), once);
+            prop_assert_eq!(edit(wish, &once), once.clone());
+            // The line is there, and nothing that was to become it is.
+            let found: Vec<&str> = once.lines().filter(|found| *found == line || with && found.starts_with('a')).collect();
+            prop_assert!(found.contains(&line.as_str()), "{once:?}");
+            prop_assert!(line.starts_with('a') || found.iter().all(|found| *found == line), "{once:?}");
         }
     }
 }

@@ -30,7 +30,8 @@ pub(super) struct Run {
     /// What the program reads on its standard input. Nothing by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
-    /// How long it may run before it is stopped, with its children. Without a limit by default.
+    /// How long it may run before it is stopped, with its children. Without a limit by default. What it leaves in the
+    /// background does not hold the step, and cannot print to it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
     /// The exit codes that mean success. `[0]` by default; an empty array accepts all.

@@ -54,7 +54,8 @@ pub(super) struct User {
     /// Remove the home directory and the mailbox with the account.
     #[serde(default)]
     pub remove_home: bool,
-    /// The password's hash as in the shadow file, as `openssl passwd -6` prints it; `"*"` for none.
+    /// The password's hash as in the shadow file, as `openssl passwd -6` prints it; `"*"` for none. An account that was
+    /// locked, which puts a `!` before the hash, stays locked: `usermod --unlock` opens it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
 }
@@ -106,13 +107,23 @@ fn trace(hash: &str) -> String {
     digest(hash.as_bytes())[..12].to_owned()
 }
 
+/// What the shadow file has for a password, without the mark of a locked account, and whether that was there.
+///
+/// A `!` alone is no lock: that is what an account has which never had a password.
+fn unlocked(field: &str) -> (&str, bool) {
+    match field.trim_start_matches('!') {
+        "" => (if field.is_empty() { "" } else { "!" }, false),
+        hash => (hash, hash != field),
+    }
+}
+
 impl User {
     fn makes_home(&self) -> bool {
         self.create_home.unwrap_or(!self.system)
     }
 
-    /// The options for what differs; `changed` says of a field whether it does.
-    fn options(desired: &Account, changed: impl Fn(&str) -> bool) -> Vec<String> {
+    /// The options for what differs; `changed` says of a field whether it does. The home has another one for each program.
+    fn options(desired: &Account, home: &str, changed: impl Fn(&str) -> bool) -> Vec<String> {
         let mut words = Vec::new();
         let mut add = |field: &str, option: &str, value: Option<String>| {
             if let Some(value) = value.filter(|_| changed(field)) {
@@ -124,7 +135,7 @@ impl User {
         add("group", "--gid", desired.group.clone());
         add("groups", "--groups", desired.groups.as_ref().map(|groups| groups.join(",")));
         add("comment", "--comment", desired.comment.clone());
-        add("home", "--home-dir", path(&desired.home));
+        add("home", home, path(&desired.home));
         add("shell", "--shell", path(&desired.shell));
         words
     }
@@ -135,8 +146,8 @@ impl User {
     fn words(&self, change: &Change<Account>, has_group: bool) -> Option<Vec<String>> {
         let (program, mut words) = match (&change.actual, &change.desired) {
             (_, None) => ("userdel", Vec::new()),
-            (None, Some(desired)) => ("useradd", Self::options(desired, |_| true)),
-            (Some(_), Some(desired)) => ("usermod", Self::options(desired, |field| change.has(field))),
+            (None, Some(desired)) => ("useradd", Self::options(desired, "--home-dir", |_| true)),
+            (Some(_), Some(desired)) => ("usermod", Self::options(desired, "--home", |field| change.has(field))),
         };
         let mut flag = |on: bool, word: &str| on.then(|| words.push(word.to_owned()));
         match program {
@@ -235,7 +246,7 @@ impl Resource for User {
         let numeric = self.group.as_deref().is_some_and(|group| group.parse::<u32>().is_ok());
         let group = if numeric { None } else { probe.group(&gid).map(|group| group.name) };
         let password = match self.password_hash {
-            Some(_) => probe.shadow(&self.name)?.map(|hash| trace(&hash)),
+            Some(_) => probe.shadow(&self.name)?.map(|field| trace(unlocked(&field).0)),
             None => None,
         };
         Ok(Some(Account {
@@ -281,7 +292,9 @@ impl Resource for User {
         match &self.password_hash {
             Some(hash) if change.has("password") && change.desired.is_some() => {
                 // On standard input, because every user of the host can read arguments.
-                let line = format!("{}:{hash}\n", self.name);
+                let locked = hands.shadow(&self.name)?.is_some_and(|field| unlocked(&field).1);
+                let lock = if locked && hash != "!" { "!" } else { "" };
+                let line = format!("{}:{lock}{hash}\n", self.name);
                 hands.must(&Command::parsed(["chpasswd", "--encrypted"]).stdin(line.into_bytes())).map(drop)
             }
             _ => Ok(()),
@@ -350,12 +363,46 @@ mod tests {
     }
 
     #[test]
+    fn a_home_can_change_and_a_locked_account_stays_locked() {
+        alone(&[], |_| {
+            let wish = |more: Value| {
+                let mut wish = json!({ "name": "mk-user", "system": true });
+                wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                wish
+            };
+            let field = || {
+                let text = std::fs::read_to_string("/etc/shadow").unwrap();
+                let line = text.lines().find_map(|line| line.strip_prefix("mk-user:").map(str::to_owned)).unwrap();
+                line.split(':').next().unwrap().to_owned()
+            };
+            let lock = |mark: &str| {
+                let text = std::fs::read_to_string("/etc/shadow").unwrap();
+                std::fs::write("/etc/shadow", text.replace("mk-user:$", &format!("mk-user:{mark}$"))).unwrap();
+            };
+            let (one, two) = ("$6$x$one", "$6$x$two");
+            let homes = [wish(json!({ "home": "/srv/a", "password_hash": one })), wish(json!({ "home": "/srv/b" }))];
+            Host::new().contract("user", &homes);
+            lock("!");
+            assert_eq!(Host::new().apply("user", wish(json!({ "password_hash": one }))).status, Status::Ok);
+            Host::new().contract("user", &[wish(json!({ "password_hash": two }))]);
+            assert_eq!(field(), format!("!{two}"));
+            Host::new().contract("user", &[wish(json!({ "password_hash": "*" }))]);
+            assert_eq!(field(), "!*");
+            // Nobody locked what never had a password.
+            Host::new()
+                .contract("user", &[wish(json!({ "password_hash": "!" })), wish(json!({ "password_hash": one }))]);
+            assert_eq!(field(), one);
+        });
+    }
+
+    #[test]
     fn each_change_has_its_command() {
         let new = json!({ "name": "u", "system": true, "uid": 9, "shell": "/bin/false" });
         assert_eq!(words(new, None, false).unwrap(), "useradd --uid 9 --shell /bin/false --system --no-create-home u");
         assert_eq!(words(json!({ "name": "u" }), None, true).unwrap(), "useradd --create-home --gid u u");
         let shell = json!({ "name": "u", "uid": 7, "shell": "/bin/bash" });
         assert_eq!(words(shell, Some(found()), true).unwrap(), "usermod --shell /bin/bash u");
+        assert_eq!(words(json!({ "name": "u", "home": "/x" }), Some(found()), true).unwrap(), "usermod --home /x u");
         let gone = json!({ "name": "u", "state": "absent", "remove_home": true });
         assert_eq!(words(gone, Some(found()), true).unwrap(), "userdel --remove u");
         assert_eq!(words(json!({ "name": "u", "password_hash": "$6$x" }), Some(found()), true), None);

@@ -79,6 +79,12 @@ pub(crate) fn home_of(name: &str) -> Option<std::path::PathBuf> {
     user(name).map(|user| user.home.into())
 }
 
+/// The name of the primary group of a user that is there now, or its number where it has no name.
+pub(crate) fn group_of(name: &str) -> Option<String> {
+    let gid = user(name)?.gid.to_string();
+    Some(group(&gid).map_or(gid, |group| group.name))
+}
+
 /// The name of a user.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
     user(&uid.to_string()).map(|user| user.name)

@@ -1,13 +1,15 @@
 //! Running a program: an argument vector, never a string for a shell.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 use super::jobs::{Jobs, signal};
@@ -20,6 +22,12 @@ pub(crate) const OUTPUT_LIMIT: usize = 8 * 1024 * 1024;
 
 /// How long a command may take to end after it was asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long is waited for output of a program that has ended, when others hold its pipes.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether a program has ended whose pipes say nothing.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A program to run.
 #[derive(Debug, Clone, Default)]
@@ -158,12 +166,9 @@ impl Command {
             command.current_dir(cwd);
         }
         let begun = Instant::now();
-        let mut child = command
-            .spawn()
-            .or_step(|| format!("cannot run `{program}`"))
-            .map_err(|e| e.detailed(Detail::NotStarted))?;
+        let mut child = command.spawn().map_err(|e| self.not_started(program, e).detailed(Detail::NotStarted))?;
         let entry = (!jobs.is_finishing()).then(|| jobs.enter(child.id()));
-        let ran = self.attend(&mut child, peer);
+        let ran = self.attend(&mut child, jobs, peer);
         drop(entry);
         jobs.took(begun.elapsed());
         if jobs.is_stopped() {
@@ -172,56 +177,66 @@ impl Command {
         ran
     }
 
+    /// Why nothing was started: the system has one word for a missing program and a missing directory.
+    fn not_started(&self, program: &str, e: io::Error) -> Error {
+        let error = Error::step(format!("cannot run `{program}`"));
+        match self.cwd.as_deref().filter(|cwd| !cwd.is_dir()) {
+            Some(cwd) if cwd.exists() => error.because(format!("`{}` is not a directory", cwd.display())),
+            Some(cwd) => error.because(format!("the directory `{}` does not exist", cwd.display())),
+            None => error.because(e),
+        }
+    }
+
     /// Feeds and drains a started child, and ends it when its time is up.
-    fn attend(&self, child: &mut Child, peer: &dyn Peer) -> Result<Ran> {
+    fn attend(&self, child: &mut Child, jobs: &Jobs, peer: &dyn Peer) -> Result<Ran> {
         let deadline = self.timeout.map(|limit| Instant::now() + limit);
-        let (sender, pieces) = mpsc::sync_channel(16);
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.stdin.clone()) {
+            // A program that does not read all of its input is no fault of the step. What it leaves behind may hold the
+            // pipe, so nobody waits for this thread.
+            std::thread::spawn(move || drop(pipe.write_all(&bytes)));
+        }
+        let failed = || format!("cannot wait for `{}`", self.shown());
+        let pid = i32::try_from(child.id()).unwrap_or(0);
+        let mut pipes = Pipes::of(child);
         let mut kept = Kept::default();
-        let mut timed_out = false;
-        let status = std::thread::scope(|scope| {
-            if let (Some(mut pipe), Some(bytes)) = (stdin, &self.stdin) {
-                // A program that does not read all of its input is no fault of the step.
-                scope.spawn(move || drop(pipe.write_all(bytes)));
-            }
-            let out = sender.clone();
-            scope.spawn(move || stdout.map(|pipe| pump(pipe, Stream::Out, &out)));
-            scope.spawn(move || stderr.map(|pipe| pump(pipe, Stream::Err, &sender)));
-            let pid = i32::try_from(child.id()).unwrap_or(0);
-            let mut asked = None;
-            loop {
-                let now = Instant::now();
-                let next = asked.or(deadline);
-                let wait = next.map_or(Duration::from_secs(3600), |at: Instant| at.saturating_duration_since(now));
-                match pieces.recv_timeout(wait) {
-                    Ok((stream, bytes)) => {
-                        if self.stream {
-                            peer.output(stream, &bytes);
-                        }
-                        kept.add(stream, &bytes);
-                    }
-                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                    Err(mpsc::RecvTimeoutError::Timeout) if next.is_none() => {}
-                    Err(mpsc::RecvTimeoutError::Timeout) => {
-                        timed_out = true;
-                        signal(pid, if asked.is_some() { Signal::KILL } else { Signal::TERM });
-                        asked = Some(Instant::now() + GRACE);
-                    }
+        let mut signals = [Signal::TERM, Signal::KILL].into_iter();
+        let (mut asked, mut last) = (None, None);
+        let status = loop {
+            let status = child.try_wait().or_step(failed)?;
+            let now = Instant::now();
+            if let Some(status) = status {
+                // What runs on in the background may hold the pipes for ever. What the program itself wrote is in them.
+                let last = *last.get_or_insert(now + LINGER);
+                if pipes.0.is_empty() || now >= last || jobs.is_stopped() {
+                    break Some(status);
                 }
             }
-            child.wait()
-        })
-        .or_step(|| format!("cannot wait for `{}`", self.shown()))?;
+            let next = if status.is_some() { last } else { asked.or(deadline) };
+            if status.is_none() && next.is_some_and(|next| now >= next) {
+                let Some(next) = signals.next() else { break None };
+                signal(pid, next);
+                asked = Some(now + GRACE);
+                continue;
+            }
+            let left = next.map_or(TICK, |next: Instant| next.saturating_duration_since(now));
+            pipes.read(left.min(TICK), &mut |stream, bytes| {
+                if self.stream {
+                    peer.output(stream, bytes);
+                }
+                kept.add(stream, bytes);
+            });
+        };
         let ran = Ran {
-            code: status.code(),
-            signal: status.signal(),
+            code: status.and_then(|status| status.code()),
+            signal: status.and_then(|status| status.signal()),
             stdout: kept.out,
             stderr: kept.err,
             truncated: kept.truncated,
         };
-        if timed_out {
+        if asked.is_some() {
             let limit = self.timeout.unwrap_or_default().as_secs_f64();
-            let error = Error::step(format!("`{}` did not end within {limit} s and was stopped", self.shown()));
+            let end = if status.is_some() { "was stopped" } else { "cannot be stopped" };
+            let error = Error::step(format!("`{}` did not end within {limit} s and {end}", self.shown()));
             return Err(match ran.tail() {
                 tail if tail.is_empty() => error,
                 tail => error.note(tail),
@@ -265,12 +280,44 @@ impl Kept {
     }
 }
 
-fn pump(mut pipe: impl Read, stream: Stream, sender: &mpsc::SyncSender<(Stream, Vec<u8>)>) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(count) = pipe.read(&mut buffer) {
-        if count == 0 || sender.send((stream, buffer[..count].to_vec())).is_err() {
+/// What a child writes to, as long as somebody can write there.
+struct Pipes(Vec<(Stream, File)>);
+
+impl Pipes {
+    fn of(child: &mut Child) -> Self {
+        let out = child.stdout.take().map(|pipe| (Stream::Out, File::from(OwnedFd::from(pipe))));
+        let err = child.stderr.take().map(|pipe| (Stream::Err, File::from(OwnedFd::from(pipe))));
+        Self(out.into_iter().chain(err).collect())
+    }
+
+    /// Waits for something to read, and reads it once; those at their end are closed.
+    fn read(&mut self, longest: Duration, take: &mut dyn FnMut(Stream, &[u8])) {
+        if self.0.is_empty() {
+            // A program closes its pipes when it ends; one that did so before is asked now and then.
+            std::thread::sleep(longest.min(Duration::from_millis(2)));
             return;
         }
+        let mut ready: Vec<PollFd> = self.0.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)).collect();
+        let longest =
+            Timespec { tv_sec: longest.as_secs().try_into().unwrap_or(0), tv_nsec: longest.subsec_nanos().into() };
+        // Interrupted, it is asked again.
+        let _ = poll(&mut ready, Some(&longest));
+        let ready: Vec<bool> = ready.iter().map(|pipe| !pipe.revents().is_empty()).collect();
+        let mut ready = ready.into_iter();
+        let mut buffer = vec![0; 64 * 1024];
+        self.0.retain_mut(|(stream, pipe)| {
+            if !ready.next().unwrap_or_default() {
+                return true;
+            }
+            match pipe.read(&mut buffer) {
+                Ok(0) => false,
+                Ok(count) => {
+                    take(*stream, &buffer[..count]);
+                    true
+                }
+                Err(e) => e.kind() == io::ErrorKind::Interrupted,
+            }
+        });
     }
 }
 
@@ -295,6 +342,40 @@ mod tests {
         let error = run(&Command::new(shell("sleep 60 & sleep 60")).timeout(Duration::from_millis(100))).unwrap_err();
         assert!(error.message().contains("did not end within 0.1 s"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn what_runs_on_in_the_background_holds_neither_the_step_nor_its_time() {
+        let started = Instant::now();
+        for script in
+            ["echo early; sleep 20 &", "echo early; setsid sleep 20 &", "echo early; sleep 20 </dev/null & exit 0"]
+        {
+            let ran = run(&Command::new(shell(script)).timeout(Duration::from_secs(15))).unwrap();
+            assert_eq!((ran.code, ran.text().as_str()), (Some(0), "early"), "{script}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_time_is_kept_though_the_pipes_are_held_by_others_or_closed() {
+        for script in ["setsid sleep 20 & exec sleep 30", "exec >/dev/null 2>&1; exec sleep 30"] {
+            let started = Instant::now();
+            let error = run(&Command::new(shell(script)).timeout(Duration::from_millis(100))).unwrap_err();
+            assert!(error.message().ends_with("did not end within 0.1 s and was stopped"), "{error}");
+            assert!(started.elapsed() < Duration::from_secs(4), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_long_input_that_nobody_reads_holds_nothing() {
+        let ran = run(&Command::new(["true"]).stdin(vec![b'x'; 1 << 20])).unwrap();
+        assert!(ran.success());
+    }
+
+    #[test]
+    fn a_long_output_is_whole_to_its_last_byte() {
+        let ran = run(&Command::new(shell("head -c 3000000 /dev/zero; head -c 70000 /dev/zero >&2"))).unwrap();
+        assert_eq!((ran.stdout.len(), ran.stderr.len(), ran.truncated), (3_000_000, 70_000, false));
     }
 
     #[test]
@@ -333,5 +414,13 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         assert!(run(&Command::new(["/no/such"])).unwrap_err().to_string().starts_with("cannot run `/no/such`: "));
+    }
+
+    #[test]
+    fn a_missing_directory_is_not_told_as_a_missing_program() {
+        let within = |cwd: &str| Command { cwd: Some(cwd.into()), ..Command::new(["true"]) };
+        let message = |cwd| run(&within(cwd)).unwrap_err().to_string();
+        assert_eq!(message("/no/such"), "cannot run `true`: the directory `/no/such` does not exist");
+        assert_eq!(message("/etc/passwd"), "cannot run `true`: `/etc/passwd` is not a directory");
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts;
 use super::hands::Hands;
 use super::plan::{Effect, Kind, Planned};
 use super::probe::{Look, Probe};
@@ -52,18 +53,18 @@ impl Attrs {
         Ok(Placement { mode: self.mode, uid, gid })
     }
 
-    /// What was found, in the words the user chose: a number stays a number.
+    /// What was found, in the words the user chose: a number stays a number, and of several names for one number it is
+    /// the one that was chosen.
     pub(crate) fn in_words(&self, look: &Look) -> Self {
-        let name = |wanted: &Option<String>, found: &String, id: Option<u32>| match wanted {
-            Some(wanted) if wanted.bytes().all(|b| b.is_ascii_digit()) => {
-                id.map_or_else(|| found.clone(), |id| id.to_string())
-            }
-            _ => found.clone(),
+        let name = |wanted: &Option<String>, found: &String, id: Option<u32>, number: fn(&str) -> Option<u32>| {
+            // A tree asks this for each of its files, and mostly for the name that was found.
+            let other = wanted.as_ref().filter(|wanted| *wanted != found && id.is_some());
+            other.filter(|wanted| number(wanted).or_else(|| wanted.parse().ok()) == id).unwrap_or(found).clone()
         };
         Self {
             mode: Some(look.mode),
-            owner: Some(name(&self.owner, &look.owner, look.uid)),
-            group: Some(name(&self.group, &look.group, look.gid)),
+            owner: Some(name(&self.owner, &look.owner, look.uid, |name| accounts::user(name).map(|user| user.uid))),
+            group: Some(name(&self.group, &look.group, look.gid, |name| accounts::group(name).map(|group| group.gid))),
         }
     }
 }
@@ -159,7 +160,7 @@ impl FileSpec {
                 content: desired.content.clone(),
                 mode: self.attrs.mode,
                 owner: desired.owner.clone(),
-                group: desired.group.clone(),
+                group: desired.group.clone().or_else(|| self.attrs.group.clone()),
                 ..Planned::default()
             },
         )]

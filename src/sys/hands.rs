@@ -85,6 +85,15 @@ impl<'a> Hands<'a> {
     /// When the host refuses.
     pub(crate) fn write(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
         self.makes(path, false);
+        self.rewrite(path, bytes, place)
+    }
+
+    /// As [`Hands::write`], for a file that comes and goes with the things that the step's state tells of.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    #[allow(clippy::unused_self, reason = "only hands change a host")]
+    pub(crate) fn rewrite(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
         write::replace(&Self::real(path), &mut &bytes[..], None, place, None).map(drop)
     }
 

@@ -22,7 +22,7 @@ mod probe;
 mod tree;
 mod write;
 
-pub(crate) use accounts::{User, home_of, is_private_group, user_name};
+pub(crate) use accounts::{User, group_of, home_of, is_private_group, user_name};
 pub(crate) use command::{Command, OUTPUT_LIMIT, Ran, shell};
 pub(crate) use creations::Creations;
 pub(crate) use digests::{Digests, file_version};

@@ -1,5 +1,6 @@
 //! `mount`: a file system, in `/etc/fstab` and mounted.
 
+mod source;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,9 @@ use crate::sys::{Command, Effect, Hands, Kind, Lines, Placement, Planned, Probe}
 /// Keeps a file system in `/etc/fstab`, and mounts or unmounts it.
 ///
 /// The file is replaced whole and all its other lines stay as they are. A mounted file system whose options have
-/// changed is remounted. Something else that is mounted there is never taken away: that stops the step.
+/// changed is remounted; of those, the kernel's own flags (`ro`, `nosuid`, `nodev`, `noexec`, `noatime`, `nodiratime`) are
+/// also compared with what is mounted. Something else that is mounted there, of another type or from another source, is
+/// never taken away: that stops the step. Another name of the same device is the same source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -137,12 +140,22 @@ impl Mount {
         // A bind mount has the type of what is behind it, and `auto` leaves the type to the kernel.
         let wanted = self.fstype.as_deref().unwrap_or_default();
         if !matches!(wanted, "none" | "auto" | "bind") && found.fstype != wanted {
-            let error = Error::step(format!("`{}` has a mounted {} already", self.place(), found.fstype));
-            return Err(error.hint("unmount it in an earlier step: `state: \"unmounted\"`"));
+            return Err(self.in_the_way(&format!("a mounted {} already", found.fstype)));
+        }
+        let wanted = self.src.as_deref().unwrap_or_default();
+        if !source::is_same(probe, &found, &self.place(), wanted, &self.options)? {
+            let part = if found.root == "/" { String::new() } else { format!("`{}` of ", found.root) };
+            return Err(self.in_the_way(&format!("{part}`{}` mounted, not `{wanted}`", found.source)));
         }
         // The table is written last, so an entry with other options means that they do not hold yet.
         let promised = entry.map(|entry| entry.options.clone()).filter(|options| found.fits(options));
         Ok(Some(promised.unwrap_or_else(|| found.options.join(","))))
+    }
+
+    /// The fault of something else that is mounted there.
+    fn in_the_way(&self, what: &str) -> Error {
+        let error = Error::step(format!("`{}` has {what}", self.place()));
+        error.hint("unmount it in an earlier step: `state: \"unmounted\"`")
     }
 
     /// The table with this entry in the place of the old one, or without it.
@@ -249,9 +262,10 @@ impl Resource for Mount {
                 hands.make_dir(&self.path, Placement::default(), true)?;
             }
             if actual.mounted.is_some() {
-                // Without a source the kernel takes the one that is mounted.
+                // Without a source `mount` adds the options that the table has, which are the old ones.
                 let options = format!("remount,{}", entry.options);
-                hands.must(&Command::parsed(["mount", "-o", options.as_str(), "--", place.as_str()]))?;
+                let words = ["mount", "-o", options.as_str(), "--", entry.src.as_str(), place.as_str()];
+                hands.must(&Command::parsed(words))?;
             } else {
                 let mut words = vec!["mount", "-t", entry.fstype.as_str(), "-o", entry.options.as_str()];
                 words.extend(["--", entry.src.as_str(), place.as_str()]);
@@ -287,6 +301,8 @@ impl Resource for Mount {
 mod tests {
     use serde_json::json;
 
+    use crate::change::Status;
+    use crate::op::alone::alone;
     use crate::op::contract::{Host, refusal};
 
     const OTHERS: &str = "# keep\nUUID=1 / ext4 defaults 0 1\n\nproc\t/proc proc defaults";
@@ -314,6 +330,48 @@ mod tests {
         let error = host.try_apply("mount", wish).unwrap_err();
         assert_eq!(error.message(), "`/proc` has a mounted proc already");
         assert_eq!(host.get("fstab"), OTHERS);
+    }
+
+    #[test]
+    fn what_is_mounted_is_remounted_with_exactly_the_options_asked_for() {
+        alone(&[], |_| {
+            let host = Host::new();
+            let (table, place) = (host.put("fstab", OTHERS), "/home/mk-m");
+            let wish = |options: &str| json!({ "path": place, "src": "tmpfs", "fstype": "tmpfs", "options": options, "fstab": table });
+            host.contract("mount", &[wish("size=1m,noexec"), wish("size=1m,nosuid"), wish("ro,size=1m")]);
+            let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+            let line = table.lines().find(|line| line.contains(place)).unwrap();
+            assert!(line.contains(" ro,relatime "), "{line}");
+            // By hand, and with a flag that the table has not.
+            std::process::Command::new("mount").args(["-o", "remount,ro,nosuid", place]).status().unwrap();
+            host.contract("mount", &[wish("ro,size=1m"), json!({ "path": place, "state": "unmounted" })]);
+        });
+    }
+
+    #[test]
+    fn another_source_is_a_fault_and_another_name_of_the_same_is_not() {
+        alone(&[], |_| {
+            let host = Host::new();
+            let table = host.put("fstab", OTHERS);
+            for name in ["a", "b", "at"] {
+                std::fs::create_dir(host.path(name)).unwrap();
+            }
+            std::os::unix::fs::symlink("a", host.path("other-name")).unwrap();
+            let wish = |src: &str| {
+                json!({ "path": host.path("at"), "src": host.path(src), "fstype": "none", "options": "bind",
+                        "fstab": table })
+            };
+            host.contract("mount", &[wish("a")]);
+            let before = host.get("fstab");
+            let error = host.try_apply("mount", wish("b")).unwrap_err();
+            assert!(error.message().contains("mounted, not `"), "{error}");
+            assert_eq!(error.hints(), ["unmount it in an earlier step: `state: \"unmounted\"`"]);
+            assert_eq!(host.try_check("mount", wish("b")).unwrap_err().message(), error.message());
+            assert_eq!(host.get("fstab"), before);
+            host.contract("mount", &[wish("other-name"), json!({ "path": host.path("at"), "state": "unmounted" })]);
+            assert_eq!(host.apply("mount", wish("b")).status, Status::Changed);
+            host.apply("mount", json!({ "path": host.path("at"), "state": "absent", "fstab": table }));
+        });
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The two tables of mounts: what `/etc/fstab` asks for, and what the kernel has.
 
+use super::source::is_bind;
+
 /// One line of an fstab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -72,7 +74,13 @@ impl Entry {
 /// What the kernel has mounted at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mounted {
+    /// The device's number, as `major:minor`.
+    pub device: String,
+    /// What of the file system is seen there: `/` is all of it.
+    pub root: String,
     pub fstype: String,
+    /// Where it comes from, in the words of whoever mounted it.
+    pub source: String,
     pub options: Vec<String>,
 }
 
@@ -81,9 +89,13 @@ pub(super) fn mounted(mountinfo: &str, path: &str) -> Option<Mounted> {
     let of = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
         let words: Vec<&str> = before.split(' ').collect();
+        if plain(words.get(4)?) != path {
+            return None;
+        }
         let options = words.get(5)?.split(',').map(str::to_owned).collect();
-        let fstype = after.split(' ').next()?.to_owned();
-        (plain(words.get(4)?) == path).then_some(Mounted { fstype, options })
+        let mut after = after.split(' ');
+        let (fstype, source) = (after.next()?.to_owned(), plain(after.next().unwrap_or_default()));
+        Some(Mounted { device: (*words.get(2)?).to_owned(), root: plain(words.get(3)?), fstype, source, options })
     };
     mountinfo.lines().rev().find_map(of)
 }
@@ -93,12 +105,27 @@ impl Mounted {
     /// table or not, while what a file system makes of its own options cannot be compared as text.
     pub(super) fn fits(&self, options: &str) -> bool {
         let has = |flag: &str| self.options.iter().any(|option| option == flag);
-        options.split(',').all(|wanted| match wanted {
+        let asked = options.split(',').all(|wanted| match wanted {
             "ro" | "rw" | "nosuid" | "nodev" | "noexec" | "noatime" | "nodiratime" => has(wanted),
             "suid" | "dev" | "exec" | "atime" => !has(&format!("no{wanted}")),
             _ => true,
-        })
+        });
+        // A second sight of a directory takes over the flags of the first, and programs of users add their own.
+        let adds = is_bind(options) || self.fstype.starts_with("fuse");
+        let flags = ["nosuid", "nodev", "noexec", "noatime", "nodiratime"];
+        asked && (adds || flags.iter().all(|flag| !has(flag) || asks(options, flag)))
     }
+}
+
+/// Whether options ask for a flag, by its name or by one that brings it.
+fn asks(options: &str, flag: &str) -> bool {
+    options.split(',').fold(false, |asked, option| match option {
+        option if option == flag => true,
+        "user" | "users" => asked || !flag.ends_with("time"),
+        "owner" | "group" => asked || matches!(flag, "nosuid" | "nodev"),
+        "defaults" => asked && flag.ends_with("time"),
+        option => asked && flag.strip_prefix("no") != Some(option),
+    })
 }
 
 #[cfg(test)]
@@ -121,9 +148,17 @@ mod tests {
                      2 1 0:5 / /mnt/a\\040b rw,nosuid - tmpfs tmpfs rw\n\
                      3 2 0:6 / /mnt/a\\040b ro,noexec shared:7 - ext4 /dev/sdb ro\n";
         let top = mounted(table, "/mnt/a b").unwrap();
-        assert_eq!(top.fstype, "ext4");
+        let parts = (top.device.as_str(), top.root.as_str(), top.fstype.as_str(), top.source.as_str());
+        assert_eq!(parts, ("0:6", "/", "ext4", "/dev/sdb"));
         assert!(top.fits("defaults,ro,noexec,data=ordered") && !top.fits("rw") && !top.fits("exec"));
         assert_eq!(mounted(table, "/mnt"), None);
+    }
+
+    #[test]
+    fn a_flag_that_nobody_asked_for_does_not_fit() {
+        let top = mounted("1 0 0:5 / /x rw,nosuid,noexec - tmpfs tmpfs rw\n", "/x").unwrap();
+        assert!(top.fits("nosuid,noexec") && top.fits("user") && top.fits("bind"));
+        assert!(!top.fits("nosuid") && !top.fits("defaults") && !top.fits("owner") && !top.fits("noexec,exec,nosuid"));
     }
 
     proptest! {

@@ -73,26 +73,51 @@ fn is_provided(text: &str, name: &str) -> bool {
     text.lines().any(provides)
 }
 
+/// The newest versions that the host can get, by the names wished for.
 pub(super) fn newest(probe: &Probe, wanted: &[Wanted]) -> Result<BTreeMap<String, String>> {
     let names = wanted.iter().map(|wanted| wanted.name.as_str());
-    let text = probe.observe(&Command::parsed(["apt-cache", "policy"].into_iter().chain(names)))?.text();
-    Ok(parse_policy(&text))
+    let command = Command::parsed(["apt-cache", "policy"].into_iter().chain(names));
+    let ran = probe.observe(&command)?;
+    if !ran.success() {
+        return Err(failure(&command, &ran));
+    }
+    let candidates = parse_policy(&ran.text());
+    // Of the host's own architecture apt shows the mere name.
+    let of = |wanted: &Wanted| candidates.get(&wanted.name).or_else(|| candidates.get(wanted.bare())).cloned();
+    Ok(wanted.iter().filter_map(|wanted| Some((wanted.name.clone(), of(wanted)?))).collect())
 }
 
-/// The candidates in what `apt-cache policy` prints.
+/// The candidates in what `apt-cache policy` prints; of a package that has none, what is installed.
 fn parse_policy(text: &str) -> BTreeMap<String, String> {
     let mut candidates = BTreeMap::new();
     let mut name = "";
     for line in text.lines() {
         if let Some(header) = line.strip_suffix(':').filter(|header| !header.starts_with(' ')) {
             name = header;
-        } else if let Some(version) =
-            line.trim_start().strip_prefix("Candidate: ").filter(|version| *version != "(none)")
-        {
+            continue;
+        }
+        let version = ["Installed: ", "Candidate: "].into_iter().find_map(|key| line.trim_start().strip_prefix(key));
+        if let Some(version) = version.filter(|version| *version != "(none)") {
             candidates.insert(name.to_owned(), version.to_owned());
         }
     }
     candidates
+}
+
+/// The first name that apt does not know as it stands: it would take it for a pattern, or for the wish to remove.
+fn unheard_of<'a>(probe: &Probe, job: &'a Job) -> Result<Option<&'a str>> {
+    let odd = |name: &&str| name.contains(['.', '+']) || name.ends_with('-');
+    for name in job.wanted.iter().map(Wanted::bare).filter(odd) {
+        let command = Command::parsed(["apt-cache", "-o", "APT::Cache::AllNames=true", "pkgnames", name]);
+        let ran = probe.observe(&command)?;
+        if !ran.success() {
+            return Err(failure(&command, &ran));
+        }
+        if !ran.text().lines().any(|known| known == name) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// Where mk notes that it fetched the lists: apt leaves no trace when there was nothing new.
@@ -162,14 +187,19 @@ pub(super) fn rehearse(probe: &Probe, job: &Job) -> Result {
     if is_interrupted(probe) {
         return Ok(());
     }
-    let mut words = install_words(job);
-    words.insert(1, "--simulate".to_owned());
-    let command = quiet(words);
-    let ran = probe.observe(&command)?;
-    if ran.success() {
-        return Ok(());
-    }
-    let error = fault(&command, &ran);
+    let error = match unheard_of(probe, job)? {
+        Some(name) => not_there(name),
+        None => {
+            let mut words = install_words(job);
+            words.insert(1, "--simulate".to_owned());
+            let command = quiet(words);
+            let ran = probe.observe(&command)?;
+            if ran.success() {
+                return Ok(());
+            }
+            fault(&command, &ran)
+        }
+    };
     if lists_are_old(probe, job.wish.update.0) {
         return Err(Error::unknown(format!("the package lists are too old to know: {}", error.message())));
     }
@@ -211,6 +241,13 @@ fn all(probe: &Probe) -> Result<BTreeSet<String>> {
 
 /// Installs what is wanted; `old` says that the lists were just fetched.
 fn unpack(hands: &Hands, job: &Job, old: bool) -> Result {
+    if let Some(name) = unheard_of(hands, job)? {
+        if old {
+            return Err(not_there(name));
+        }
+        update(hands, job)?;
+        return unpack(hands, job, true);
+    }
     let command = Command { finish: true, ..quiet(install_words(job)) };
     let ran = hands.run(&command)?;
     if ran.success() {
@@ -229,7 +266,14 @@ pub(super) fn remove(hands: &Hands, job: &Job) -> Result {
     repair(hands)?;
     let mut words = begin(job, if job.wish.purge { "purge" } else { "remove" });
     words.extend(job.wanted.iter().map(|wanted| wanted.name.clone()));
-    hands.must(&Command { finish: true, ..quiet(words) }).map(drop)
+    finished(hands, quiet(words))
+}
+
+/// Carries a command through that must succeed.
+fn finished(hands: &Hands, command: Command) -> Result {
+    let command = Command { finish: true, ..command };
+    let ran = hands.run(&command)?;
+    if ran.success() { Ok(()) } else { Err(failure(&command, &ran)) }
 }
 
 /// Finishes what was interrupted; nothing else works before.
@@ -238,21 +282,29 @@ fn repair(hands: &Hands) -> Result {
         return Ok(());
     }
     let words = ["dpkg", "--force-confdef", "--force-confold", "--configure", "--pending"];
-    hands.must(&Command { finish: true, ..quiet(words) }).map(drop)
+    finished(hands, quiet(words))
 }
 
-/// Fetches the lists. Their lock is another one than that of packages, and apt does not wait for it.
+/// Fetches the lists, all of them. Their lock is another one than that of packages, and apt does not wait for it.
 fn update(hands: &Hands, job: &Job) -> Result {
-    let command = quiet(begin(job, "update"));
+    let mut words = begin(job, "update");
+    words.splice(1..1, ["-o", "APT::Update::Error-Mode=any"].map(str::to_owned));
+    let command = quiet(words);
     let deadline = Instant::now() + job.wish.lock_timeout.0;
     loop {
         let ran = hands.run(&command)?;
-        if ran.success() {
+        let said = String::from_utf8_lossy(&ran.stderr);
+        // What does not know that option keeps the old list, warns, and calls it a success.
+        let complete =
+            !said.lines().any(|line| line.starts_with("W: Failed to fetch") || line.starts_with("W: Some index"));
+        if ran.success() && complete {
             return hands.note(&stamp(hands), &json!({}));
         }
-        let locked = String::from_utf8_lossy(&ran.stderr).contains("Could not get lock");
+        let locked = said.contains("Could not get lock");
         if !locked || Instant::now() >= deadline {
-            return Err(command.failure(&ran));
+            let message =
+                format!("the lists of packages could not all be fetched: {}", failure(&command, &ran).message());
+            return Err(Error::step(message).note(reason(&ran)).hint("`update` says how old they may be"));
         }
         hands.pause(Duration::from_secs(2))?;
     }
@@ -268,8 +320,34 @@ fn is_about_lists(stderr: &str) -> bool {
 fn fault(command: &Command, ran: &Ran) -> Error {
     match unknown(&String::from_utf8_lossy(&ran.stderr)) {
         Some((message, hint)) => Error::step(message).hint(hint),
-        None => command.failure(ran),
+        None => failure(command, ran),
     }
+}
+
+/// The failure of a command, with the reason.
+fn failure(command: &Command, ran: &Ran) -> Error {
+    Error::step(format!("`{}` {}", command.shown(), ran.ending())).note(reason(ran))
+}
+
+/// The last lines of both streams: apt complains on one that it gives up, and tells on the other why.
+fn reason(ran: &Ran) -> String {
+    let text = String::from_utf8_lossy(&ran.stdout);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty() && !line.ends_with("...")).collect();
+    let mut said = lines[lines.len().saturating_sub(20)..].join("\n");
+    if !ran.stderr.iter().all(u8::is_ascii_whitespace) {
+        said = format!("{said}\n{}", ran.tail());
+    }
+    said.trim_start_matches('\n').to_owned()
+}
+
+/// The fault of a name that apt does not know.
+fn not_there(name: &str) -> Error {
+    let (message, hint) = in_no_list(name);
+    Error::step(message).hint(hint)
+}
+
+fn in_no_list(name: &str) -> (String, String) {
+    (format!("no package `{name}` is in the host's package lists"), format!("`apt-cache search {name}` looks for it"))
 }
 
 /// The package that apt does not know, in words of ours, with what may help.
@@ -278,10 +356,7 @@ fn unknown(stderr: &str) -> Option<(String, String)> {
         let line = line.strip_prefix("E: ")?;
         let quoted = || line.split('\'').skip(1).step_by(2).collect::<Vec<_>>();
         if let Some(name) = line.strip_prefix("Unable to locate package ") {
-            return Some((
-                format!("no package `{name}` is in the host's package lists"),
-                format!("`apt-cache search {name}` looks for it"),
-            ));
+            return Some(in_no_list(name));
         }
         match quoted()[..] {
             [version, name] if line.starts_with("Version '") => Some((
@@ -327,6 +402,9 @@ mod tests {
         let text = "bash:\n  Installed: 5.2.15-2+b8\n  Candidate: 5.2.15-2+b13\n  Version table:\n     5.2.15-2+b13 500\n        500 \
                     http://deb.example.org/debian bookworm/main amd64 Packages\n *** 5.2.15-2+b8 100\nawk:\n  Installed: (none)\n  Candidate: (none)\n";
         assert_eq!(parse_policy(text), BTreeMap::from([("bash".to_owned(), "5.2.15-2+b13".to_owned())]));
+        // A pin that lets no version in leaves what is there.
+        let pinned = parse_policy("bash:\n  Installed: 5.2.15-2+b8\n  Candidate: (none)\n");
+        assert_eq!(pinned["bash"], "5.2.15-2+b8");
     }
 
     #[test]

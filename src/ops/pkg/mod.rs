@@ -19,6 +19,10 @@ use crate::sys::{Effect, Hands, Probe};
 /// Nothing is asked: settings files changed by hand are kept, and what a package wants to know gets its
 /// default. An interrupted installation is finished first. Packages are never cut in half: once begun, the
 /// work goes on even when the connection is lost. The outcome has `versions`, by name.
+///
+/// A name means the package that is called so, and nothing else: it is no pattern, and a `-` or `+` at its end is part of
+/// it. The lists of packages count as fetched only when all of them were. `"latest"` is the version that apt would choose,
+/// with its pins; a package that no source has is the latest of its kind, and one that is held is a fault when it is not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -222,7 +226,8 @@ impl Pkg {
             (Found::Broken, _) => "not completely installed".to_owned(),
             (Found::Installed(_), _) if absent => "installed".to_owned(),
             (Found::Installed(version), _) if self.state == PkgState::Latest => {
-                if newest.is_none_or(|newest| newest == version) { "latest".to_owned() } else { version.clone() }
+                // Without an answer it is not known to be.
+                if newest == Some(version) { "latest".to_owned() } else { version.clone() }
             }
             (Found::Installed(version), Some(pattern)) => {
                 if fits(version, pattern) {
@@ -411,6 +416,83 @@ case $verb in
   *) unexpected "$verb" "$@" ;;
 esac"#;
 
+    /// A source that cannot be reached, names that apt would take for more, and what is newest.
+    const ODD: &str = r#"case "$*" in
+  *" APT::Update::Error-Mode=any "*update)
+    echo "Err:1 http://mirror bookworm InRelease"; echo "W: Some index files failed to download." >&2
+    exit "$(cat status)" ;;
+  *"--simulate "*" install "*) echo "The following packages have unmet dependencies:"; echo " mk-demo : Depends: mk-no (>= 2)"
+    echo "E: Unable to correct problems, you have held broken packages." >&2; exit 100 ;;
+  *) unexpected "$@" ;;
+esac"#;
+
+    const CACHE: &str = r#"case "$*" in
+  "-o APT::Cache::AllNames=true pkgnames lib3.1") echo lib3.10 ;;
+  "-o APT::Cache::AllNames=true pkgnames mk-") echo mk-demo ;;
+  "-o APT::Cache::AllNames=true pkgnames mk++") echo mk++; echo mk++-doc ;;
+  "policy mk-demo:amd64") printf 'mk-demo:\n  Installed: 1\n  Candidate: 2\n' ;;
+  *) unexpected "$@" ;;
+esac"#;
+
+    fn with_lists(folder: &std::path::Path) {
+        std::fs::create_dir(folder.join("packages")).unwrap();
+        std::fs::create_dir_all("/var/lib/apt/lists").unwrap();
+        std::fs::write("/var/lib/apt/lists/mirror_Packages", "").unwrap();
+    }
+
+    #[test]
+    fn lists_that_were_not_all_fetched_are_not_fresh_whatever_apt_exits_with() {
+        alone(&[("dpkg-query", QUERY), ("apt-get", ODD)], |folder| {
+            std::fs::create_dir(folder.join("packages")).unwrap();
+            let host = Host::new();
+            for status in ["100", "0"] {
+                std::fs::write(folder.join("status"), status).unwrap();
+                let error = host.try_apply("pkg", json!({ "names": "mk-demo" })).unwrap_err();
+                assert!(error.message().starts_with("the lists of packages could not all be fetched"), "{error}");
+                assert!(error.notes().iter().any(|note| note.contains("Err:1 http://mirror")), "{error:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_name_is_neither_a_pattern_nor_a_request_to_remove() {
+        alone(&[("dpkg-query", QUERY), ("apt-get", ODD), ("apt-cache", CACHE)], |folder| {
+            with_lists(folder);
+            for name in ["lib3.1", "mk-"] {
+                let error = Host::new().try_check("pkg", json!({ "names": name })).unwrap_err();
+                assert_eq!(error.message(), format!("no package `{name}` is in the host's package lists"));
+            }
+            // It is there by that very name, so apt is asked.
+            let error = Host::new().try_check("pkg", json!({ "names": "mk++" })).unwrap_err();
+            assert!(error.message().contains("exited with status 100"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_fault_tells_what_apt_says_on_both_streams() {
+        alone(&[("dpkg-query", QUERY), ("apt-get", ODD)], |folder| {
+            with_lists(folder);
+            let error = Host::new().try_check("pkg", json!({ "names": "mk-demo" })).unwrap_err();
+            let notes = error.notes().join("\n");
+            assert!(notes.contains("Depends: mk-no (>= 2)") && notes.contains("held broken packages"), "{notes}");
+        });
+    }
+
+    #[test]
+    fn a_name_with_its_architecture_is_not_the_latest_because_apt_leaves_that_out() {
+        let query =
+            QUERY.replace("\\tall\\tii", "\\tamd64\\tii").replace("for name; do", "for name; do name=${name%:amd64};");
+        let get = GET.replace("mk-demo|", "mk-demo:amd64) echo 2 >packages/mk-demo ;;\n    mk-demo|");
+        let policy = CACHE.replace("Installed: 1", "Installed: '\"$(cat packages/mk-demo)\"'");
+        alone(&[("dpkg-query", &query), ("apt-get", &get), ("apt-cache", &policy)], |folder| {
+            with_lists(folder);
+            std::fs::write(folder.join("packages/mk-demo"), "1").unwrap();
+            let outcome = Host::new().apply("pkg", json!({ "names": "mk-demo:amd64", "state": "latest" }));
+            assert!(outcome.status.changed());
+            assert_eq!(outcome.values["versions"], json!({ "mk-demo:amd64": "2" }));
+        });
+    }
+
     #[test]
     fn installing_another_version_and_removing_hold_the_contract() {
         alone(&[("dpkg-query", QUERY), ("apt-get", GET)], |folder| {
@@ -440,6 +522,7 @@ esac"#;
         assert_eq!(word(json!({ "names": "a=3.*" }), &installed, None), "2.1-3");
         assert_eq!(word(json!({ "names": "a", "state": "latest" }), &installed, Some("2.2-1")), "2.1-3");
         assert_eq!(word(json!({ "names": "a", "state": "latest" }), &installed, Some("2.1-3")), "latest");
+        assert_eq!(word(json!({ "names": "a", "state": "latest" }), &installed, None), "2.1-3");
         assert_eq!(word(json!({ "names": "a", "state": "absent" }), &Found::Leftovers, None), "absent");
         assert_eq!(
             word(json!({ "names": "a", "state": "absent", "purge": true }), &Found::Leftovers, None),

@@ -1,6 +1,7 @@
 //! `systemd`: a unit.
 
 mod definition;
+mod install;
 mod settle;
 mod start_record;
 mod unit;
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use self::definition::{has_new_drop_in, is_planned, unit_file};
 use self::start_record::{Digests, Input, StartRecord};
-use self::unit::Shown;
+use self::unit::{Linked, Shown};
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Example, HumanDuration, Operation, Removal, Resource, Shows};
@@ -26,6 +27,13 @@ const QUEUED: Duration = Duration::from_secs(1);
 /// A unit file newer than the one in use is reloaded by itself. With `restart_on` the unit is restarted when
 /// something it reads has changed since its last start, also when the run that made the change never got to
 /// the restart. A unit that is started and falls at once is a failure, shown with the end of its journal.
+///
+/// `enabled` is about the unit itself. Of the words of `systemctl is-enabled`, `enabled` is true, and `disabled`, `static`,
+/// `indirect`, `linked`, `linked-runtime`, `transient`, `masked` and `masked-runtime` are false: something else may start
+/// such a unit all the same. `enabled-runtime` and `masked-runtime` end with this boot, so they are as no wish has it, and
+/// are mended. A unit of an init script is as the script's links say. Enabling what has nothing that could be enabled
+/// (`static`, `transient`, `indirect` when its file only has `Also=`) is a fault, and so is either wish for what is
+/// `generated` from other settings, or `bad`. Another name of a unit (`alias`) stands for the unit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -77,9 +85,9 @@ pub(super) struct UnitState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    enabled: Option<bool>,
+    enabled: Option<Linked>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    masked: Option<bool>,
+    masked: Option<Linked>,
     /// Whether the definition in use is the one on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     definition: Option<String>,
@@ -89,6 +97,9 @@ pub(super) struct UnitState {
     /// The inputs that it has loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reload_on: Option<Digests>,
+    /// Its own name, where it was asked for by another; no part of the state.
+    #[serde(skip)]
+    id: String,
 }
 
 impl Systemd {
@@ -126,8 +137,8 @@ impl Systemd {
         if wants_up && shown.is_masked() && self.masked != Some(false) {
             return Err(Error::step(format!("`{name}` is masked")).hint("`masked: false` lifts that"));
         }
-        if self.enabled == Some(true) && shown.is_static() {
-            return Err(Error::step(format!("`{name}` cannot be enabled: its unit file has no `[Install]` section")));
+        if self.enabled == Some(true) {
+            install::can_be_enabled(probe, &name, shown)?;
         }
         let state = match (self.state, shown.state()) {
             (Some(UnitWish::Stopped), "failed") => "stopped",
@@ -153,17 +164,46 @@ impl Systemd {
         };
         Ok(UnitState {
             state: Some(state.to_owned()),
-            enabled: Some(shown.is_enabled(self.enabled.unwrap_or_default())),
-            masked: Some(shown.is_masked()),
+            enabled: if self.enabled.is_some() { Some(self.starts_at_boot(probe, shown)?) } else { None },
+            masked: Some(shown.masked()),
             definition: Some(if outdated { "changed on disk" } else { "current" }.to_owned()),
             restart_on: read(&self.restart_on, |record| &record.restart_on),
             reload_on: read(&self.reload_on, |record| &record.reload_on),
+            id: shown.id().to_owned(),
         })
     }
 
+    /// Whether it starts at boot, also where only the tool for init scripts knows that.
+    fn starts_at_boot(&self, probe: &Probe, shown: &Shown) -> Result<Linked> {
+        if let Some(linked) = shown.enabled()? {
+            return Ok(linked);
+        }
+        let command = Command::parsed(["systemctl", "is-enabled", self.name().as_str()]);
+        let ran = probe.observe(&command)?;
+        match ran.text().as_str() {
+            "enabled" => Ok(Linked::Lasting(true)),
+            "disabled" => Ok(Linked::Lasting(false)),
+            _ => Err(command.failure(&ran)),
+        }
+    }
+
+    /// Takes links of the unit's file away, those that last and then those of this boot.
+    fn unlink(&self, hands: &Hands, verb: &str, left: fn(&Shown) -> bool) -> Result {
+        self.systemctl(hands, verb)?;
+        if left(&Shown::ask(hands, &self.name())?) {
+            let command = Command::parsed(["systemctl", verb, "--runtime", self.name().as_str()]);
+            hands.must(&command.timeout(self.timeout.0))?;
+        }
+        Ok(())
+    }
+
     fn systemctl(&self, hands: &Hands, verb: &str) -> Result {
-        let name = self.name();
-        let mut words = vec!["systemctl", verb, &name];
+        self.systemctl_of(hands, verb, &self.name())
+    }
+
+    /// Does something to the unit by this one of its names.
+    fn systemctl_of(&self, hands: &Hands, verb: &str, name: &str) -> Result {
+        let mut words = vec!["systemctl", verb, name];
         let queued = self.no_block && matches!(verb, "start" | "restart");
         if queued {
             words.insert(1, "--no-block");
@@ -172,17 +212,17 @@ impl Systemd {
             words.pop();
         }
         let command = Command::parsed(words).timeout(self.timeout.0);
-        let before = if queued { Some(Shown::ask(hands, &name)?) } else { None };
+        let before = if queued { Some(Shown::ask(hands, name)?) } else { None };
         match hands.run(&command) {
             Ok(ran) if !ran.success() && matches!(verb, "start" | "restart" | "reload") => {
-                let shown = Shown::ask(hands, &name)?;
+                let shown = Shown::ask(hands, name)?;
                 let error =
                     self.with_journal(hands, Error::step(format!("`{name}` did not {verb}: {}", shown.ending())));
                 Err(if ran.tail().is_empty() { error } else { error.note(ran.tail()) })
             }
             Ok(ran) if !ran.success() => Err(command.failure(&ran)),
             Ok(_) if matches!(verb, "start" | "restart") && !queued => self.watch(hands),
-            Ok(_) => before.map_or(Ok(()), |before| before.await_next(hands, &name, QUEUED)),
+            Ok(_) => before.map_or(Ok(()), |before| before.await_next(hands, name, QUEUED)),
             Err(e) if verb == "start" || verb == "restart" => Err(self
                 .with_journal(hands, e)
                 .hint("`no_block: true` starts it without waiting, `timeout` gives it longer")),
@@ -306,12 +346,13 @@ impl Resource for Systemd {
         let word = |wish| if wish == UnitWish::Started { "started" } else { "stopped" };
         Ok(Some(UnitState {
             state: self.state.map(|wish| word(wish).to_owned()),
-            enabled: self.enabled,
-            masked: self.masked,
+            enabled: self.enabled.map(Linked::Lasting),
+            masked: self.masked.map(Linked::Lasting),
             // A unit that is only to be stopped may keep an old definition.
             definition: self.needs_unit().then(|| "current".to_owned()),
             restart_on: read(&self.restart_on),
             reload_on: read(&self.reload_on),
+            id: String::new(),
         }))
     }
 
@@ -323,10 +364,14 @@ impl Resource for Systemd {
             self.systemctl(hands, "daemon-reload")?;
         }
         if unmasks {
-            self.systemctl(hands, "unmask")?;
+            self.unlink(hands, "unmask", |shown| shown.masked().is_passing())?;
         }
-        if enables {
-            self.systemctl(hands, if self.enabled == Some(true) { "enable" } else { "disable" })?;
+        if enables && self.enabled == Some(true) {
+            // By another of its names systemd refuses to.
+            let id = change.actual.as_ref().map(|found| found.id.as_str()).filter(|id| !id.is_empty());
+            self.systemctl_of(hands, "enable", id.unwrap_or(&self.name()))?;
+        } else if enables {
+            self.unlink(hands, "disable", |shown| shown.file_state() == "enabled-runtime")?;
         }
         // Both reload as well, but not for a unit that is made from a script in /etc/init.d.
         if outdated && (enables || unmasks) && Shown::ask(hands, &self.name())?.is_stale() {
@@ -362,13 +407,13 @@ impl Resource for Systemd {
         };
         let Some(state) = state else { return Vec::new() };
         let mut things = Vec::new();
-        if state.enabled == Some(true) {
+        if state.enabled == Some(Linked::Lasting(true)) {
             things.push(thing("enabled", "enabled", false.into()));
         }
         if state.state.as_deref() == Some("started") {
             things.push(thing("started", "state", "stopped".into()));
         }
-        if state.masked == Some(true) {
+        if state.masked == Some(Linked::Lasting(true)) {
             things.push(thing("masked", "masked", false.into()));
         }
         things

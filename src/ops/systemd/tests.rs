@@ -113,6 +113,45 @@ fn a_unit_without_an_install_section_cannot_be_enabled() {
 }
 
 #[test]
+fn a_unit_that_is_only_enabled_along_with_others_names_them() {
+    let host = Host::new();
+    let file = host.put("mk-none.service", "[Service]\nExecStart=/bin/true\n[Install]\nAlso=mk-none.socket\n");
+    let indirect = format!("{}\nFragmentPath={}", DOWN.replace("=disabled", "=indirect"), file.display());
+    let error = differs(unit(json!({ "enabled": true })), &indirect, &[]).unwrap_err();
+    assert!(error.message().contains("only names other units, with `Also=`"), "{error}");
+    assert_eq!(error.hints(), ["enable what starts it: `mk-none.socket`"]);
+    assert_eq!(differs(unit(json!({ "enabled": false })), &indirect, &[]).unwrap(), [""; 0]);
+    // One that is there under another name, or as an instance, has rules and is enabled like any other.
+    host.put("mk-none.service", "[Install]\nWantedBy=multi-user.target\nAlso=mk-none.socket\n");
+    assert_eq!(differs(unit(json!({ "enabled": true })), &indirect, &[]).unwrap(), ["enabled"]);
+}
+
+#[test]
+fn what_no_wish_can_be_answered_for_is_a_fault() {
+    let made = format!("Id=srv.mount\nSourcePath=/etc/fstab\n{}", UP.replace("=enabled", "=generated"));
+    for wish in [true, false] {
+        let error = differs(unit(json!({ "enabled": wish })), &made, &[]).unwrap_err();
+        assert!(error.message().ends_with("it is made at every boot, from `/etc/fstab`"), "{error}");
+    }
+    assert_eq!(differs(unit(json!({ "state": "started" })), &made, &[]).unwrap(), [""; 0]);
+    let passing = UP.replace("=enabled", "=transient");
+    let error = differs(unit(json!({ "enabled": true })), &passing, &[]).unwrap_err();
+    assert!(error.message().contains("gone with the next boot"), "{error}");
+}
+
+#[test]
+fn what_holds_until_the_next_boot_is_as_no_wish_has_it() {
+    let host = Host::new();
+    let file = host.put("mk-none.service", "[Install]\nWantedBy=multi-user.target\n");
+    let enabled = format!("{}\nFragmentPath={}", UP.replace("=enabled", "=enabled-runtime"), file.display());
+    let masked = "LoadState=masked\nActiveState=inactive\nUnitFileState=masked-runtime";
+    for wish in [true, false] {
+        assert_eq!(differs(unit(json!({ "enabled": wish })), &enabled, &[]).unwrap(), ["enabled"]);
+        assert_eq!(differs(unit(json!({ "masked": wish })), masked, &[]).unwrap(), ["masked"]);
+    }
+}
+
+#[test]
 fn a_masked_unit_is_not_started_unless_the_mask_is_to_go() {
     let masked = "LoadState=masked\nActiveState=inactive\nUnitFileState=masked";
     let error = differs(unit(json!({ "state": "started" })), masked, &[]).unwrap_err();
@@ -178,5 +217,38 @@ fn starting_restarting_for_other_inputs_stopping_and_masking_hold_the_contract()
         ];
         Host::new().contract("systemd", &wishes);
         assert_eq!(std::fs::read_to_string(folder.join("starts")).unwrap(), "2\n");
+    });
+}
+
+/// A unit that is enabled and masked for this boot, one made of an init script, and another name of a third.
+const ODD: &str = r#"case "$*" in
+  "show mk-boot.service --no-pager --property="*)
+    echo "Id=mk-boot.service"; echo "LoadState=loaded"; echo "ActiveState=inactive"; echo "FragmentPath=$PWD/mk-boot.service"
+    echo "UnitFileState=$( { [ -e lasting ] && echo enabled; } || { [ -e passing ] && echo enabled-runtime; } || echo disabled)" ;;
+  "enable mk-boot.service") touch lasting ;;
+  "disable mk-boot.service") rm -f lasting ;;
+  "disable --runtime mk-boot.service") rm passing ;;
+  "show mk-old.service --no-pager --property="*)
+    echo "Id=mk-old.service"; echo "LoadState=loaded"; echo "ActiveState=inactive"
+    echo "UnitFileState=generated"; echo "SourcePath=/etc/init.d/mk-old" ;;
+  "is-enabled mk-old.service") if [ -e script ]; then echo enabled; else echo disabled; exit 1; fi ;;
+  "enable mk-old.service") touch script ;;
+  "show mk-nick.service --no-pager --property="*)
+    echo "Id=mk-name.service"; echo "LoadState=loaded"; echo "ActiveState=inactive"
+    echo "UnitFileState=$([ -e named ] && echo enabled || echo disabled)" ;;
+  "enable mk-name.service") touch named ;;
+  *) unexpected "$@" ;;
+esac"#;
+
+#[test]
+fn links_of_this_boot_init_scripts_and_other_names_hold_the_contract() {
+    alone(&[("systemctl", ODD)], |folder| {
+        std::fs::create_dir_all("/run/systemd/system").unwrap();
+        std::fs::write(folder.join("passing"), "").unwrap();
+        std::fs::write(folder.join("mk-boot.service"), "[Install]\nWantedBy=multi-user.target\n").unwrap();
+        let wish = |name: &str, enabled: bool| json!({ "unit": name, "enabled": enabled });
+        Host::new().contract("systemd", &[wish("mk-boot", true), wish("mk-boot", false)]);
+        assert!(!folder.join("passing").exists());
+        Host::new().contract("systemd", &[wish("mk-old", true), wish("mk-nick", true)]);
     });
 }

@@ -4,13 +4,39 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::change::map_of;
 use crate::error::{Error, Result};
 use crate::sys::{Command, Hands, Probe};
 
 /// What is asked for, all at once.
-const PROPERTIES: &str = "LoadState,LoadError,ActiveState,SubState,UnitFileState,NeedDaemonReload,Type,Result,\
-                          ExecMainStatus,InvocationID,Job,DropInPaths,ControlGroup,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
+const PROPERTIES: &str = "Id,FragmentPath,SourcePath,LoadState,LoadError,ActiveState,SubState,UnitFileState,\
+                          NeedDaemonReload,Type,Result,ExecMainStatus,InvocationID,Job,DropInPaths,ControlGroup,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
+
+/// Whether links of a unit's file are there, or why that is neither so nor not so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Linked {
+    /// It is so, or is not, also after the next boot.
+    Lasting(bool),
+    /// Something else, in words: it is as no wish has it.
+    Other(String),
+}
+
+/// What is so only until the next boot.
+const UNTIL_BOOT: &str = "until the next boot";
+
+impl Linked {
+    /// Whether it is so for this boot only.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Other(words) if words == UNTIL_BOOT)
+    }
+
+    fn passing() -> Self {
+        Self::Other(UNTIL_BOOT.to_owned())
+    }
+}
 
 /// A unit as systemd knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,20 +133,52 @@ impl Shown {
         }
     }
 
-    /// Whether it starts at boot; where the question has no answer, as wished.
-    pub(super) fn is_enabled(&self, wish: bool) -> bool {
-        match self.get("UnitFileState") {
-            "enabled" => true,
-            // Enabled until the next boot is neither.
-            "enabled-runtime" => !wish,
-            "alias" | "indirect" | "generated" | "transient" => wish,
-            _ => false,
+    /// Whether it is masked, and for how long.
+    pub(super) fn masked(&self) -> Linked {
+        match self.file_state() {
+            "masked-runtime" => Linked::passing(),
+            _ => Linked::Lasting(self.is_masked()),
         }
     }
 
-    /// Whether it has nothing that could be enabled.
-    pub(super) fn is_static(&self) -> bool {
-        self.get("UnitFileState") == "static"
+    /// Whether it starts at boot; `None` where its init script has to be asked.
+    ///
+    /// # Errors
+    /// When systemd's word for it is no answer.
+    pub(super) fn enabled(&self) -> Result<Option<Linked>> {
+        let no_answer =
+            |why: String| Error::step(format!("whether `{}` starts at boot cannot be said: {why}", self.id()));
+        match self.file_state() {
+            "enabled" => Ok(Some(Linked::Lasting(true))),
+            "enabled-runtime" => Ok(Some(Linked::passing())),
+            // None of these starts at boot by itself. What systemd does not know has no word at all.
+            "disabled" | "static" | "indirect" | "linked" | "linked-runtime" | "transient" | "masked"
+            | "masked-runtime" | "" => Ok(Some(Linked::Lasting(false))),
+            "generated" if self.get("SourcePath").starts_with("/etc/init.d/") => Ok(None),
+            "generated" => {
+                let source = Some(self.get("SourcePath")).filter(|path| !path.is_empty()).unwrap_or("other settings");
+                Err(no_answer(format!("it is made at every boot, from `{source}`"))
+                    .hint("what it is made from decides; `masked: true` keeps it from being started"))
+            }
+            "alias" => Err(no_answer("it is only another name of a unit".to_owned()).hint("name the unit itself")),
+            word => Err(no_answer(format!("systemd calls its unit file `{word}`"))
+                .hint("`systemd-analyze verify` says what is wrong with it")),
+        }
+    }
+
+    /// Systemd's word for how its file is linked.
+    pub(super) fn file_state(&self) -> &str {
+        self.get("UnitFileState")
+    }
+
+    /// Its own name: what was asked for may be another name of it.
+    pub(super) fn id(&self) -> &str {
+        self.get("Id")
+    }
+
+    /// The file that defines it.
+    pub(super) fn file(&self) -> &str {
+        self.get("FragmentPath")
     }
 
     /// Whether it is over once it has done its work.
@@ -179,8 +237,8 @@ mod tests {
     fn a_running_unit_is_read() {
         let unit = Shown::parse(RUNNING);
         assert_eq!(
-            (unit.state(), unit.is_enabled(true), unit.is_stale(), unit.may_still_fall()),
-            ("started", true, false, false)
+            (unit.state(), unit.enabled().unwrap(), unit.is_stale(), unit.may_still_fall()),
+            ("started", Some(Linked::Lasting(true)), false, false)
         );
         assert_eq!(unit.started(), Some(Duration::from_micros(3_441_220)));
         assert_eq!(unit.ending(), "started, result `success`");
@@ -200,13 +258,26 @@ mod tests {
     }
 
     #[test]
-    fn being_enabled_is_read_with_the_wish_in_mind() {
-        let unit = |state: &str| Shown::parse(&format!("UnitFileState={state}"));
-        assert_eq!(
-            (unit("enabled-runtime").is_enabled(true), unit("enabled-runtime").is_enabled(false)),
-            (false, true)
-        );
-        assert_eq!((unit("generated").is_enabled(true), unit("generated").is_enabled(false)), (true, false));
-        assert!(unit("masked-runtime").is_masked() && unit("static").is_static());
+    fn every_word_for_a_unit_file_is_an_answer_or_a_fault() {
+        let unit = |state: &str| Shown::parse(&format!("Id=x.mount\nSourcePath=/etc/fstab\nUnitFileState={state}"));
+        let enabled = |state: &str| unit(state).enabled().map_err(|e| e.to_string());
+        assert_eq!(enabled("enabled"), Ok(Some(Linked::Lasting(true))));
+        assert!(unit("enabled-runtime").enabled().unwrap().unwrap().is_passing());
+        for state in ["disabled", "static", "indirect", "linked", "linked-runtime", "transient", "masked", ""] {
+            assert_eq!(enabled(state), Ok(Some(Linked::Lasting(false))), "{state}");
+        }
+        for (state, why) in
+            [("generated", "from `/etc/fstab`"), ("alias", "another name"), ("bad", "calls its unit file")]
+        {
+            assert!(enabled(state).unwrap_err().contains(why), "{state}");
+        }
+        assert_eq!(Shown::parse("UnitFileState=generated\nSourcePath=/etc/init.d/x").enabled().unwrap(), None);
+    }
+
+    #[test]
+    fn a_mask_until_the_next_boot_is_told_from_one_that_lasts() {
+        let unit = |state: &str| Shown::parse(&format!("LoadState=masked\nUnitFileState={state}"));
+        assert_eq!(unit("masked").masked(), Linked::Lasting(true));
+        assert!(unit("masked-runtime").is_masked() && unit("masked-runtime").masked().is_passing());
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use super::connect;
+use super::{Miss, connect};
 use crate::error::{Error, Result};
 
 /// The longest status line that is read, in bytes.
@@ -48,9 +48,9 @@ impl Url {
 }
 
 /// The status with which a GET is answered, or why there is none.
-pub(super) fn get(url: &Url, limit: Duration) -> Result<u16, String> {
+pub(super) fn get(url: &Url, limit: Duration) -> Result<u16, Miss> {
     let mut stream = connect(&url.address, limit)?;
-    let text = |e: std::io::Error| e.to_string();
+    let text = |e: std::io::Error| Miss::of(&e, limit);
     stream.set_read_timeout(Some(limit)).map_err(text)?;
     stream.set_write_timeout(Some(limit)).map_err(text)?;
     let request =
@@ -65,7 +65,7 @@ pub(super) fn get(url: &Url, limit: Duration) -> Result<u16, String> {
             count => answer.extend_from_slice(&buffer[..count]),
         }
     }
-    status(&String::from_utf8_lossy(&answer)).ok_or_else(|| "what answers does not speak HTTP".to_owned())
+    status(&String::from_utf8_lossy(&answer)).ok_or_else(|| Miss::new("what answers does not speak HTTP"))
 }
 
 /// The status in an answer's first line.

@@ -87,16 +87,42 @@ fn half_a_second() -> HumanDuration {
 }
 
 /// Whether it has come, or else what was seen instead.
-type Seen = Result<(), String>;
+type Seen = Result<(), Miss>;
+
+/// What was seen instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Miss {
+    /// In words.
+    words: String,
+    /// Whether nothing was seen, because the try had to end.
+    cut: bool,
+}
+
+impl Miss {
+    fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), cut: false }
+    }
+
+    /// What a connection that had so much time met.
+    fn of(e: &std::io::Error, limit: Duration) -> Self {
+        match e.kind() {
+            // The system has two words for it, and neither is one for people.
+            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+                Self { words: format!("no answer within {} s", limit.as_secs_f64()), cut: true }
+            }
+            _ => Self::new(e.to_string()),
+        }
+    }
+}
 
 /// Connects to the first of a name's addresses that lets us.
-fn connect(address: &str, limit: Duration) -> Result<TcpStream, String> {
-    let addresses = address.to_socket_addrs().map_err(|e| e.to_string())?;
-    let mut last = "the name has no address".to_owned();
+fn connect(address: &str, limit: Duration) -> Result<TcpStream, Miss> {
+    let addresses = address.to_socket_addrs().map_err(|e| Miss::new(e.to_string()))?;
+    let mut last = Miss::new("the name has no address");
     for address in addresses {
         match TcpStream::connect_timeout(&address, limit) {
             Ok(stream) => return Ok(stream),
-            Err(e) => last = e.to_string(),
+            Err(e) => last = Miss::of(&e, limit),
         }
     }
     Err(last)
@@ -119,15 +145,15 @@ impl Wait {
     fn attempt(&self, probe: &Probe, limit: Duration) -> Result<Seen> {
         if let Some(port) = &self.port {
             return Ok(match (connect(&port.shown(), limit), self.absent) {
-                (Ok(_), true) => Err("it accepts connections".to_owned()),
+                (Ok(_), true) => Err(Miss::new("it accepts connections")),
                 (Ok(_), false) | (Err(_), true) => Ok(()),
                 (Err(why), false) => Err(why),
             });
         }
         if let Some(path) = &self.file {
             return Ok(match (probe.look(path)?.is_some(), self.absent) {
-                (true, true) => Err("it exists".to_owned()),
-                (false, false) => Err("it does not exist".to_owned()),
+                (true, true) => Err(Miss::new("it exists")),
+                (false, false) => Err(Miss::new("it does not exist")),
                 _ => Ok(()),
             });
         }
@@ -135,14 +161,14 @@ impl Wait {
             let url = Url::parse(url)?;
             return Ok(match http::get(&url, limit) {
                 Ok(status) if status == self.status => Ok(()),
-                Ok(status) => Err(format!("it answered with status {status}")),
+                Ok(status) => Err(Miss::new(format!("it answered with status {status}"))),
                 Err(why) => Err(why),
             });
         }
         let words = self.command.clone().map(|words| words.0).unwrap_or_default();
         let command = Command::new(words).timeout(self.timeout.0.max(limit));
         let ran = probe.observe(&command)?;
-        Ok(if ran.success() { Ok(()) } else { Err([ran.ending(), ran.tail()].join("\n").trim().to_owned()) })
+        Ok(if ran.success() { Ok(()) } else { Err(Miss::new([ran.ending(), ran.tail()].join("\n").trim())) })
     }
 
     fn wait(&self, probe: &Probe) -> Result<Outcome> {
@@ -154,6 +180,7 @@ impl Wait {
                 Err(_) => Err(Error::unknown(format!("waits for {}", self.goal()))),
             };
         }
+        let mut before = None;
         loop {
             let left = self.timeout.0.saturating_sub(started.elapsed());
             // The last try is made when the time is up, so that what came during the last pause counts.
@@ -161,10 +188,15 @@ impl Wait {
             match self.attempt(probe, limit)? {
                 Ok(()) => return done(started),
                 Err(seen) if left.is_zero() => {
+                    // The last try has little time; what an earlier one saw says more than that.
+                    let Miss { words: seen, .. } = before.filter(|_| seen.cut).unwrap_or(seen);
                     let message = format!("waited {} s in vain for {}", self.timeout.0.as_secs_f64(), self.goal());
                     return Err(Error::step(message).note(format!("last seen: {seen}")));
                 }
-                Err(_) => probe.pause(self.interval.0.min(left))?,
+                Err(seen) => {
+                    before = Some(seen).filter(|seen| !seen.cut).or(before);
+                    probe.pause(self.interval.0.min(self.timeout.0.saturating_sub(started.elapsed())))?;
+                }
             }
         }
     }
@@ -218,6 +250,7 @@ impl Action for Wait {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     use serde_json::json;
@@ -261,6 +294,31 @@ mod tests {
         assert_eq!(error.notes(), ["last seen: exited with status 3\nwhy"]);
         let error = fails(json!({ "port": 1, "timeout": 0 }));
         assert!(error.notes()[0].contains("refused"), "{error:?}");
+    }
+
+    #[test]
+    fn a_slow_answer_is_told_though_the_last_try_is_too_short_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        // It serves as long as the test runs.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                std::thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let _ = stream.read(&mut [0; 512]);
+                    std::thread::sleep(Duration::from_millis(400));
+                    let _ = stream.write_all(b"HTTP/1.1 500 Broken\r\n\r\n");
+                });
+            }
+        });
+        let host = Host::new();
+        let seen = |timeout: &str| {
+            let wish = json!({ "http": url, "timeout": timeout, "interval": "100ms" });
+            host.try_apply("wait", wish).unwrap_err().notes().join("\n")
+        };
+        assert_eq!(seen("1200ms"), "last seen: it answered with status 500");
+        let never = seen("100ms");
+        assert!(never.starts_with("last seen: no answer within 0."), "{never}");
     }
 
     #[test]
