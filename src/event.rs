@@ -119,6 +119,13 @@ pub(crate) enum EventKind {
         /// Why.
         error: Error,
     },
+    /// A host failed, and stays in the run because of `keep_going`.
+    HostKept {
+        /// The host.
+        host: String,
+        /// What failed.
+        error: Error,
+    },
     /// A host whose further steps check mode cannot predict.
     Unpredicted {
         /// The host.

@@ -11,7 +11,7 @@ use crate::ops;
 use crate::run;
 use crate::script::{self, Function};
 
-/// Show what scripts can call, or one operation, function or module (std/NAME).
+/// Show what scripts can call, or one operation, function or module (NAME or std/NAME).
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// The operation, function or module.
@@ -33,17 +33,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 /// The page of what is called so: an operation, a function, or both.
 fn named(name: &str) -> Result<String> {
+    let modules = script::modules();
+    let module = modules.iter().any(|module| module == name).then(|| script::module_doc(name)).transpose()?;
     let operation = ops::OPS.iter().find(|spec| spec.name == name).map(page);
     let function = script::function_named(name).map(function_page);
-    let pages: Vec<String> = operation.into_iter().chain(function).collect();
+    let module = module.map(|module| module.page(name));
+    let pages: Vec<String> = operation.into_iter().chain(function).chain(module).collect();
     if !pages.is_empty() {
         return Ok(pages.join("\n"));
     }
-    let modules = script::modules();
     let known = ops::OPS.iter().map(|spec| spec.name).chain(script::FUNCTIONS.iter().map(|function| function.name));
-    let error = Error::usage(format!("there is no operation or function `{name}`"));
+    let known = known.chain(modules.iter().map(String::as_str));
+    let error = Error::usage(format!("there is no operation, function or module `{name}`"));
     Err(match nearest(name, known) {
-        _ if modules.iter().any(|module| module == name) => error.hint(format!("the module is `std/{name}`")),
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint("`mk doc` lists all"),
     })

@@ -45,8 +45,9 @@ pub(super) struct Args {
     /// started, and waiting. With a file, also write each stretch of it as a trace, for Perfetto and `chrome://tracing`.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     profile: Option<Vec<PathBuf>>,
-    /// Only these tasks.
-    #[arg(short, long, value_delimiter = ',', value_name = "TASK")]
+    /// Only these tasks, with what is inside of them: by name, or as OUTER/INNER. Several are given one by one, or with
+    /// commas. Outside of them, steps that only read run, so that their values are there, and all others are skipped.
+    #[arg(short, long, value_name = "TASK")]
     tags: Vec<String>,
 }
 
@@ -79,7 +80,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     // A step that failed was shown when it did; what is wrong with the script is shown now.
     let told = ended.clone().map(|error| error.map_text(|text| run.control.secrets.mask(text)));
     run.events.tell(EventKind::RunDone { error: told.clone() });
-    let mut faults: Vec<Error> = run.failures().into_values().collect();
+    let mut faults: Vec<Error> = run.faults();
     faults.extend(ended);
     let checked = args.connecting.check && args.connecting.exit_code;
     drop(run);

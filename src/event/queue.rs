@@ -191,6 +191,7 @@ fn host(what: &EventKind) -> Option<String> {
     match what {
         EventKind::Connected { host, .. }
         | EventKind::HostFailed { host, .. }
+        | EventKind::HostKept { host, .. }
         | EventKind::Unpredicted { host, .. }
         | EventKind::Output { host, .. } => Some(host.clone()),
         EventKind::StepStarted { step }
@@ -219,9 +220,10 @@ fn weight(what: &EventKind) -> usize {
                 fields.flat_map(|field| field.before.iter().chain(&field.after)).map(change::weight).sum::<usize>();
             outcome.values.values().map(change::weight).sum::<usize>() + differs
         }
-        EventKind::StepFailed { error, .. } | EventKind::Retry { error, .. } | EventKind::HostFailed { error, .. } => {
-            of_error(error)
-        }
+        EventKind::StepFailed { error, .. }
+        | EventKind::Retry { error, .. }
+        | EventKind::HostFailed { error, .. }
+        | EventKind::HostKept { error, .. } => of_error(error),
         _ => 0,
     };
     LEAST + texts

@@ -16,7 +16,8 @@ pub(crate) const LABEL: &str = "command line";
 /// Reads the argument of one `-e`: `key=value`, or `@file.yml` for a map of them.
 ///
 /// A value is what it would be in a YAML file: `3` is a number, `true` a boolean, `null` nothing,
-/// `[a, b]` and `{a: 1}` a list and a map, `"3"` text. Everything else is text exactly as it stands.
+/// `[a, b]` and `{a: 1}` a list and a map, `"3"` text. Everything else is text exactly as it stands, and so is a
+/// number that would be written in another way than it was: `1.10` is a version, `0644` a mode.
 ///
 /// # Errors
 /// When there is no key, the file cannot be read or may not be obeyed, or a list, map or quoted text does not parse.
@@ -51,7 +52,8 @@ fn value(text: &str) -> Result<Value> {
     let is_word = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b));
     let parsed = if is_word { yaml::parse("-e", text).ok() } else { None };
     Ok(match (parsed.map(|node| node.to_value()), text) {
-        (Some(value @ (Value::Bool(_) | Value::Number(_))), _) => value,
+        (Some(value @ Value::Bool(_)), _) => value,
+        (Some(Value::Number(number)), text) if number.to_string() == text => Value::Number(number),
         (_, "~" | "null") => Value::Null,
         _ => Value::String(text.to_owned()),
     })
@@ -95,6 +97,18 @@ mod tests {
             (".nan", json!(".nan")),
             ("10.0.0.0/8", json!("10.0.0.0/8")),
             (" 3", json!(" 3")),
+            ("1.10", json!("1.10")),
+            ("1.1", json!(1.1)),
+            ("1.0", json!(1.0)),
+            ("0644", json!("0644")),
+            ("0o644", json!("0o644")),
+            ("0x10", json!("0x10")),
+            ("0", json!(0)),
+            ("-7", json!(-7)),
+            ("+7", json!("+7")),
+            ("1e3", json!("1e3")),
+            ("1_000", json!("1_000")),
+            ("12345678901234567890123", json!("12345678901234567890123")),
         ] {
             assert_eq!(one(&format!("k={text}")), value, "{text}");
         }

@@ -188,14 +188,11 @@ impl Source<'_> {
             Raw::Null => Yaml::Null,
             Raw::Bool(flag) => Yaml::Bool(flag),
             Raw::Text(text) => Yaml::Text(text),
+            Raw::Int(_) | Raw::Float(_) if self.raw(location).is_some_and(is_octal) => {
+                Yaml::Text(self.raw(location).unwrap_or_default().to_owned())
+            }
             Raw::Int(number) => Yaml::Number(number),
-            // `08` is no octal number; the parser makes it 8.0, every other YAML reader the text it is.
-            Raw::Float(number) => match self.raw(location) {
-                Some(raw) if raw.starts_with('0') && raw.bytes().all(|b| b.is_ascii_digit()) => {
-                    Yaml::Text(raw.to_owned())
-                }
-                _ => Number::from_f64(number).map_or(Yaml::Null, Yaml::Number),
-            },
+            Raw::Float(number) => Number::from_f64(number).map_or(Yaml::Null, Yaml::Number),
             Raw::List(items) => Yaml::List(items.into_iter().map(|item| self.node(item)).collect()),
             Raw::Map(entries) => Yaml::Map(
                 entries
@@ -235,6 +232,13 @@ impl Source<'_> {
             None => fault.at(Place::new(&*self.file, 0, 0)),
         }
     }
+}
+
+/// Whether digits are written as those of a mode. Readers of YAML disagree on `0644`, which is 420 or 644 to them, and
+/// the parser makes 8.0 of `08`; to people it is neither.
+fn is_octal(raw: &str) -> bool {
+    let digits = raw.strip_prefix("0o").or_else(|| raw.strip_prefix('0')).unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What the parser yields, before places are made of its spans.
@@ -330,8 +334,10 @@ mod tests {
     #[test]
     fn scalars_are_what_they_look_like() {
         assert_eq!(
-            value("{a: 1, b: -2, c: 1.5, d: yes, e: true, f: ~, g: '1', h: 0644, i: 08, j: 12:30, k: 1.2.3, 7: seven}"),
-            json!({"a": 1, "b": -2, "c": 1.5, "d": "yes", "e": true, "f": null, "g": "1", "h": 420, "i": "08",
+            value(
+                "{a: 1, b: -2, c: 1.5, d: yes, e: true, f: ~, g: '1', h: 0644, i: 08, l: 0o755, m: 0, n: 0.5, j: 12:30, k: 1.2.3, 7: seven}"
+            ),
+            json!({"a": 1, "b": -2, "c": 1.5, "d": "yes", "e": true, "f": null, "g": "1", "h": "0644", "i": "08", "l": "0o755", "m": 0, "n": 0.5,
                    "j": "12:30", "k": "1.2.3", "7": "seven"})
         );
     }

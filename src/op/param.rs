@@ -4,11 +4,50 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Permission bits, written in octal as a string: `"0644"`.
+/// Permission bits, written in octal as a string, `"0644"`, `"644"` or `"0o644"`, or as `"u=rw,go=r"`.
 ///
 /// A number is refused, because `644` without quotes would be decimal and mean something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileMode(pub u32);
+
+impl FileMode {
+    /// Reads the usual spellings; `None` for anything else.
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        if digits.len() >= 3 && digits.bytes().all(|b| b.is_ascii_digit()) {
+            return u32::from_str_radix(digits, 8).ok().filter(|bits| *bits <= 0o7777).map(Self);
+        }
+        let (mut bits, mut named) = (0, 0);
+        for clause in text.split(',') {
+            let (who, rights) = clause.split_once('=')?;
+            let who = who.chars().try_fold(0, |all, one| {
+                Some(
+                    all | match one {
+                        'u' => 0o700,
+                        'g' => 0o070,
+                        'o' => 0o007,
+                        'a' => 0o777,
+                        _ => return None,
+                    },
+                )
+            })?;
+            let rights = rights.chars().try_fold(0, |all, one| {
+                Some(
+                    all | match one {
+                        'r' => 0o444,
+                        'w' => 0o222,
+                        'x' => 0o111,
+                        _ => return None,
+                    },
+                )
+            })?;
+            bits = bits & !who | rights & who;
+            named |= who;
+        }
+        // What somebody is not named in would be left as it is, and then the mode is not known.
+        (named == 0o777).then_some(Self(bits))
+    }
+}
 
 impl<'de> Deserialize<'de> for FileMode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -21,8 +60,7 @@ impl<'de> Deserialize<'de> for FileMode {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<FileMode, E> {
-                let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o7777 && text.len() >= 3);
-                bits.map(FileMode).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                FileMode::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_str(Visitor)
@@ -42,7 +80,10 @@ impl schemars::JsonSchema for FileMode {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^[0-7]{3,4}$" })
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^((0o)?0*[0-7]{3,4}|[ugoa]+=[rwx]*(,[ugoa]+=[rwx]*)*)$"
+        })
     }
 
     fn inline_schema() -> bool {
@@ -251,7 +292,19 @@ mod tests {
         let decode = |json| serde_json::from_str::<FileMode>(json).map_err(|e| e.to_string());
         assert_eq!(decode("\"0644\""), Ok(FileMode(0o644)));
         assert!(decode("644").unwrap_err().contains("octal string such as \"0644\""));
-        assert!(decode("\"0899\"").is_err());
+        for (text, bits) in [
+            ("644", 0o644),
+            ("0o644", 0o644),
+            ("01777", 0o1777),
+            ("u=rw,go=r", 0o644),
+            ("u=rwx,g=rx,o=", 0o750),
+            ("a=r,u=rw", 0o644),
+        ] {
+            assert_eq!(FileMode::parse(text), Some(FileMode(bits)), "{text}");
+        }
+        for text in ["0899", "44", "77777", "0o", "u=rw", "u+x", "go=r,u=rws", "u=rw,go=r,", "-644", "+644"] {
+            assert_eq!(FileMode::parse(text), None, "{text}");
+        }
     }
 
     proptest! {

@@ -41,7 +41,7 @@ impl Failures {
                 self.0.iter_mut().filter(|failed| failed.host == step.host).for_each(|failed| failed.went_on = true);
                 return false;
             }
-            EventKind::HostFailed { host, error } => self.ends(host, error),
+            EventKind::HostFailed { host, error } | EventKind::HostKept { host, error } => self.ends(host, error),
             EventKind::RunDone { error: Some(error) } => {
                 self.ends(error.host().unwrap_or_default(), error);
                 // Of several hosts that failed at once, the run ends with the error of one.

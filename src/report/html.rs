@@ -217,6 +217,9 @@ impl Reporter for Html {
             EventKind::HostFailed { host, error } if error.step_name().is_none() => {
                 self.note(ms, Some(host), "out", "failed", &error.to_string());
             }
+            EventKind::HostKept { host, error } if error.step_name().is_none() => {
+                self.note(ms, Some(host), "failed", "failed", &error.to_string());
+            }
             EventKind::PredictionEnded { reason, place } => {
                 self.note(ms, None, "unpredicted", "other", &super::recap::unknown_from(place.as_ref(), reason));
             }

@@ -136,9 +136,13 @@ impl Human {
     }
 }
 
-/// Whether a host left the run for what is wrong in the script: that is found before a step is sent.
+/// Whether a host failed for what the script says or what is wrong in it, so that no step has told of it.
 fn of_script(error: &Error) -> bool {
-    error.kind() == Kind::Playbook
+    match error.kind() {
+        Kind::Playbook => true,
+        Kind::Assertion | Kind::Inventory => error.step_name().is_none(),
+        _ => false,
+    }
 }
 
 impl Reporter for Human {
@@ -147,7 +151,7 @@ impl Reporter for Human {
         let style = self.style();
         let failure = match &event.what {
             EventKind::StepFailed { .. } | EventKind::Said { warning: true, .. } => true,
-            EventKind::HostFailed { error, .. } => of_script(error),
+            EventKind::HostFailed { error, .. } | EventKind::HostKept { error, .. } => of_script(error),
             _ => false,
         };
         if self.quiet && !failure {
@@ -162,6 +166,7 @@ impl Reporter for Human {
                 | EventKind::TaskDone { .. }
                 | EventKind::StepFailed { .. }
                 | EventKind::HostFailed { .. }
+                | EventKind::HostKept { .. }
                 | EventKind::RunDone { .. }
                 | EventKind::Said { host: None, .. }
         );
@@ -197,7 +202,7 @@ impl Reporter for Human {
                 self.say(fault::render(error, style));
             }
             // A fault of the script that this host alone met: no step has told of it, and its place is what is needed.
-            EventKind::HostFailed { host, error } if of_script(error) => {
+            EventKind::HostFailed { host, error } | EventKind::HostKept { host, error } if of_script(error) => {
                 self.say(Text::default().paint(style.red(), "failed").then(format_args!("       {host}")));
                 self.say(fault::render(error, style));
             }

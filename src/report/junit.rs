@@ -75,6 +75,10 @@ impl Reporter for JUnit {
                 self.step(step, *took, end);
             }
             EventKind::StepFailed { step, error, took } => self.step(step, *took, End::Failed(error.clone())),
+            EventKind::HostKept { host, error } if error.step_name().is_none() => {
+                let (name, end) = ("host".to_owned(), End::Failed(error.clone()));
+                self.add(None, Case { id: None, host: host.clone(), name, ms: 0, end });
+            }
             EventKind::RunDone { error } => self.ended.clone_from(error),
             _ => {}
         }

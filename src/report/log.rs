@@ -69,6 +69,9 @@ impl Reporter for Log {
                 tracing::info!(target: "mk", host, way, agent_copied = pushed, ms = took, "connected");
             }
             EventKind::HostFailed { host, error } => tracing::error!(target: "mk", host, %error, "host failed"),
+            EventKind::HostKept { host, error } => {
+                tracing::error!(target: "mk", host, %error, "host failed, and stays")
+            }
             EventKind::Unpredicted { host, reason, .. } => tracing::info!(target: "mk", host, reason, "unpredicted"),
             EventKind::PredictionEnded { reason, .. } => tracing::info!(target: "mk", reason, "prediction ended"),
             EventKind::PlaySkipped { playbook, completed } => {

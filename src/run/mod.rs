@@ -15,6 +15,7 @@ mod resolved;
 mod resume;
 mod running;
 mod scope;
+mod selection;
 mod throttle;
 mod unmake;
 
@@ -26,11 +27,12 @@ pub(crate) use host::Host;
 pub(crate) use notified::{earlier, flush, flush_earlier, flush_outside};
 pub(crate) use outcome::{Held, Outcome};
 pub(crate) use parameters::{
-    ASSUME, CHANGED, COMMON, FAILED, NOTIFY, RETRY, RETRY_FIELDS, explained, is_common, unknown_field,
+    ASSUME, CHANGED, COMMON, FAILED, NOTIFY, RETRY, Retry, explained, is_common, unknown_field,
 };
 pub(crate) use resolved::{Wanted, checked, facts, goes_alone};
 pub(crate) use resume::{completed, forget_completed, settle, still_holds};
 pub(crate) use running::{Run, Settings};
 pub(crate) use scope::Scope;
+pub(crate) use selection::Selection;
 pub(crate) use throttle::HostThrottle;
 pub(crate) use unmake::{Unmade, unmake};

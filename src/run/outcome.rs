@@ -25,6 +25,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// One with nothing assumed of it and no secret in its parameters.
+    pub(crate) fn plain(of: crate::change::Outcome, op: &str, place: Place) -> Self {
+        Self { of, op: op.to_owned(), place, secret: false, assumed: Map::new() }
+    }
+
     /// Whether the step changed something, or would.
     pub(crate) fn changed(&self) -> bool {
         self.of.status.changed()

@@ -1,8 +1,12 @@
 //! What is said about the parameters of a call that are wrong.
 
+use std::num::NonZeroU32;
+
+use serde_json::Value;
+
 use super::admit::SECRET_ARGV;
 use crate::error::{Detail, Error, nearest};
-use crate::op::Spec;
+use crate::op::{HumanDuration, Spec};
 
 pub(crate) const RETRY: &str = "retry";
 pub(crate) const NOTIFY: &str = "notify";
@@ -31,8 +35,57 @@ pub(crate) const COMMON: [(&str, &str); 6] = [
     ),
 ];
 
-/// The fields of `retry`.
-pub(crate) const RETRY_FIELDS: [&str; 2] = ["attempts", "delay"];
+/// How a step is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry {
+    /// How often it is tried altogether.
+    pub(crate) attempts: NonZeroU32,
+    /// How long it is waited between two tries.
+    pub(crate) delay: HumanDuration,
+}
+
+impl Retry {
+    /// What `retry` says, field by field: the name, and its value where that is known.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, and which field that is.
+    pub(crate) fn read<'a>(fields: impl Iterator<Item = (&'a str, Option<Value>)>) -> Result<Self, (&'a str, Error)> {
+        let mut retry = Self { attempts: NonZeroU32::MIN.saturating_add(2), delay: HumanDuration::secs(1) };
+        for (name, value) in fields {
+            let known = value.filter(|value| !value.is_null());
+            let fault = |what: &str| Error::playbook(format!("`{RETRY}.{name}` {what}")).about(RETRY);
+            match (name, known) {
+                ("attempts" | "delay", None) => {}
+                ("attempts", Some(value)) => {
+                    let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).and_then(NonZeroU32::new);
+                    let wrong = || fault(&format!("is a count of 1 or more, and here it is `{value}`"));
+                    retry.attempts = count.ok_or_else(|| (name, wrong()))?;
+                }
+                ("delay", Some(value)) => {
+                    let wrong = |e| fault(&format!("is a time such as \"2s\": {e}"));
+                    retry.delay = serde_json::from_value(value).map_err(|e| (name, wrong(e)))?;
+                }
+                (other, _) => {
+                    let message = format!("unknown field `{other}` of `{RETRY}`, expected `attempts` or `delay`");
+                    return Err((name, Error::playbook(message).about(RETRY).suggest(other, ["attempts", "delay"])));
+                }
+            }
+        }
+        Ok(retry)
+    }
+
+    /// The same for the whole value.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub(crate) fn of(value: &Value) -> Result<Self, Error> {
+        let Value::Object(fields) = value else {
+            let message = format!("is a map such as `#{{ attempts: 5, delay: \"2s\" }}`, and here it is `{value}`");
+            return Err(Error::parameter(RETRY, message));
+        };
+        Self::read(fields.iter().map(|(name, value)| (name.as_str(), Some(value.clone())))).map_err(|(_, error)| error)
+    }
+}
 
 /// Whether every operation takes a parameter of that name.
 pub(crate) fn is_common(name: &str) -> bool {
@@ -70,5 +123,24 @@ mod tests {
         assert_eq!(own.hints()[0], "did you mean `entries`?");
         // What every operation takes is among the names, too, though serde does not know of it.
         assert_eq!(error(json!({ "name": "x", "notfy": [] })).hints()[0], "did you mean `notify`?");
+    }
+
+    #[test]
+    fn what_is_no_retry_is_refused_with_the_nearest_name() {
+        let error = |value: Value| super::Retry::of(&value).unwrap_err();
+        for (value, wanted) in [
+            (json!(10), "`retry` is a map such as `#{ attempts: 5, delay: \"2s\" }`, and here it is `10`"),
+            (json!({ "attempts": "5" }), "`retry.attempts` is a count of 1 or more, and here it is `\"5\"`"),
+            (json!({ "attempts": -1 }), "`retry.attempts` is a count of 1 or more, and here it is `-1`"),
+            (json!({ "attempts": 0 }), "`retry.attempts` is a count of 1 or more, and here it is `0`"),
+            (json!({ "bakcoff": 2 }), "unknown field `bakcoff` of `retry`, expected `attempts` or `delay`"),
+        ] {
+            assert_eq!(error(value).message(), wanted);
+        }
+        assert!(error(json!({ "delay": "soon" })).message().starts_with("`retry.delay` is a time such as \"2s\": "));
+        assert_eq!(error(json!({ "attemps": 2 })).hints(), ["did you mean `attempts`?"]);
+        let retry = super::Retry::of(&json!({ "attempts": 5, "delay": null })).unwrap();
+        assert_eq!((retry.attempts.get(), retry.delay), (5, crate::op::HumanDuration::secs(1)));
+        assert_eq!(super::Retry::of(&json!({})).unwrap().attempts.get(), 3);
     }
 }

@@ -53,7 +53,7 @@ fn other_machine(run: &Run, machines: &BTreeMap<String, String>) -> Option<Strin
 
 /// Notes that a playbook completed: not in a check, and not while any host is out of the run.
 pub(crate) fn completed(run: &Arc<Run>, found: &Found, read: InputDigests) -> Result {
-    if run.fleet.mode() == Mode::Check || !run.failures().is_empty() {
+    if run.fleet.mode() == Mode::Check || !run.faults().is_empty() {
         return Ok(());
     }
     let inputs = Inputs { read, given: given(run), machines: run.fleet.machines() };
@@ -69,7 +69,7 @@ pub(crate) fn completed(run: &Arc<Run>, found: &Found, read: InputDigests) -> Re
 
 /// Notes the playbooks that waited for the end of the run.
 pub(crate) fn settle(run: &Run) -> Result {
-    if !run.failures().is_empty() {
+    if !run.faults().is_empty() {
         return Ok(());
     }
     run.take_completed().iter().try_for_each(|completed| run.control.completed.put(&chosen(run), completed))

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::selection::Selection;
 use super::throttle::StepThrottle;
 use crate::control::{CompletedPlay, Control};
 use crate::error::{Error, Kind, Place, Result};
@@ -42,7 +43,11 @@ pub(crate) struct Run {
     pub events: Events,
     /// What the command line decided.
     pub settings: Settings,
+    /// The tasks among them.
+    pub selection: Selection,
     failed: Mutex<BTreeMap<String, Error>>,
+    /// What failed under `keep_going`.
+    kept: Mutex<Vec<Error>>,
     unpredicted: Mutex<BTreeMap<String, Error>>,
     /// The first assumption that the script of each host, or the one outside of any `on`, has gone on with.
     assumptions: Mutex<BTreeMap<Option<String>, Place>>,
@@ -70,8 +75,10 @@ impl Run {
             control,
             inventory,
             events,
+            selection: Selection::new(&settings.tags),
             settings,
             failed: Mutex::default(),
+            kept: Mutex::default(),
             unpredicted: Mutex::default(),
             assumptions: Mutex::default(),
             notified: Mutex::default(),
@@ -114,6 +121,17 @@ impl Run {
         if lock(&self.failed).insert(host.to_owned(), error.clone()).is_none() {
             self.events.tell(EventKind::HostFailed { host: host.to_owned(), error: error.clone() });
         }
+    }
+
+    /// Notes that a host failed and stays in the run all the same.
+    pub(crate) fn keep(&self, host: &str, error: &Error) {
+        lock(&self.kept).push(error.clone());
+        self.events.tell(EventKind::HostKept { host: host.to_owned(), error: error.clone() });
+    }
+
+    /// Everything that failed so far and was not caught, of hosts that are out and of those that stayed.
+    pub(crate) fn faults(&self) -> Vec<Error> {
+        self.failures().into_values().chain(lock(&self.kept).clone()).collect()
     }
 
     /// Ends the prediction of a host in a check.

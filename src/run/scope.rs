@@ -16,6 +16,10 @@ pub(crate) struct Scope {
     pub(crate) run: Arc<Run>,
     /// The innermost task.
     pub(crate) task: Option<String>,
+    /// It and those around it, the outermost first, with `/` between them.
+    path: String,
+    /// Whether `--tags` wants what is done here.
+    pub(crate) wanted: bool,
     /// The host whose part it is.
     pub(crate) host: Option<String>,
     pub(super) waiting: Arc<Waiting>,
@@ -24,13 +28,16 @@ pub(crate) struct Scope {
 impl Scope {
     /// A run's outermost: in no task, and no host's part.
     pub(crate) fn new(run: &Arc<Run>) -> Self {
-        Self { run: Arc::clone(run), task: None, host: None, waiting: Arc::default() }
+        let wanted = run.selection.is_all();
+        Self { run: Arc::clone(run), task: None, path: String::new(), wanted, host: None, waiting: Arc::default() }
     }
 
     /// A task in this one.
     #[must_use]
     pub(crate) fn in_task(&self, name: &str) -> Self {
-        Self { task: Some(name.to_owned()), ..self.clone() }
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
+        let wanted = self.run.selection.wants(name, &path) || self.wanted;
+        Self { task: Some(name.to_owned()), path, wanted, ..self.clone() }
     }
 
     /// A host's part in this one.

@@ -7,7 +7,10 @@ use rhai::{Dynamic, Engine, OptimizationLevel, ParseError, ParseErrorType};
 use super::modules::Modules;
 use super::registry::Registry;
 use super::scope::Tag;
-use super::{credentials, fault, globals, guarded, host, on, outcome, play, results, secret, suggestions, talk, text};
+use super::{
+    credentials, fault, globals, guarded, habits, host, mixed, on, outcome, play, results, secret, shown, suggestions,
+    talk, text,
+};
 use crate::error::{Error, Place};
 
 /// The language as it comes, made once: what it has is asked of it.
@@ -38,6 +41,8 @@ pub(super) fn engine(tag: &Tag) -> Engine {
     results::register(&mut engine);
     guarded::register(&mut engine);
     secret::register(&mut engine);
+    mixed::register(&mut engine);
+    shown::register(&mut engine);
     let mut registry = Registry::default();
     host::register(&mut engine, &mut registry);
     globals::register(&mut registry);
@@ -68,6 +73,10 @@ pub(super) fn syntax(error: &ParseError, source: &str, text: &str) -> Error {
     let inner = rhai::EvalAltResult::ErrorParsing((*error.0).clone(), rhai::Position::NONE);
     let place = Place { length: 0, ..place };
     let fault = fault::from_rhai(&inner, source).at(place);
+    let fault = habits::syntax(fault, &error.0, error.1, text);
+    if !fault.hints().is_empty() {
+        return fault;
+    }
     match &*error.0 {
         ParseErrorType::VariableUndefined(name) => suggestions::near_variable(fault, name, text),
         _ => fault,

@@ -126,6 +126,8 @@ fn not_found(signature: &str) -> Error {
     }
     if super::functions::names().any(|known| known == base) {
         let error = Error::playbook(format!("`{name}` does not take these: `{signature}`"));
+        let types = signature.split_once('(').map_or("", |(_, types)| types.trim_end_matches(')'));
+        let error = super::habits::call(error, base, &types.split(", ").collect::<Vec<_>>());
         let documented = super::functions::function_named(base).is_some() || crate::ops::find(base).is_ok();
         return if documented { error.hint(format!("`mk doc {base}` tells what it takes")) } else { error };
     }
@@ -170,6 +172,4 @@ pub(super) fn register(engine: &mut rhai::Engine) {
     engine.register_get("line", |error: &mut Error| {
         error.place().map_or(0, |place| i64::try_from(place.line).unwrap_or(0))
     });
-    engine.register_fn("to_string", |error: &mut Error| error.to_string());
-    engine.register_fn("to_debug", |error: &mut Error| format!("{error:?}"));
 }

@@ -118,6 +118,13 @@ pub static FUNCTIONS: &[Function] = &[
          Whoever reads the file it is written to can issue certificates, so do without where that is possible.",
     ),
     pure("checking", &["checking()"], "Whether this run is a check that changes nothing."),
+    sends(
+        "exit",
+        &["exit()", "exit(value)"],
+        "Ends the playbook here, as if its last statement had been reached; one that `play` called gives the value. \
+         mk's status says what came of the steps, so no number can be given for it: `fail(message)` ends with 1. \
+         Inside of `on`, `return` ends the host's part.",
+    ),
     pure("env", &["env(name, otherwise)"], "A variable of mk's own environment, or another value where it is not set."),
     function(
         "fail",
@@ -210,7 +217,7 @@ pub static FUNCTIONS: &[Function] = &[
          passed over. The result has `ok` and `failed` (hosts), `values` and `errors` (by host name), and \
          `result[host]`. `options` may hold `batch` and `max_fail` (a count or a share such as `\"25%\"`), \
          `at_once` (how many run at the same time, with `by` the name of a variable: of each of its values), \
-         `keep_going` (hosts that fail stay in the run), `order` (`\"inventory\"`, `\"reverse\"`, `\"sorted\"`), \
+         `keep_going` (hosts that fail stay in the run; its status tells of them all the same), `order` (`\"inventory\"`, `\"reverse\"`, `\"sorted\"`), \
          `pause` (a time between batches) and `health` (a closure run after each batch).",
     ),
     function(
@@ -322,7 +329,8 @@ pub(crate) fn function_named(name: &str) -> Option<&'static Function> {
 /// What the language itself has, by name and number of values.
 static STANDARD: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
     let of = |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
-    PLAIN.collect_fn_metadata(None, of, true)
+    // Its logarithms are hidden by ours, which speaks.
+    PLAIN.collect_fn_metadata(None, of, true).into_iter().filter(|(name, _)| name != "log").collect()
 });
 
 /// Whether every function of the language with this name and number of values gives nothing back.

@@ -8,14 +8,14 @@ use rhai::{Array, Dynamic, EvalAltResult, FnPtr, Map, NativeCallContext};
 use super::fault::throw;
 use super::on::hosts_of;
 use super::registry::Registry;
-use super::scope::{call, scope};
+use super::scope::{Tag, call, scope, tag};
 use super::step::{Later, step};
 use super::value::{from_json, from_map};
 use crate::control::Base;
 use crate::error::{Error, Kind, Result};
 use crate::event::EventKind;
 use crate::op::HumanDuration;
-use crate::run::{Host, Scope};
+use crate::run::Host;
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -125,14 +125,19 @@ fn inventory(registry: &mut Registry) {
 
 fn flow(registry: &mut Registry) {
     registry.add("task", |context: NativeCallContext, name: &str, closure: FnPtr| -> Raised<Dynamic> {
-        let scope = scope(&context)?;
-        if !wanted(&scope, name) {
-            return Ok(Dynamic::UNIT);
+        let Tag { scope, tasks, .. } = tag(&context)?;
+        let inner = scope.in_task(name);
+        if !inner.wanted {
+            // It is gone through for the sake of the tasks that it may have inside.
+            return match tasks.may_hold(closure.fn_name(), &scope.run.selection) {
+                true => call(&context, &inner, &closure, ()),
+                false => Ok(Dynamic::UNIT),
+            };
         }
         let events = &scope.run.events;
         events.tell(EventKind::TaskStarted { task: name.to_owned() });
         let begun = Instant::now();
-        let result = call(&context, &scope.in_task(name), &closure, ());
+        let result = call(&context, &inner, &closure, ());
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         events.named(name, scope.host.as_deref(), begun);
         events.tell(EventKind::TaskDone { task: name.to_owned(), took });
@@ -153,6 +158,8 @@ fn flow(registry: &mut Registry) {
     registry.add("fail", |context: NativeCallContext, message: &str| -> Raised<()> {
         Err(throw(&context, Error::new(Kind::Assertion, message)))
     });
+    registry.add("exit", |context: NativeCallContext| exit(&context, Dynamic::UNIT));
+    registry.add("exit", |context: NativeCallContext, value: Dynamic| exit(&context, value));
     registry.add("sleep", |context: NativeCallContext, length: Dynamic| -> Raised<()> {
         let span = super::value::to_json(&length).and_then(|value| {
             serde_json::from_value::<HumanDuration>(value).map_err(|e| Error::playbook(format!("sleep: {e}")))
@@ -162,8 +169,18 @@ fn flow(registry: &mut Registry) {
     });
 }
 
-/// Whether `--tags` wants a task: by its name, or because it is inside one that is wanted.
-fn wanted(scope: &Scope, name: &str) -> bool {
-    let tags = &scope.run.settings.tags;
-    tags.is_empty() || tags.iter().any(|tag| tag == name) || scope.task.is_some()
+/// Ends the playbook; the language takes it from here.
+fn exit(context: &NativeCallContext, value: Dynamic) -> Raised<()> {
+    if scope(context)?.host.is_some() {
+        let error = Error::playbook("exit: one host cannot end the playbook for all of them");
+        return Err(throw(context, error.hint("`return` ends its part, and `fail(message)` takes it out of the run")));
+    }
+    if value.as_int().is_ok_and(|status| status != 0) {
+        let error = Error::playbook(format!("exit: a script does not choose mk's status, and here it is `{value}`"));
+        return Err(throw(
+            context,
+            error.hint("`fail(message)` ends with 1, `exit()` with what came of the steps so far"),
+        ));
+    }
+    Err(EvalAltResult::Exit(value, context.call_position()).into())
 }

@@ -7,7 +7,7 @@ use super::fault::{place, throw};
 use super::registry::Registry;
 use super::scope::scope;
 use super::value::{from_json, from_map, to_json};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Kind, Result, nearest};
 use crate::run::{self, Host, Unmade};
 use crate::state::Entry;
 
@@ -46,7 +46,8 @@ fn var(host: &Host, name: &str) -> Result<Dynamic> {
     vars.get(name).map(from_json).ok_or_else(|| {
         let error = Error::playbook(format!("`{}` has no variable `{name}`", host.name));
         let otherwise = format!("`mk vars {}` lists its variables", host.name);
-        error.suggest_or(name, vars.keys().map(String::as_str), otherwise)
+        // The playbook is not wrong for the others.
+        error.suggest_or(name, vars.keys().map(String::as_str), otherwise).as_kind(Kind::Inventory)
     })
 }
 
@@ -55,8 +56,6 @@ pub(super) fn register(engine: &mut Engine, registry: &mut Registry) {
     engine.register_indexer_get(|context: NativeCallContext, host: &mut Host, name: &str| -> Raised<Dynamic> {
         get(&context, host, name)
     });
-    engine.register_fn("to_string", |host: &mut Host| host.name.clone());
-    engine.register_fn("to_debug", |host: &mut Host| format!("host({})", host.name));
     engine.register_fn("==", |a: &mut Host, b: Host| a.name == b.name && a.user == b.user);
     engine.register_fn("!=", |a: &mut Host, b: Host| a.name != b.name || a.user != b.user);
     registry.add("as_user", |host: &mut Host, user: &str| host.acting_as(Some(user.to_owned())));
@@ -97,6 +96,9 @@ fn unmaking(registry: &mut Registry) {
     registry.add("unmake", |context: NativeCallContext, host: &mut Host, things: Array| -> Raised<Dynamic> {
         let at = place(context.call_source(), context.call_position());
         let scope = scope(&context)?;
+        if !scope.wanted {
+            return Ok(from_json(&json!({ "removed": [], "kept": [] })));
+        }
         let unmade = entries(things).and_then(|things| run::unmake(&scope, host, &things, &at));
         let Unmade { removed, kept } = unmade.map_err(|e| throw(&context, e))?;
         Ok(from_json(&json!({ "removed": removed, "kept": kept })))

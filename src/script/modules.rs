@@ -78,7 +78,7 @@ impl ModuleResolver for Modules {
         let mut inner = engine.new_global_runtime_state();
         inner.tag = global.tag.clone();
         if let Some(tag) = global.tag.read_lock::<Tag>() {
-            tag.lookahead.read(&ast, false);
+            tag.read(&ast, false);
         }
         hide_variables(&ast);
         // What goes wrong while it begins is in its own file.

@@ -160,6 +160,8 @@ fn on(context: &NativeCallContext, hosts: Dynamic, mut options: Map, closure: &F
                 Came::Failed(error) => {
                     if !plan.keep_going || error.kind() == Kind::Playbook {
                         run.fail(&host.name, &error);
+                    } else {
+                        run.keep(&host.name, &error);
                     }
                     results.errors.insert(host.name.clone(), error);
                 }

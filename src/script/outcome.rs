@@ -5,6 +5,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use super::fault::throw;
 use super::scope::scope;
 use super::secret::Secret;
+use super::shown::quoted;
 use super::value::from_json;
 use crate::change::Status;
 use crate::error::{Error, Result};
@@ -64,8 +65,9 @@ pub(super) fn register(engine: &mut Engine) {
     });
     for name in ["to_string", "to_debug"] {
         engine.register_fn(name, |context: NativeCallContext, held: &mut Held| -> Raised<String> {
-            let outcome = held.look().map_err(|e| throw(&context, e))?;
-            Ok(format!("{}: {:?}", outcome.op, outcome.of.status))
+            // The fault of a step that waited is none of the value's.
+            held.look().map_err(|e| throw(&context, e))?;
+            Ok(quoted(&Dynamic::from(held.clone())))
         });
     }
 }

@@ -44,6 +44,7 @@ fn play(context: &NativeCallContext, path: &str, tracking: u64) -> Raised<Dynami
     {
         // What the skipped one would read is read by whoever plays it.
         run.control.sources.inputs.note_all(&done.inputs.read);
+        run.selection.pass_over();
         run.events.tell(EventKind::PlaySkipped { playbook: name, completed: done.at });
         return Ok(Dynamic::UNIT);
     }

@@ -35,6 +35,7 @@ pub(crate) fn run(run: &Arc<Run>, path: &Path) -> Result {
         let stopped = matches!(&result, Err(e) if e.kind() == Kind::Interrupted);
         let earlier = if stopped { Ok(()) } else { run::flush_earlier(&run) };
         result.and(flushed).and(earlier)?;
+        run.selection.ended(&run.events)?;
         run::settle(&run)
     };
     let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(STACK).spawn(work);
@@ -51,7 +52,7 @@ pub(super) fn evaluate(engine: &Engine, tag: &Tag, found: &Found) -> Result<Dyna
     let text = tag.scope.run.control.sources.code(found)?;
     let mut ast = engine.compile(&text).map_err(|e| syntax(&e, &name, &text))?;
     ast.set_source(name.as_str());
-    tag.lookahead.read(&ast, true);
+    tag.read(&ast, true);
     hide_variables(&ast);
     let mut global = engine.new_global_runtime_state();
     (global.tag, global.source) = (Dynamic::from(tag.clone()), Some(name.as_str().into()));

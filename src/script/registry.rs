@@ -2,10 +2,13 @@
 //! forget to send them.
 
 use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use rhai::{Dynamic, Engine, FuncRegistration, Module, NativeCallContext, RhaiFunc, RhaiNativeFunc, Shared};
 use rhai::{EvalAltResult, ImmutableString};
 
+use super::engine::PLAIN;
 use super::fault::throw;
 use super::functions::{Effect, function_named};
 use super::guarded::is_tainted;
@@ -39,6 +42,10 @@ impl Registry {
                 func = first(func, |context, _| flush(context));
             }
         }
+        // The language prefers its own to what takes any value: `log(2.5)` would be a logarithm.
+        for own in hidden(name, &types) {
+            FuncRegistration::new(name).in_global_namespace().set_into_module_raw(&mut self.0, own, func.clone());
+        }
         FuncRegistration::new(name).in_global_namespace().set_into_module_raw(&mut self.0, types, func);
     }
 
@@ -46,6 +53,28 @@ impl Registry {
     pub(super) fn into(self, engine: &mut Engine) {
         engine.register_global_module(Shared::new(self.0));
     }
+}
+
+/// The types with which the language has a function of that name that would be taken for this one.
+fn hidden(name: &str, types: &[TypeId]) -> Vec<Vec<TypeId>> {
+    static NATIVE: LazyLock<BTreeMap<String, Vec<Vec<TypeId>>>> = LazyLock::new(|| {
+        let mut native: BTreeMap<String, Vec<Vec<TypeId>>> = BTreeMap::new();
+        let of = |info: rhai::FuncInfo| {
+            function_named(&info.metadata.name)?;
+            Some((info.metadata.name.to_string(), info.metadata.param_types.to_vec()))
+        };
+        for (name, types) in PLAIN.collect_fn_metadata(None, of, true) {
+            native.entry(name).or_default().push(types);
+        }
+        native
+    });
+    let any = TypeId::of::<Dynamic>();
+    let fits = |own: &&Vec<TypeId>| {
+        own.len() == types.len()
+            && own.as_slice() != types
+            && own.iter().zip(types).all(|(own, ours)| own == ours || *ours == any)
+    };
+    NATIVE.get(name).into_iter().flatten().filter(fits).cloned().collect()
 }
 
 /// The same function, which does something else before it begins.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, EvalAltResult, FnPtr, FuncArgs, NativeCallContext};
+use rhai::{AST, Dynamic, EvalAltResult, FnPtr, FuncArgs, NativeCallContext};
 
 use super::fault::throw;
 use super::lookahead::Lookahead;
+use super::tasks::Tasks;
 use crate::error::Error;
 use crate::run::{Run, Scope};
 
@@ -18,12 +19,22 @@ pub(super) struct Tag {
     pub(super) scope: Scope,
     /// What is known of the texts of all scripts that the run has read.
     pub(super) lookahead: Arc<Lookahead>,
+    /// The tasks in them.
+    pub(super) tasks: Arc<Tasks>,
 }
 
 impl Tag {
     /// The outermost of a run.
     pub(super) fn outermost(run: &Arc<Run>) -> Self {
-        Self { scope: Scope::new(run), lookahead: Arc::default() }
+        Self { scope: Scope::new(run), lookahead: Arc::default(), tasks: Arc::default() }
+    }
+
+    /// Reads a script before it runs; `main` says that it is no module.
+    pub(super) fn read(&self, ast: &AST, main: bool) {
+        self.lookahead.read(ast, main);
+        if !self.scope.run.selection.is_all() {
+            self.tasks.read(ast, &self.scope.run.selection);
+        }
     }
 }
 
@@ -70,8 +81,7 @@ pub(super) fn call(
     args: impl FuncArgs,
 ) -> Raised<Dynamic> {
     let mut global = context.global_runtime_state().clone();
-    let Tag { lookahead, .. } = tag(context)?;
-    global.tag = Dynamic::from(Tag { scope: scope.clone(), lookahead });
+    global.tag = Dynamic::from(Tag { scope: scope.clone(), ..tag(context)? });
     let (engine, name, source) = (context.engine(), context.fn_name(), context.fn_source());
     let inner = NativeCallContext::new_with_all_fields(engine, name, source, &global, context.call_position());
     scope.ended(closure.call_within_context(&inner, args), |e| throw(context, e))

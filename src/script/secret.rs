@@ -48,7 +48,7 @@ pub(super) fn text(value: &Dynamic) -> Option<String> {
 pub(super) fn said(value: &Dynamic) -> String {
     // A list with one would have it escaped letter by letter.
     let list = || to_json(value).ok().filter(Secrets::taints).map(|list| list.to_string());
-    text(value).or_else(list).unwrap_or_else(|| value.to_string())
+    text(value).or_else(list).unwrap_or_else(|| super::shown::spoken(value))
 }
 
 pub(super) fn register(engine: &mut Engine) {
@@ -396,7 +396,7 @@ mod tests {
             ("parse_json(\"{\\\"a\\\": 1}\").a", "1"),
             ("#{ a: 1 }.to_json()", "{\"a\":1}"),
             ("b64encode(plain) + sha256(\"\").sub_string(0, 8) + quote(plain)", "UGxhaW4=e3b0c442'Plain'"),
-            ("const C = \"x y\"; C.split(\" \")[1] + C.len", "y3"),
+            ("const C = \"x y\"; `${C.split(\" \")[1]}${C.len}`", "y3"),
         ] {
             assert_eq!(eval(script).0.unwrap_or_else(|e| panic!("{script}: {e}")).to_string(), wanted, "{script}");
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, EvalAltResult, FnPtr, Map as RhaiMap, NativeCallContext};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::fault::{Payload, payload, place, throw};
 use super::scope::{call, flush, may_wait, scope};
@@ -13,8 +13,10 @@ use crate::change::Status;
 use crate::control::Base;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::fleet::Notified;
-use crate::op::{HumanDuration, Spec};
-use crate::run::{ASSUME, CHANGED, FAILED, Held, Host, NOTIFY, Outcome, RETRY, Ready, Wanted, goes_alone, subject_of};
+use crate::op::{Danger, Spec};
+use crate::run::{
+    ASSUME, CHANGED, FAILED, Held, Host, NOTIFY, Outcome, RETRY, Ready, Retry, Wanted, goes_alone, subject_of,
+};
 use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -51,8 +53,12 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
     let begun = Instant::now();
     let at = place(context.call_source(), context.call_position());
     let scope = scope(context)?;
+    if !scope.wanted && !only_reads(spec, &args) {
+        let of = crate::change::Outcome::new(Status::Skipped).because("it is in no task that `--tags` names");
+        return Ok(Dynamic::from(Held::known(Outcome::plain(of, spec.name, at))));
+    }
     let prepared = prepare(context, host, spec, args);
-    let prepared = prepared.map_err(|e| throw(context, at_its_key(context, e.in_step(spec.name))));
+    let prepared = prepared.map_err(|e| throw(context, at_its_key(context, as_here(e).in_step(spec.name))));
     let (mut common, wanted) = match prepared {
         Ok(prepared) => prepared,
         // A step that waits was written before this one, so its fault is told first.
@@ -85,6 +91,11 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
         }
         ready.begun = Instant::now();
     }
+}
+
+/// Whether a step changes nothing, as far as its call tells.
+fn only_reads(spec: &Spec, args: &RhaiMap) -> bool {
+    spec.danger == Danger::Read || args.get("reads").is_some_and(|reads| reads.as_bool() == Ok(true))
 }
 
 fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, alone): (u32, bool)) -> Raised<()> {
@@ -124,11 +135,10 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
     let mut common = Common::default();
     if let Some(retry) = args.remove(RETRY) {
         let retry = to_json(&retry)?;
-        let number = |name: &str| retry.get(name).and_then(Value::as_u64);
-        common.attempts = u32::try_from(number("attempts").unwrap_or(3)).unwrap_or(u32::MAX);
-        let delay: HumanDuration = serde_json::from_value(retry.get("delay").cloned().unwrap_or(json!(1)))
-            .map_err(|e| Error::playbook(format!("{}: `retry.delay`: {e}", spec.name)).about(RETRY))?;
-        common.delay = delay.0;
+        if !retry.is_null() {
+            let retry = Retry::of(&retry).map_err(|e| e.named(spec.name))?;
+            (common.attempts, common.delay) = (retry.attempts.get(), retry.delay.0);
+        }
     }
     let closure = |value: Option<Dynamic>, name: &str| match value {
         None => Ok(None),
@@ -184,6 +194,13 @@ fn resolved(host: &Host, spec: &Spec, args: &RhaiMap, base: &Base) -> Result<Wan
         return Err(Error::internal("parameters that are no map"));
     };
     Wanted::resolve(host, spec, args, base)
+}
+
+/// An error about a parameter that other runners have, with what is done here instead.
+pub(super) fn as_here(error: Error) -> Error {
+    let Some(Detail::UnknownField { name, .. }) = error.detail() else { return error };
+    let hint = super::habits::parameter(name);
+    hint.into_iter().fold(error, Error::hint)
 }
 
 /// An error about a parameter at the place of its name, where the call's map is written out.

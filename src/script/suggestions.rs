@@ -6,7 +6,7 @@ use rhai::{ASTNode, Engine, Position, Stmt};
 
 use super::fault::place;
 use crate::control::{Base, Found, STDLIB};
-use crate::error::{Detail, Error, Place};
+use crate::error::{Detail, Error, Kind, Place};
 use crate::run::Run;
 
 /// The text of a script that is on disk or built in.
@@ -73,5 +73,6 @@ pub(super) fn near_host_variable(error: Error, run: &Run, host: Option<&str>) ->
     };
     let listed = format!("`mk vars {}` lists its variables", host.unwrap_or("HOST"));
     let name = name.to_owned();
-    error.suggest_or(&name, known.iter().map(String::as_str), listed)
+    // The playbook is not wrong for the hosts that have it.
+    error.suggest_or(&name, known.iter().map(String::as_str), listed).as_kind(Kind::Inventory)
 }

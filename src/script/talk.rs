@@ -5,9 +5,11 @@ use std::any::TypeId;
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext};
 
 use super::engine::PLAIN;
+use super::fault::throw;
 use super::registry::Registry;
 use super::scope::scope;
 use super::secret::said;
+use crate::error::Error;
 use crate::event::EventKind;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -18,6 +20,14 @@ pub(super) fn register(engine: &mut Engine, registry: &mut Registry) {
             say(&context, warning, said(&value))
         });
     }
+    // To the language this is the logarithm to a base.
+    registry.add("log", |context: NativeCallContext, _: f64, _: f64| -> Raised<()> {
+        let error = Error::playbook("log: it says one value, and two were given");
+        Err(throw(
+            &context,
+            error.hint("`log(`${a} ${b}`)` says both; the logarithm of a to the base b is `a.ln() / b.ln()`"),
+        ))
+    });
     // What the language itself prints, it prints in no scope. Nothing is left for it.
     engine.on_print(|_| {});
     engine.on_debug(|_, _, _| {});

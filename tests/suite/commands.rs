@@ -41,11 +41,15 @@ fn functions_and_modules_have_pages() {
     let module = page("std/etcd");
     assert!(module.contains("## etcd::endpoints(members)\n\nThe addresses at which clients reach"), "{module}");
     assert!(!module.contains("joined"), "what is private has no page");
-    let ran = place.mk(&["doc", "etcd"]);
+    // By the name that is imported, too.
+    for name in mk::script::modules() {
+        assert!(page(&name).contains(&page(&format!("std/{name}"))), "{name}");
+    }
+    let ran = place.mk(&["doc", "etdc"]);
     assert_eq!(ran.code, 2);
     insta::assert_snapshot!(ran.stderr, @r"
-    error: there is no operation or function `etcd`
-     hint: the module is `std/etcd`
+    error: there is no operation, function or module `etdc`
+     hint: did you mean `etcd`?
     ");
 }
 

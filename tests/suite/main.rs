@@ -39,3 +39,4 @@ mod together;
 mod told;
 mod transfers;
 mod trust;
+mod words;

@@ -34,7 +34,7 @@ fn project() -> Place {
             r#"
                 fn folder() {{ "{folder}" }}
                 fn mark(name) {{
-                    local().run(["sh", "-c", `echo ran >> {folder}/ran-${{name}}`]);
+                    task("x", || {{ local().run(["sh", "-c", `echo ran >> {folder}/ran-${{name}}`]); }});
                 }}
             "#
         ),

@@ -273,7 +273,7 @@ fn thirty_steps_that_nobody_looks_at_are_one_frame() {
 }
 
 #[test]
-fn what_waits_goes_before_a_task_that_is_not_wanted() {
+fn what_waits_goes_before_a_task() {
     let (place, _hosts) = place();
     let script = r#"
         on("all", |host| {
@@ -282,7 +282,7 @@ fn what_waits_goes_before_a_task_that_is_not_wanted() {
             log("after");
         });
     "#;
-    let (events, code, _) = came(&place, script, &["--tags", "this"]);
+    let (events, code, _) = came(&place, script, &[]);
     let said = events.iter().any(|event| event["said"]["text"] == "after");
     assert!(code == 1 && !said, "{events:#?}");
 }

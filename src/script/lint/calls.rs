@@ -45,7 +45,14 @@ impl Linter {
         let native = self.known.0.get(name);
         if native.is_some_and(|counts| counts.contains(&count)) {
             if let Ok(spec) = crate::ops::find(name) {
-                self.step(script, spec, &call.args[1..], at, around);
+                // A host is never written out.
+                if literal::value(&call.args[0]).is_some() || matches!(call.args[0], Expr::InterpolatedString(..)) {
+                    let error = Error::playbook(format!("`{name}` is called without a host"));
+                    let error = error.hint(format!("an operation is a method of a host: `host.{name}(…)`"));
+                    self.findings.report(error, word(&script.name, at, name));
+                } else {
+                    self.step(script, spec, &call.args[1..], at, around);
+                }
             } else {
                 self.global(script, name, &call.args, around);
             }
@@ -208,6 +215,8 @@ fn wrong_count(name: &str, takes: &BTreeSet<usize>, count: usize) -> Error {
     let shown = takes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
     let s = if shown == "1" { "" } else { "s" };
     let error = Error::playbook(format!("`{name}` takes {shown} value{s}, not {count}"));
-    let documented = super::super::functions::function_named(name).is_some() || crate::ops::find(name).is_ok();
+    let operation = crate::ops::find(name).is_ok();
+    let error = if operation { crate::script::habits::call(error, name, &["Host"]) } else { error };
+    let documented = super::super::functions::function_named(name).is_some() || operation;
     if documented { error.hint(format!("`mk doc {name}` tells what it takes")) } else { error }
 }

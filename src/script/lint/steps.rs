@@ -11,8 +11,9 @@ use crate::control::source_of;
 use crate::error::{Error, Place};
 use crate::op::Spec;
 use crate::ops::Parameter;
-use crate::run::{RETRY, RETRY_FIELDS, SECRET_ARGV, explained, is_common, unknown_field};
+use crate::run::{RETRY, Retry, SECRET_ARGV, explained, is_common, unknown_field};
 use crate::script::fault::place;
+use crate::script::step::as_here;
 use crate::script::syntax::literal::{self, Fields};
 use crate::script::syntax::word;
 
@@ -55,7 +56,10 @@ impl Linter {
                     if literal::value(rest).is_some() {
                         let error =
                             Error::playbook(format!("{}: parameters after the subject stand in a map", spec.name))
-                                .hint(format!("`mk doc {}` shows how it is called", spec.name));
+                                .hint(format!(
+                                    "`host.{}(SUBJECT, #{{ … }})`; `mk doc {}` lists them",
+                                    spec.name, spec.name
+                                ));
                         self.findings.report(error, place(Some(&script.name), rest.position()));
                     }
                     return;
@@ -83,7 +87,7 @@ impl Linter {
             } else if is_common(name) {
                 self.common(script, spec, name, value);
             } else {
-                self.findings.report(unknown_field(spec, name), at);
+                self.findings.report(as_here(unknown_field(spec, name)), at);
             }
         }
         if let Some(subject) = subject {
@@ -123,12 +127,23 @@ impl Linter {
             self.findings.warn(error, at);
         }
         if name == RETRY {
-            for (key, _) in literal::fields(value).into_iter().flatten() {
-                if !RETRY_FIELDS.contains(&key.name.as_str()) {
-                    let known = RETRY_FIELDS.map(|field| format!("`{field}`")).join(" or ");
-                    let message = format!("{}: unknown field `{}` of `{RETRY}`, expected {known}", spec.name, key.name);
-                    self.findings.report(Error::playbook(message), word(&script.name, key.pos, &key.name));
-                }
+            self.retry(script, spec, value);
+        }
+    }
+
+    /// Field by field where the map is written out: what is computed is only known by its name.
+    fn retry(&mut self, script: &Script, spec: &Spec, value: &Expr) {
+        let Some(fields) = literal::fields(value) else {
+            if let Some(Err(error)) =
+                literal::value(value).filter(|value| !value.is_null()).map(|value| Retry::of(&value))
+            {
+                self.findings.report(error.named(spec.name), place(Some(&script.name), value.start_position()));
+            }
+            return;
+        };
+        for (key, value) in fields {
+            if let Err((_, error)) = Retry::read([(key.name.as_str(), literal::value(value))].into_iter()) {
+                self.findings.report(error.named(spec.name), word(&script.name, key.pos, &key.name));
             }
         }
     }
