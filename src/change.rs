@@ -6,7 +6,7 @@
 mod trace;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
@@ -149,11 +149,16 @@ impl<S> Change<S> {
 /// # Errors
 /// When a state does not serialise to a map: a fault of the operation.
 pub fn compare<S: Serialize>(actual: Option<&S>, desired: Option<&S>) -> Result<Option<Diff>> {
-    let (verb, before, after) = match (actual, desired) {
-        (None, None) => return Ok(None),
-        (None, Some(desired)) => (Verb::Create, None, Some(to_map(desired)?)),
-        (Some(actual), None) => (Verb::Remove, Some(to_map(actual)?), None),
-        (Some(actual), Some(desired)) => (Verb::Modify, Some(to_map(actual)?), Some(to_map(desired)?)),
+    Ok(differ(actual.map(to_map).transpose()?, desired.map(to_map).transpose()?))
+}
+
+/// What two states differ in, once they are maps; the same code for all operations.
+fn differ(before: Option<Map<String, Value>>, after: Option<Map<String, Value>>) -> Option<Diff> {
+    let verb = match (&before, &after) {
+        (None, None) => return None,
+        (None, Some(_)) => Verb::Create,
+        (Some(_), None) => Verb::Remove,
+        (Some(_), Some(_)) => Verb::Modify,
     };
     let mut fields = Vec::new();
     if let Some(after) = &after {
@@ -167,11 +172,15 @@ pub fn compare<S: Serialize>(actual: Option<&S>, desired: Option<&S>) -> Result<
         fields.extend(before.into_iter().map(|(name, found)| Field { name, before: Some(found), after: None }));
     }
     let differs = verb != Verb::Modify || !fields.is_empty();
-    Ok(differs.then_some(Diff { verb, fields, secret: false }))
+    differs.then_some(Diff { verb, fields, secret: false })
 }
 
-fn to_map<S: Serialize>(state: &S) -> Result<serde_json::Map<String, Value>> {
-    match serde_json::to_value(state) {
+fn to_map<S: Serialize>(state: &S) -> Result<Map<String, Value>> {
+    mapped(serde_json::to_value(state))
+}
+
+fn mapped(state: serde_json::Result<Value>) -> Result<Map<String, Value>> {
+    match state {
         Ok(Value::Object(map)) => Ok(map.into_iter().filter(|(_, value)| !value.is_null()).collect()),
         Ok(other) => Err(Error::internal(format!("a state must be a map, not {other}"))),
         Err(e) => Err(Error::internal("a state does not serialise").because(e)),
