@@ -14,6 +14,7 @@ mod guarded_command;
 mod hands;
 mod jobs;
 mod key;
+mod mounts;
 mod peer;
 mod plan;
 mod probe;
