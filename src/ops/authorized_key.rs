@@ -45,19 +45,6 @@ pub(super) enum KeyState {
     Absent,
 }
 
-/// The folder and the file of keys, as they are or should be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Keys {
-    #[serde(flatten)]
-    file: Edited,
-    /// The folder's mode, owner and group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    folder: Option<String>,
-    /// The user's group, where it is known; no part of the state.
-    #[serde(skip)]
-    own_group: Option<String>,
-}
-
 /// A folder's mode, owner and group, in a word for each.
 fn words(attrs: Attrs) -> String {
     let name = |name: Option<String>| name.unwrap_or_default();
@@ -156,9 +143,9 @@ impl Operation for AuthorizedKey {
 }
 
 impl Resource for AuthorizedKey {
-    type State = Keys;
+    type State = Edited;
 
-    fn actual(&self, probe: &Probe) -> Result<Option<Keys>> {
+    fn actual(&self, probe: &Probe) -> Result<Option<Edited>> {
         if self.state == KeyState::Absent && probe.user(&self.user).is_none() {
             return Ok(None);
         }
@@ -167,21 +154,21 @@ impl Resource for AuthorizedKey {
         let Some(look) = probe.look(&folder)? else { return Ok(None) };
         Self::refuse_links(probe, &folder.join("authorized_keys"), Kind::File)?;
         let group = self.group(probe);
-        let Some(file) = self.editing(folder, group.clone()).actual(probe)? else { return Ok(None) };
-        let folder = Some(words(self.folder_attrs(group.clone()).in_words(&look)));
-        Ok(Some(Keys { file, folder, own_group: group }))
+        let folder_words = group.clone().map(|group| words(self.folder_attrs(Some(group)).in_words(&look)));
+        let found = self.editing(folder, group).actual(probe)?;
+        Ok(found.map(|found| found.in_folder(folder_words)))
     }
 
-    fn desired(&self, actual: Option<&Keys>) -> Result<Option<Keys>> {
-        let group = actual.and_then(|found| found.own_group.clone());
+    fn desired(&self, actual: Option<&Edited>) -> Result<Option<Edited>> {
+        // The group of a user who is only planned is not known, nor is anything there yet.
+        let group = group_of(&self.user).filter(|_| actual.is_some_and(|found| found.folder.is_some()));
         let folder = group.clone().map(|group| words(self.folder_attrs(Some(group))));
         // Where the file lies makes no difference to what is in it.
-        let editing = self.editing(PathBuf::new(), group.clone());
-        let file = editing.desired(actual.map(|found| &found.file), |text| Ok(self.edit(text)))?;
-        Ok(file.map(|file| Keys { file, folder, own_group: group }))
+        let edited = self.editing(PathBuf::new(), group).desired(actual, |text| Ok(self.edit(text)))?;
+        Ok(edited.map(|edited| edited.in_folder(folder)))
     }
 
-    fn fix(&self, hands: &Hands, change: &Change<Keys>) -> Result {
+    fn fix(&self, hands: &Hands, change: &Change<Edited>) -> Result {
         let folder = self.folder(hands)?;
         let user = hands.user(&self.user);
         let place =
@@ -192,18 +179,15 @@ impl Resource for AuthorizedKey {
             // First: whoever could write there must not while the file is seen to.
             hands.place(&folder, place)?;
         }
-        let file = |state: &Option<Keys>| state.as_ref().map(|keys| keys.file.clone());
-        let diff = change.diff.clone();
-        let change = Change { actual: file(&change.actual), desired: file(&change.desired), diff };
-        if change.actual.is_some() && ["content", "mode", "owner", "group"].iter().all(|field| !change.has(field)) {
+        if change.actual.is_some() && change.diff.fields.iter().all(|field| field.name == "folder") {
             return Ok(());
         }
-        self.editing(folder, self.group(hands)).fix(hands, &change)
+        self.editing(folder, self.group(hands)).fix(hands, change)
     }
 
-    fn things(&self, state: Option<&Keys>) -> Vec<Thing> {
+    fn things(&self, state: Option<&Edited>) -> Vec<Thing> {
         let own = identity(&self.key);
-        let there = Editing::text(state.map(|keys| &keys.file)).lines().any(|line| identity(line) == own);
+        let there = Editing::text(state).lines().any(|line| identity(line) == own);
         let thing = |(kind, bytes): (&str, &str)| {
             let end = &bytes[bytes.len().saturating_sub(12)..];
             // As it was given: a piece of a secret would not be known as one.
@@ -213,14 +197,14 @@ impl Resource for AuthorizedKey {
         own.filter(|_| there).map(thing).into_iter().collect()
     }
 
-    fn effects(&self, desired: Option<&Keys>) -> Effects {
+    fn effects(&self, desired: Option<&Edited>) -> Effects {
         let home = home_of(&self.user).unwrap_or_else(|| PathBuf::from("/home").join(&self.user));
         let folder = home.join(".ssh");
         let group = group_of(&self.user);
         let (mode, owner) = (Some(0o700), Some(self.user.clone()));
         let dir = Planned { kind: Some(Kind::Dir), mode, owner, group: group.clone(), ..Planned::default() };
         let mut effects = vec![Effect::Path(folder.clone(), dir)];
-        effects.extend(self.editing(folder, group).effects(desired.map(|keys| &keys.file)));
+        effects.extend(self.editing(folder, group).effects(desired));
         effects
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, FileMode, Operation, Resource};
 use crate::sys::{Attrs, Effect, Hands, Kind, Planned, Probe};
 
-/// Makes a directory, with those above it, or removes one with everything in it.
+/// Makes a directory, with those above it, or removes one with everything in it, unless something is mounted there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -103,6 +103,9 @@ impl Resource for Dir {
         match found {
             None => Ok(None),
             Some(look) if look.kind == Kind::Dir => {
+                if self.state == DirState::Absent && !self.if_empty {
+                    probe.refuse_mounts(&self.path)?;
+                }
                 let words = self.attrs().in_words(&look);
                 let full = self.if_empty && probe.list(&self.path)?.is_some_and(|names| !names.is_empty());
                 Ok(Some(Found { mode: words.mode.map(FileMode), owner: words.owner, group: words.group, full }))
@@ -155,9 +158,15 @@ impl Resource for Dir {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+    use std::process::Command;
+
     use serde_json::json;
 
     use crate::change::Status;
+    use crate::op::alone::alone;
     use crate::op::contract::{Host, refusal};
 
     #[test]
@@ -183,6 +192,41 @@ mod tests {
         assert_eq!(host.check("dir", wish("full")).status, Status::WouldChange);
         host.contract("dir", &[wish("full/empty"), wish("full")]);
         assert!(refusal("dir", json!({ "path": "/a", "if_empty": true })).contains("only for"));
+    }
+
+    #[test]
+    fn what_is_mounted_below_is_never_emptied() {
+        alone(&[], |_| {
+            let path = Path::new("/home/root/data");
+            std::fs::create_dir_all(path.join("a b")).unwrap();
+            let mount = |words: &[&str]| assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success());
+            mount(&["mount", "-t", "tmpfs", "volume", "/home/root/data/a b"]);
+            std::fs::write(path.join("a b/precious"), "").unwrap();
+            let wish = json!({ "path": path, "state": "absent" });
+            let error = Host::new().try_apply("dir", wish.clone()).unwrap_err();
+            assert_eq!(
+                error.message(),
+                "`/home/root/data` is not removed: something is mounted at `/home/root/data/a b`"
+            );
+            assert_eq!(Host::new().try_check("dir", wish.clone()).unwrap_err().message(), error.message());
+            let link = json!({ "path": path, "state": "link", "target": "/tmp", "force": true });
+            assert_eq!(Host::new().try_apply("file", link).unwrap_err().kind(), crate::error::Kind::Step);
+            assert!(path.join("a b/precious").exists());
+            mount(&["umount", "/home/root/data/a b"]);
+            Host::new().contract("dir", &[wish]);
+        });
+    }
+
+    #[test]
+    fn a_directory_whose_names_are_not_text_is_not_empty() {
+        let host = Host::new();
+        let path = host.path("d");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join(OsStr::from_bytes(b"\xff")), "").unwrap();
+        let wish = json!({ "path": path, "state": "absent", "if_empty": true });
+        assert_eq!(host.apply("dir", wish).values["kept"], true);
+        // With all that is in it, it goes whatever the names are.
+        host.contract("dir", &[json!({ "path": path, "state": "absent" })]);
     }
 
     #[test]

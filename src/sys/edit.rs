@@ -19,9 +19,19 @@ const LONGEST: u64 = 8 * 1024 * 1024;
 pub(crate) struct Edited {
     #[serde(flatten)]
     file: FileState,
+    /// What an operation has to say of the folder that the file is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// The text; not part of what is compared or shown, which its digest is.
     #[serde(skip)]
     text: String,
+}
+
+impl Edited {
+    /// The same with this to say of its folder.
+    pub(crate) fn in_folder(self, folder: Option<String>) -> Self {
+        Self { folder, ..self }
+    }
 }
 
 /// How a text file is edited.
@@ -52,7 +62,7 @@ impl Editing {
         };
         let bytes = probe.read(path, LONGEST)?.unwrap_or_default();
         let text = String::from_utf8(bytes).map_err(|_| Error::step(format!("`{shown}` is not a text in UTF-8")))?;
-        Ok(Some(Edited { file, text }))
+        Ok(Some(Edited { file, folder: None, text }))
     }
 
     /// The file as wanted: `edit` turns the whole text into the new one.
@@ -70,7 +80,7 @@ impl Editing {
             found => found.map_or("", |found| found.text.as_str()),
         };
         let text = edit(before)?;
-        Ok(Some(Edited { file: self.file.desired(Content::of(text.as_bytes())), text }))
+        Ok(Some(Edited { file: self.file.desired(Content::of(text.as_bytes())), folder: None, text }))
     }
 
     /// Brings the change about.

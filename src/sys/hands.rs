@@ -220,16 +220,19 @@ impl<'a> Hands<'a> {
         fs::rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary))).or_step(failed)
     }
 
-    /// Removes what is at a path, with everything below it; never follows a link, never leaves the file system.
+    /// Removes what is at a path, with everything below it; never follows a link.
     ///
     /// # Errors
-    /// When the host refuses.
+    /// When something is mounted there or below, or the host refuses.
     pub(crate) fn remove(&self, path: &Path) -> Result {
         let failed = || format!("cannot remove `{}`", path.display());
         match fs::symlink_metadata(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(Error::step(failed()).because(e)),
-            Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).or_step(failed)?,
+            Ok(meta) if meta.is_dir() => {
+                self.refuse_mounts(path)?;
+                fs::remove_dir_all(path).or_step(failed)?;
+            }
             Ok(_) => fs::remove_file(path).or_step(failed)?,
         }
         self.creations.borrow_mut().gone(path);

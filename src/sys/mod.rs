@@ -16,6 +16,7 @@ mod hands;
 mod jobs;
 mod key;
 mod memory;
+mod mounts;
 mod peer;
 mod plan;
 mod probe;

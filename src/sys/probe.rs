@@ -182,7 +182,8 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// The names directly inside a directory, sorted; `None` when it is not there.
+    /// The names directly inside a directory, sorted; `None` when it is not there. One that is not UTF-8 is among them, with
+    /// replacement characters.
     ///
     /// # Errors
     /// When it cannot be listed.
@@ -190,7 +191,7 @@ impl<'a> Probe<'a> {
         let emptied = self.plan.is_some_and(|plan| plan.borrow().is_new(path));
         let mut names: Vec<String> = match fs::read_dir(path) {
             _ if emptied => Vec::new(),
-            Ok(entries) => entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect(),
+            Ok(entries) => entries.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned())).collect(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(Error::step(format!("cannot list `{}`", path.display())).because(e)),
         };

@@ -238,7 +238,17 @@ impl Tree<'_> {
                 all_gone = false;
                 continue;
             }
-            let Some(look) = probe.look(&self.dest.join(&path))? else { continue };
+            let Some(look) = probe.look(&self.dest.join(&path))? else {
+                if path.contains(char::REPLACEMENT_CHARACTER) {
+                    let place = self.dest.join(dir);
+                    return Err(Error::step(format!(
+                        "`{}` has a name in it that is not UTF-8: `{path}`",
+                        place.display()
+                    ))
+                    .hint("`exclude` with a pattern leaves it alone"));
+                }
+                continue;
+            };
             let is_member = members.contains(path.as_str()) || holds_members;
             let mut goes = !is_member;
             if look.kind == Kind::Dir && (is_member || !kept.is_empty()) {

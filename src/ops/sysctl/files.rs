@@ -1,6 +1,5 @@
 //! The files that set the kernel's parameters at boot: in which order they are read, and what they say.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,15 +87,16 @@ pub(super) fn text(probe: &Probe, file: &Path) -> Result<Option<String>> {
 
 /// All files in the order in which they are read at boot, each with the path behind its links.
 pub(super) fn in_order(probe: &Probe) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let mut by_name = BTreeMap::new();
+    let mut named: Vec<(PathBuf, String)> = Vec::new();
     for folder in DIRS {
         let names = probe.list(Path::new(folder))?.unwrap_or_default();
-        for name in names.into_iter().filter(|name| name.ends_with(".conf")) {
-            let path = Path::new(folder).join(&name);
-            by_name.entry(name).or_insert(path);
-        }
+        let paths = names.into_iter().map(|name| (Path::new(folder).join(&name), name));
+        named.extend(paths.filter(|(path, _)| path.extension().is_some_and(|is| is == "conf")));
     }
-    let mut files: Vec<PathBuf> = by_name.into_values().collect();
+    // Those of one name stay in the order of their folders.
+    named.sort_by(|one, other| one.1.cmp(&other.1));
+    named.dedup_by(|later, first| later.1 == first.1);
+    let mut files: Vec<PathBuf> = named.into_iter().map(|(path, _)| path).collect();
     // What systemd runs at boot does not know it by itself.
     if !Path::new("/run/systemd/system").is_dir() {
         files.push(OLD.into());

@@ -181,8 +181,8 @@ impl Systemd {
         let command = Command::parsed(["systemctl", "is-enabled", self.name().as_str()]);
         let ran = probe.observe(&command)?;
         match ran.text().as_str() {
-            "enabled" => Ok(Linked::Lasting(true)),
-            "disabled" => Ok(Linked::Lasting(false)),
+            "enabled" => Ok(Linked::lasting(true)),
+            "disabled" => Ok(Linked::lasting(false)),
             _ => Err(command.failure(&ran)),
         }
     }
@@ -346,8 +346,8 @@ impl Resource for Systemd {
         let word = |wish| if wish == UnitWish::Started { "started" } else { "stopped" };
         Ok(Some(UnitState {
             state: self.state.map(|wish| word(wish).to_owned()),
-            enabled: self.enabled.map(Linked::Lasting),
-            masked: self.masked.map(Linked::Lasting),
+            enabled: self.enabled.map(Linked::lasting),
+            masked: self.masked.map(Linked::lasting),
             // A unit that is only to be stopped may keep an old definition.
             definition: self.needs_unit().then(|| "current".to_owned()),
             restart_on: read(&self.restart_on),
@@ -407,13 +407,13 @@ impl Resource for Systemd {
         };
         let Some(state) = state else { return Vec::new() };
         let mut things = Vec::new();
-        if state.enabled == Some(Linked::Lasting(true)) {
+        if state.enabled == Some(Linked::lasting(true)) {
             things.push(thing("enabled", "enabled", false.into()));
         }
         if state.state.as_deref() == Some("started") {
             things.push(thing("started", "state", "stopped".into()));
         }
-        if state.masked == Some(Linked::Lasting(true)) {
+        if state.masked == Some(Linked::lasting(true)) {
             things.push(thing("masked", "masked", false.into()));
         }
         things

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::change::map_of;
 use crate::error::{Error, Result};
@@ -14,27 +15,25 @@ use crate::sys::{Command, Hands, Probe};
 const PROPERTIES: &str = "Id,FragmentPath,SourcePath,LoadState,LoadError,ActiveState,SubState,UnitFileState,\
                           NeedDaemonReload,Type,Result,ExecMainStatus,InvocationID,Job,DropInPaths,ControlGroup,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
 
-/// Whether links of a unit's file are there, or why that is neither so nor not so.
+/// Whether links of a unit's file are there: a yes or no that lasts, or words for what no wish can have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Linked {
-    /// It is so, or is not, also after the next boot.
-    Lasting(bool),
-    /// Something else, in words: it is as no wish has it.
-    Other(String),
-}
-
-/// What is so only until the next boot.
-const UNTIL_BOOT: &str = "until the next boot";
+#[serde(transparent)]
+pub(super) struct Linked(Value);
 
 impl Linked {
-    /// Whether it is so for this boot only.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Other(words) if words == UNTIL_BOOT)
+    /// It is so, or is not, also after the next boot.
+    pub(super) fn lasting(so: bool) -> Self {
+        Self(so.into())
     }
 
+    /// It is so for this boot only.
     fn passing() -> Self {
-        Self::Other(UNTIL_BOOT.to_owned())
+        Self("until the next boot".into())
+    }
+
+    /// Whether it is so for this boot only.
+    pub(super) fn is_passing(&self) -> bool {
+        self.0.is_string()
     }
 }
 
@@ -137,7 +136,7 @@ impl Shown {
     pub(super) fn masked(&self) -> Linked {
         match self.file_state() {
             "masked-runtime" => Linked::passing(),
-            _ => Linked::Lasting(self.is_masked()),
+            _ => Linked::lasting(self.is_masked()),
         }
     }
 
@@ -149,11 +148,11 @@ impl Shown {
         let no_answer =
             |why: String| Error::step(format!("whether `{}` starts at boot cannot be said: {why}", self.id()));
         match self.file_state() {
-            "enabled" => Ok(Some(Linked::Lasting(true))),
+            "enabled" => Ok(Some(Linked::lasting(true))),
             "enabled-runtime" => Ok(Some(Linked::passing())),
             // None of these starts at boot by itself. What systemd does not know has no word at all.
             "disabled" | "static" | "indirect" | "linked" | "linked-runtime" | "transient" | "masked"
-            | "masked-runtime" | "" => Ok(Some(Linked::Lasting(false))),
+            | "masked-runtime" | "" => Ok(Some(Linked::lasting(false))),
             "generated" if self.get("SourcePath").starts_with("/etc/init.d/") => Ok(None),
             "generated" => {
                 let source = Some(self.get("SourcePath")).filter(|path| !path.is_empty()).unwrap_or("other settings");
@@ -238,7 +237,7 @@ mod tests {
         let unit = Shown::parse(RUNNING);
         assert_eq!(
             (unit.state(), unit.enabled().unwrap(), unit.is_stale(), unit.may_still_fall()),
-            ("started", Some(Linked::Lasting(true)), false, false)
+            ("started", Some(Linked::lasting(true)), false, false)
         );
         assert_eq!(unit.started(), Some(Duration::from_micros(3_441_220)));
         assert_eq!(unit.ending(), "started, result `success`");
@@ -261,10 +260,10 @@ mod tests {
     fn every_word_for_a_unit_file_is_an_answer_or_a_fault() {
         let unit = |state: &str| Shown::parse(&format!("Id=x.mount\nSourcePath=/etc/fstab\nUnitFileState={state}"));
         let enabled = |state: &str| unit(state).enabled().map_err(|e| e.to_string());
-        assert_eq!(enabled("enabled"), Ok(Some(Linked::Lasting(true))));
+        assert_eq!(enabled("enabled"), Ok(Some(Linked::lasting(true))));
         assert!(unit("enabled-runtime").enabled().unwrap().unwrap().is_passing());
         for state in ["disabled", "static", "indirect", "linked", "linked-runtime", "transient", "masked", ""] {
-            assert_eq!(enabled(state), Ok(Some(Linked::Lasting(false))), "{state}");
+            assert_eq!(enabled(state), Ok(Some(Linked::lasting(false))), "{state}");
         }
         for (state, why) in
             [("generated", "from `/etc/fstab`"), ("alias", "another name"), ("bad", "calls its unit file")]
@@ -277,7 +276,7 @@ mod tests {
     #[test]
     fn a_mask_until_the_next_boot_is_told_from_one_that_lasts() {
         let unit = |state: &str| Shown::parse(&format!("LoadState=masked\nUnitFileState={state}"));
-        assert_eq!(unit("masked").masked(), Linked::Lasting(true));
+        assert_eq!(unit("masked").masked(), Linked::lasting(true));
         assert!(unit("masked-runtime").is_masked() && unit("masked-runtime").masked().is_passing());
     }
 }
