@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Removal, Resource};
-use crate::sys::{Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, Placement, Planned, Probe, home_of};
+use crate::sys::{Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, Placement, Planned, Probe, room_for};
 
 /// Lets a public key log in as a user, or keeps it from doing so.
 ///
@@ -133,7 +133,8 @@ impl Resource for AuthorizedKey {
         let folder = self.folder(probe)?;
         Self::refuse_links(probe, &folder, Kind::Dir)?;
         if probe.look(&folder)?.is_none() {
-            return Ok(None);
+            // Only the folder itself is made; whose home it is not, would not be the user's.
+            return if self.state == KeyState::Present { room_for(probe, &folder).map(|()| None) } else { Ok(None) };
         }
         Self::refuse_links(probe, &folder.join("authorized_keys"), Kind::File)?;
         self.editing(folder).actual(probe)
@@ -168,12 +169,17 @@ impl Resource for AuthorizedKey {
     }
 
     fn effects(&self, desired: Option<&Edited>) -> Effects {
-        let home = home_of(&self.user).unwrap_or_else(|| PathBuf::from("/home").join(&self.user));
-        let folder = home.join(".ssh");
-        let dir = Planned { kind: Some(Kind::Dir), ..Planned::default() };
-        let mut effects = vec![Effect::Path(folder.clone(), dir)];
-        effects.extend(self.editing(folder).effects(desired));
-        effects
+        // Where the user's home is then, the plan knows.
+        let below_home = |effect| match effect {
+            Effect::Path(path, planned) => Effect::AtHome(self.user.clone(), path, planned),
+            other => other,
+        };
+        let dir =
+            Planned { kind: Some(Kind::Dir), mode: Some(0o700), owner: Some(self.user.clone()), ..Planned::default() };
+        let folder = PathBuf::from(".ssh");
+        let file = desired.map(|_| self.editing(folder.clone()).effects(desired)).unwrap_or_default();
+        let folder = desired.map(|_| Effect::Path(folder, dir));
+        folder.into_iter().chain(file).map(below_home).collect()
     }
 }
 

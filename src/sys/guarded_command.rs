@@ -44,6 +44,11 @@ impl GuardedCommand {
         {
             return Ok(Some(format!("`{}` does not exist", path.display())));
         }
+        if let Some(cwd) = self.command.cwd.as_deref().filter(|cwd| cwd.is_absolute())
+            && !is_dir(probe, cwd)?
+        {
+            return Err(Error::step(format!("the directory `{}`, where it is to run, does not exist", cwd.display())));
+        }
         if let Some(words) = &self.unless
             && self.holds(probe, words)?
         {
@@ -130,6 +135,17 @@ impl GuardedCommand {
         }
         probe.observe(command)
     }
+}
+
+/// Whether a command can run in a directory, then.
+fn is_dir(probe: &Probe, path: &Path) -> Result<bool> {
+    if probe.is_made(path) {
+        return Ok(true);
+    }
+    Ok(match probe.aside(|| probe.follow(path))? {
+        Some(look) => look.kind == Kind::Dir,
+        None => probe.may_be_brought(path) && probe.assume_brought(format_args!("`{}`", path.display())),
+    })
 }
 
 fn is_coming(probe: &Probe, path: &Path) -> bool {

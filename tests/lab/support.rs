@@ -153,6 +153,8 @@ pub(crate) struct Done {
     pub call: String,
     /// How it ended.
     pub status: String,
+    /// Whether it was foretold on an assumption.
+    pub assumed: bool,
     /// What differed.
     pub diff: Value,
 }
@@ -169,6 +171,7 @@ impl Run {
                     host: text(&done["step"]["host"]),
                     call: format!("{op} {subject}"),
                     status: text(&done["outcome"]["status"]),
+                    assumed: done["outcome"]["assumed"] == true,
                     diff: done["outcome"]["diff"].clone(),
                 }
             })

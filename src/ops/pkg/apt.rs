@@ -151,6 +151,13 @@ fn install_words(job: &Job) -> Vec<String> {
     words
 }
 
+/// The words of `apt-get` for removing.
+fn remove_words(job: &Job) -> Vec<String> {
+    let mut words = begin(job, if job.wish.purge { "purge" } else { "remove" });
+    words.extend(job.wanted.iter().map(|wanted| wanted.name.clone()));
+    words
+}
+
 fn begin(job: &Job, verb: &str) -> Vec<String> {
     let wait = format!("DPkg::Lock::Timeout={}", job.wish.lock_timeout.0.as_secs());
     let keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
@@ -162,7 +169,8 @@ pub(super) fn rehearse(probe: &Probe, job: &Job) -> Result {
     if is_interrupted(probe) {
         return Ok(());
     }
-    let mut words = install_words(job);
+    let removes = job.wish.state == super::PkgState::Absent;
+    let mut words = if removes { remove_words(job) } else { install_words(job) };
     words.insert(1, "--simulate".to_owned());
     let command = quiet(words);
     let ran = probe.observe(&command)?;
@@ -170,7 +178,7 @@ pub(super) fn rehearse(probe: &Probe, job: &Job) -> Result {
         return Ok(());
     }
     let error = fault(&command, &ran);
-    if lists_are_old(probe, job.wish.update.0) {
+    if !removes && lists_are_old(probe, job.wish.update.0) {
         return Err(Error::unknown(format!("the package lists are too old to know: {}", error.message())));
     }
     if probe.is_anything_planned() {
@@ -227,9 +235,7 @@ fn unpack(hands: &Hands, job: &Job, old: bool) -> Result {
 
 pub(super) fn remove(hands: &Hands, job: &Job) -> Result {
     repair(hands)?;
-    let mut words = begin(job, if job.wish.purge { "purge" } else { "remove" });
-    words.extend(job.wanted.iter().map(|wanted| wanted.name.clone()));
-    hands.must(&Command { finish: true, ..quiet(words) }).map(drop)
+    hands.must(&Command { finish: true, ..quiet(remove_words(job)) }).map(drop)
 }
 
 /// Finishes what was interrupted; nothing else works before.

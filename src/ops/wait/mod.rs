@@ -125,7 +125,7 @@ impl Wait {
             });
         }
         if let Some(path) = &self.file {
-            return Ok(match (probe.look(path)?.is_some(), self.absent) {
+            return Ok(match (probe.is_there(path)?, self.absent) {
                 (true, true) => Err("it exists".to_owned()),
                 (false, false) => Err("it does not exist".to_owned()),
                 _ => Ok(()),
