@@ -99,6 +99,15 @@ pub(crate) trait Resource: Operation {
     /// When the wish cannot be met from what is there.
     fn desired(&self, actual: Option<&Self::State>) -> Result<Option<Self::State>>;
 
+    /// Tries in a check what would make the fix fail, as far as that can be tried without changing the host.
+    ///
+    /// # Errors
+    /// When the fix would fail.
+    fn rehearse(&self, probe: &Probe, change: &Change<Self::State>) -> Result {
+        let _ = (probe, change);
+        Ok(())
+    }
+
     /// Mends the difference.
     ///
     /// # Errors

@@ -145,6 +145,7 @@ fn plan<R: Resource>(
     session: &Session,
     request: &Request,
 ) -> Result<Outcome> {
+    op.rehearse(probe, &change)?;
     let assumed = probe.assumed();
     remember(op, change.desired.as_ref(), assumed.is_some(), session, request);
     let values = op.values(change.desired.as_ref());

@@ -9,7 +9,7 @@ use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Removal, Resource};
 use crate::sys::{
-    Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, Placement, Planned, Probe, group_of, home_of,
+    Attrs, Edited, Editing, Effect, FileSpec, Hands, Kind, Lines, Placement, Planned, Probe, group_of, room_for,
 };
 
 /// Lets a public key log in as a user, or keeps it from doing so.
@@ -151,7 +151,10 @@ impl Resource for AuthorizedKey {
         }
         let folder = self.folder(probe)?;
         Self::refuse_links(probe, &folder, Kind::Dir)?;
-        let Some(look) = probe.look(&folder)? else { return Ok(None) };
+        let Some(look) = probe.look(&folder)? else {
+            // Only the folder itself is made; whose home it is not, would not be the user's.
+            return if self.state == KeyState::Present { room_for(probe, &folder).map(|()| None) } else { Ok(None) };
+        };
         Self::refuse_links(probe, &folder.join("authorized_keys"), Kind::File)?;
         let group = self.group(probe);
         let folder_words = group.clone().map(|group| words(self.folder_attrs(Some(group)).in_words(&look)));
@@ -198,14 +201,18 @@ impl Resource for AuthorizedKey {
     }
 
     fn effects(&self, desired: Option<&Edited>) -> Effects {
-        let home = home_of(&self.user).unwrap_or_else(|| PathBuf::from("/home").join(&self.user));
-        let folder = home.join(".ssh");
+        // Where the user's home is then, the plan knows.
+        let below_home = |effect| match effect {
+            Effect::Path(path, planned) => Effect::AtHome(self.user.clone(), path, planned),
+            other => other,
+        };
         let group = group_of(&self.user);
         let (mode, owner) = (Some(0o700), Some(self.user.clone()));
         let dir = Planned { kind: Some(Kind::Dir), mode, owner, group: group.clone(), ..Planned::default() };
-        let mut effects = vec![Effect::Path(folder.clone(), dir)];
-        effects.extend(self.editing(folder, group).effects(desired));
-        effects
+        let folder = PathBuf::from(".ssh");
+        let file = desired.map(|_| self.editing(folder.clone(), group).effects(desired)).unwrap_or_default();
+        let folder = desired.map(|_| Effect::Path(folder, dir));
+        folder.into_iter().chain(file).map(below_home).collect()
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) struct Block {
     /// The group's name or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// A command that must accept the new content before it takes its place; `%s` stands for its path.
+    /// A command that must accept the new content before it takes its place; `%s` stands for its path. It must
+    /// change nothing: in check mode it looks at a temporary file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<Argv>,
     /// Keep the old file beside the new one, with the time in its name.
@@ -157,6 +158,10 @@ impl Resource for Block {
 
     fn desired(&self, actual: Option<&Edited>) -> Result<Option<Edited>> {
         self.editing().desired(actual, |text| self.edit(text))
+    }
+
+    fn rehearse(&self, probe: &Probe, change: &Change<Edited>) -> Result {
+        self.editing().rehearse(probe, change)
     }
 
     fn fix(&self, hands: &Hands, change: &Change<Edited>) -> Result {

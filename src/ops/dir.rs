@@ -66,6 +66,20 @@ impl Dir {
     }
 }
 
+impl Dir {
+    /// Refuses a path below something that is no directory.
+    fn room(&self, probe: &Probe) -> Result {
+        for above in self.path.ancestors().skip(1) {
+            match probe.aside(|| probe.follow(above))? {
+                None => {}
+                Some(look) if look.kind == Kind::Dir => break,
+                Some(_) => return Err(Error::step(format!("`{}` is not a directory", above.display()))),
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Operation for Dir {
     const NAME: &'static str = "dir";
     const SUBJECT: &'static str = "path";
@@ -101,6 +115,7 @@ impl Resource for Dir {
         let shown = self.path.display();
         let found = if self.state == DirState::Absent { probe.look(&self.path)? } else { probe.follow(&self.path)? };
         match found {
+            None if self.state == DirState::Present => self.room(probe).map(|()| None),
             None => Ok(None),
             Some(look) if look.kind == Kind::Dir => {
                 if self.state == DirState::Absent && !self.if_empty {
@@ -233,6 +248,8 @@ mod tests {
     fn a_file_in_the_way_is_a_fault() {
         let host = Host::new();
         let path = host.put("f", "");
+        let below = host.try_check("dir", json!({ "path": path.join("a/b") })).unwrap_err();
+        assert_eq!(below.message(), format!("`{}` is not a directory", path.display()));
         let error = host.try_check("dir", json!({ "path": path })).unwrap_err();
         assert!(error.message().ends_with("is there already and is not a directory"), "{error}");
         assert_eq!(refusal("dir", json!({ "path": "/", "state": "absent" })), "dir: refusing to remove `/`");

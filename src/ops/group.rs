@@ -95,7 +95,16 @@ impl Resource for Group {
 
     fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
         let found = probe.group(&self.name);
-        if found.is_none() && self.state == GroupState::Present {
+        let present = self.state == GroupState::Present;
+        let gid = self.gid.filter(|_| present);
+        if let Some(other) = gid.and_then(|gid| probe.group_with(gid, &self.name)) {
+            return Err(Error::step(format!("the gid {} is that of group `{other}`", gid.unwrap_or_default())));
+        }
+        if let Some(user) = found.as_ref().filter(|_| !present).and_then(|_| probe.primary_user(&self.name)) {
+            return Err(Error::step(format!("`{}` is the primary group of user `{user}`", self.name))
+                .hint("remove that user in an earlier step, or give it another group"));
+        }
+        if found.is_none() && present {
             probe.assume_not_brought();
         }
         Ok(found.map(|group| Found { gid: Some(group.gid) }))

@@ -1,11 +1,13 @@
 //! `service`: something done to a unit, once.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Outcome, Status};
 use crate::error::{Error, Result};
 use crate::op::{Action, Danger, Example, Operation, Shows};
-use crate::sys::{Command, Hands};
+use crate::sys::{Command, Hands, Probe, unit_files};
 
 /// Restarts, reloads, starts or stops a systemd unit, every time it is called.
 ///
@@ -75,6 +77,33 @@ impl Operation for Service {
 }
 
 impl Action for Service {
+    fn guard(&self, probe: &Probe) -> Result<Option<String>> {
+        // When it is done, systemd itself says what is wrong, and its journal why.
+        if !probe.is_check() {
+            return Ok(None);
+        }
+        if !Path::new("/run/systemd/system").is_dir() {
+            return Err(Error::step("systemd does not run on this host"));
+        }
+        let name = if self.unit.contains('.') { self.unit.clone() } else { format!("{}.service", self.unit) };
+        let ran = probe.observe(&Command::parsed(["systemctl", "show", "--property=LoadState", "--", &name]))?;
+        let starts = !matches!(self.action, Act::Stop | Act::Reload);
+        match ran.text().as_str() {
+            "LoadState=not-found" => {
+                let file =
+                    unit_files(&name).any(|file| probe.is_planned(Path::new(&file)) || Path::new(&file).exists());
+                if !file && !probe.assume_brought(format_args!("unit `{name}`")) {
+                    return Err(Error::step(format!("systemd knows no unit `{name}`")));
+                }
+            }
+            "LoadState=masked" if starts && !probe.is_anything_planned() => {
+                return Err(Error::step(format!("`{name}` is masked")));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
     fn act(&self, hands: &Hands) -> Result<Outcome> {
         let command = Command::new(["systemctl", self.action.verb(), "--", self.unit.as_str()]);
         let ran = hands.run(&command)?;

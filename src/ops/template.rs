@@ -35,7 +35,8 @@ pub(crate) struct Template {
     /// The group's name or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// A command that must accept the new content before it takes its place; `%s` stands for its path.
+    /// A command that must accept the new content before it takes its place; `%s` stands for its path. It must
+    /// change nothing: in check mode it looks at a temporary file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<Argv>,
     /// Keep the old file beside the new one, with the time in its name.
@@ -86,6 +87,10 @@ impl Resource for Template {
 
     fn desired(&self, _actual: Option<&FileState>) -> Result<Option<FileState>> {
         Ok(Some(self.file_spec().desired(self.payload()?.content()?)))
+    }
+
+    fn rehearse(&self, probe: &Probe, change: &Change<FileState>) -> Result {
+        self.file_spec().rehearse(probe, change, self.payload()?.bytes()?.as_deref())
     }
 
     fn fix(&self, hands: &Hands, change: &Change<FileState>) -> Result {

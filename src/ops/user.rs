@@ -233,6 +233,10 @@ impl Resource for User {
                 }
             }
         }
+        let uid = self.uid.filter(|_| self.state == UserState::Present);
+        if let Some(other) = uid.and_then(|uid| probe.user_with(uid, &self.name)) {
+            return Err(Error::step(format!("the uid {} is that of user `{other}`", uid.unwrap_or_default())));
+        }
         let Some(user) = probe.user(&self.name) else {
             if self.state == UserState::Present {
                 probe.assume_not_brought();

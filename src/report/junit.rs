@@ -94,7 +94,8 @@ impl Reporter for JUnit {
 
 /// What a check found to differ.
 fn differs(outcome: &Outcome) -> Text {
-    Text::joined(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Style::plain())))
+    let assumed = outcome.reason.iter().map(Text::line);
+    Text::joined(assumed.chain(outcome.diff.iter().flat_map(|diff| diff::lines(diff, Style::plain()))))
 }
 
 impl JUnit {

@@ -105,6 +105,11 @@ pub(super) fn groups_go_with_users() -> bool {
     settings.lines().any(is_on)
 }
 
+/// Every user of the host's file.
+pub(super) fn users() -> Vec<User> {
+    text("/etc/passwd").lines().filter_map(parse_user).collect()
+}
+
 /// Every group of the host's file.
 pub(super) fn groups() -> Vec<Group> {
     let text = fs::read("/etc/group").unwrap_or_default();

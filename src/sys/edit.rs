@@ -96,6 +96,17 @@ impl Editing {
         self.file.fix(hands, &change, &Payload::inline(desired.text.as_bytes()))
     }
 
+    /// Has the new text looked at, as [`FileSpec::rehearse`] does.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(crate) fn rehearse(&self, probe: &Probe, change: &Change<Edited>) -> Result {
+        let file = |state: &Option<Edited>| state.as_ref().map(|edited| edited.file.clone());
+        let bytes = change.desired.as_ref().map(|edited| edited.text.as_bytes());
+        let change = Change { actual: file(&change.actual), desired: file(&change.desired), diff: change.diff.clone() };
+        self.file.rehearse(probe, &change, bytes)
+    }
+
     /// The whole text of a state; empty where there is none.
     pub(crate) fn text(state: Option<&Edited>) -> &str {
         state.map_or("", |edited| edited.text.as_str())

@@ -8,6 +8,7 @@ use super::accounts;
 use super::hands::Hands;
 use super::plan::{Effect, Kind, Planned};
 use super::probe::{Look, Probe};
+use super::rehearsal;
 use super::write::Placement;
 use crate::change::{Change, Content};
 use crate::error::{Error, Result};
@@ -148,6 +149,21 @@ impl FileSpec {
             hands.keep_copy(&self.dest)?;
         }
         hands.write_payload(&self.dest, payload, placement, self.validate.as_deref())
+    }
+
+    /// Has the new content looked at as when it is written, in a file of its own that is removed again.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(crate) fn rehearse(&self, probe: &Probe, change: &Change<FileState>, bytes: Option<&[u8]>) -> Result {
+        match (&self.validate, bytes) {
+            (Some(words), Some(bytes))
+                if change.desired.is_some() && (change.actual.is_none() || change.has("content")) =>
+            {
+                rehearsal::validate(probe, &self.dest, bytes, words)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the change means to later steps of a check.

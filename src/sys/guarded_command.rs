@@ -44,6 +44,11 @@ impl GuardedCommand {
         {
             return Ok(Some(format!("`{}` does not exist", path.display())));
         }
+        if let Some(cwd) = self.command.cwd.as_deref().filter(|cwd| cwd.is_absolute())
+            && !is_dir(probe, cwd)?
+        {
+            return Err(Error::step(format!("the directory `{}`, where it is to run, does not exist", cwd.display())));
+        }
         if let Some(words) = &self.unless
             && self.holds(probe, words)?
         {
@@ -132,6 +137,17 @@ impl GuardedCommand {
     }
 }
 
+/// Whether a command can run in a directory, then.
+fn is_dir(probe: &Probe, path: &Path) -> Result<bool> {
+    if probe.is_made(path) {
+        return Ok(true);
+    }
+    Ok(match probe.aside(|| probe.follow(path))? {
+        Some(look) => look.kind == Kind::Dir,
+        None => probe.may_be_brought(path) && probe.assume_brought(format_args!("`{}`", path.display())),
+    })
+}
+
 fn is_coming(probe: &Probe, path: &Path) -> bool {
     probe.is_planned(path) || probe.is_made(path) || probe.may_be_brought(path)
 }
@@ -139,10 +155,7 @@ fn is_coming(probe: &Probe, path: &Path) -> bool {
 /// What `test` would say of a path of the planned host; `None` for any other command, and where nothing is planned.
 fn tested(probe: &Probe, words: &[String]) -> Option<Result<bool>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let asked = match words.as_slice() {
-        ["test", asked @ ..] | ["[", asked @ .., "]"] => asked,
-        _ => return None,
-    };
+    let (["test", asked @ ..] | ["[", asked @ .., "]"]) = words.as_slice() else { return None };
     let (flag, path, negated) = match asked {
         ["!", flag, path] => (*flag, Path::new(path), true),
         [flag, path] => (*flag, Path::new(path), false),

@@ -16,6 +16,7 @@ use super::digests::Digests;
 use super::jobs::Jobs;
 use super::peer::Peer;
 use super::probe::Probe;
+use super::rehearsal;
 use super::write::{self, Placement};
 use crate::change::Thing;
 use crate::error::{Context, Error, Result};
@@ -289,16 +290,7 @@ impl<'a> Hands<'a> {
 
     fn validate(&self, temporary: &Path, validate: Option<&[String]>) -> Result {
         let Some(words) = validate else { return Ok(()) };
-        let shown = temporary.to_string_lossy();
-        let command = Command::new(words.iter().map(|word| word.replace("%s", &shown)));
-        let ran = self.run(&command)?;
-        if ran.success() {
-            return Ok(());
-        }
-        let error = Error::step(format!("the new content was refused: `{}` {}", words.join(" "), ran.ending()));
-        Err(match ran.tail() {
-            tail if tail.is_empty() => error,
-            tail => error.note(tail),
-        })
+        let ran = self.run(&rehearsal::command(words, temporary))?;
+        if ran.success() { Ok(()) } else { Err(rehearsal::refusal(words, &ran)) }
     }
 }

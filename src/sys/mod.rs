@@ -19,8 +19,11 @@ mod memory;
 mod mounts;
 mod peer;
 mod plan;
+mod planned_accounts;
 mod probe;
+mod rehearsal;
 mod tree;
+mod units;
 mod write;
 
 pub(crate) use accounts::{User, group_of, home_of, is_private_group, user_name};
@@ -39,4 +42,5 @@ pub(crate) use peer::{NoPeer, Peer};
 pub(crate) use plan::{Effect, Kind, Plan, Planned};
 pub(crate) use probe::{Look, Probe, directories};
 pub(crate) use tree::{Paths, Tree};
+pub(crate) use units::unit_files;
 pub(crate) use write::Placement;

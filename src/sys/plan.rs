@@ -53,6 +53,8 @@ pub enum Effect {
     Gone(PathBuf),
     /// Files will appear below this path whose names and contents are not known here, and why.
     Below(PathBuf, String),
+    /// A path below a user's home will be like this.
+    AtHome(String, PathBuf, Planned),
     /// A command will have made something at this path; what, and what is in it, is not known here.
     Made(PathBuf),
     /// A command will have run that was given these words, in this directory: it may do anything to what they name.
@@ -74,7 +76,7 @@ pub enum Effect {
 impl Effect {
     /// Whether it changes what is found at a path.
     pub fn is_of_a_path(&self) -> bool {
-        matches!(self, Self::Path(..) | Self::Gone(_) | Self::Below(..) | Self::Made(_))
+        matches!(self, Self::Path(..) | Self::Gone(_) | Self::Below(..) | Self::Made(_) | Self::AtHome(..))
     }
 }
 
@@ -161,6 +163,12 @@ impl Plan {
                 self.marks.push((Mark::Emptied, path));
             }
             Effect::Below(path, reason) => drop(put(&mut self.below, path, reason)),
+            Effect::AtHome(user, path, planned) => {
+                let coming = self.user(&user).flatten().map(|(_, home)| PathBuf::from(home));
+                if let Some(home) = coming.or_else(|| accounts::home_of(&user)) {
+                    self.apply(Effect::Path(home.join(path), planned));
+                }
+            }
             Effect::Made(path) => self.marks.push((Mark::Made, path)),
             Effect::Ran(words, cwd) => {
                 let named = words.iter().flat_map(|word| tokens(word)).filter(|token| token.starts_with('/'));
@@ -398,6 +406,20 @@ impl Plan {
             Some(state) => drop(self.states.insert(key, state)),
             None => drop(self.states.remove(&key)),
         }
+    }
+
+    /// The subject of an operation that gets this value in a field.
+    pub fn holder(&self, op: &str, field: &str, value: &Value) -> Option<String> {
+        let of =
+            |key: &str| key.strip_prefix(op)?.strip_prefix(' ').map(|subject| subject.trim_matches('"').to_owned());
+        let mut having = self.states.iter().filter(|(_, state)| state.get(field) == Some(value));
+        having.find_map(|(key, _)| of(key))
+    }
+
+    /// A planned user whose primary group this is.
+    pub fn user_of(&self, group: &str) -> Option<&str> {
+        let of = |planned: &Option<(String, String)>| planned.as_ref().is_some_and(|(primary, _)| primary == group);
+        self.users.iter().find(|(_, planned)| of(planned)).map(|(name, _)| name.as_str())
     }
 
     /// The state an operation planned for its subject; null when it is planned to be absent.

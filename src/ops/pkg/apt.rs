@@ -176,6 +176,13 @@ fn install_words(job: &Job) -> Vec<String> {
     words
 }
 
+/// The words of `apt-get` for removing.
+fn remove_words(job: &Job) -> Vec<String> {
+    let mut words = begin(job, if job.wish.purge { "purge" } else { "remove" });
+    words.extend(job.wanted.iter().map(|wanted| wanted.name.clone()));
+    words
+}
+
 fn begin(job: &Job, verb: &str) -> Vec<String> {
     let wait = format!("DPkg::Lock::Timeout={}", job.wish.lock_timeout.0.as_secs());
     let keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
@@ -187,10 +194,11 @@ pub(super) fn rehearse(probe: &Probe, job: &Job) -> Result {
     if is_interrupted(probe) {
         return Ok(());
     }
-    let error = match unheard_of(probe, job)? {
+    let removes = job.wish.state == super::PkgState::Absent;
+    let error = match if removes { None } else { unheard_of(probe, job)? } {
         Some(name) => not_there(name),
         None => {
-            let mut words = install_words(job);
+            let mut words = if removes { remove_words(job) } else { install_words(job) };
             words.insert(1, "--simulate".to_owned());
             let command = quiet(words);
             let ran = probe.observe(&command)?;
@@ -200,7 +208,7 @@ pub(super) fn rehearse(probe: &Probe, job: &Job) -> Result {
             fault(&command, &ran)
         }
     };
-    if lists_are_old(probe, job.wish.update.0) {
+    if !removes && lists_are_old(probe, job.wish.update.0) {
         return Err(Error::unknown(format!("the package lists are too old to know: {}", error.message())));
     }
     if probe.is_anything_planned() {
@@ -264,9 +272,7 @@ fn unpack(hands: &Hands, job: &Job, old: bool) -> Result {
 
 pub(super) fn remove(hands: &Hands, job: &Job) -> Result {
     repair(hands)?;
-    let mut words = begin(job, if job.wish.purge { "purge" } else { "remove" });
-    words.extend(job.wanted.iter().map(|wanted| wanted.name.clone()));
-    finished(hands, quiet(words))
+    finished(hands, quiet(remove_words(job)))
 }
 
 /// Carries a command through that must succeed.

@@ -158,7 +158,7 @@ impl Provider {
         }
     }
 
-    /// Whether installing can work, without doing it.
+    /// Whether installing or removing can work, without doing it.
     fn rehearse(self, probe: &Probe, job: &Job) -> Result {
         match self {
             Self::Apt => apt::rehearse(probe, job),
@@ -318,8 +318,13 @@ impl Resource for Pkg {
             let age = if provider.lists_are_old(probe, &job) { "old" } else { "fresh" };
             words.insert(LISTS.to_owned(), age.to_owned());
         }
-        if probe.is_check() && self.state != PkgState::Absent && !job.wanted.is_empty() {
-            provider.rehearse(probe, &job)?;
+        if probe.is_check() {
+            let mut job = job;
+            // apt does not know how to remove what is only planned.
+            job.wanted.retain(|wanted| self.state != PkgState::Absent || found.contains_key(&wanted.name));
+            if !job.wanted.is_empty() {
+                provider.rehearse(probe, &job)?;
+            }
         }
         let version = |(name, found): (String, Found)| match found {
             Found::Installed(version) => Some((name, version)),
@@ -412,7 +417,7 @@ case $verb in
     mk-demo|mk-demo=*) [ "$simulated" ] || echo "${name#mk-demo=}" | sed s/mk-demo/2.1-3/ >packages/mk-demo ;;
     *) unexpected "$verb" "$@" ;;
   esac; done ;;
-  remove) for name; do rm "packages/$name" || exit; done ;;
+  remove) [ "$simulated" ] || for name; do rm "packages/$name" || exit; done ;;
   *) unexpected "$verb" "$@" ;;
 esac"#;
 

@@ -3,21 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::sys::{Kind, Probe};
-
-/// Where unit files are looked for.
-pub(super) const DIRS: [&str; 5] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
+use crate::sys::{Kind, Probe, unit_files};
 
 /// Whether a file defines the unit, or its template.
 pub(super) fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
     let mut unknown = None;
-    for path in definitions(name) {
+    for path in unit_files(name) {
         // What packages bring is for the caller to judge: it may be this unit.
         match probe.look_without_packages(Path::new(&path)) {
             Ok(Some(_)) => return Ok(true),
@@ -31,7 +22,7 @@ pub(super) fn unit_file(probe: &Probe, name: &str) -> Result<bool> {
 /// Whether an earlier step of this check writes the unit's file or something into its drop-in directory.
 pub(super) fn is_planned(probe: &Probe, name: &str) -> bool {
     probe.is_check()
-        && definitions(name)
+        && unit_files(name)
             .any(|path| probe.is_planned(Path::new(&path)) || probe.has_planned_in(Path::new(&format!("{path}.d"))))
 }
 
@@ -47,18 +38,11 @@ pub(super) fn has_new_drop_in(probe: &Probe, name: &str, used: &[&str]) -> bool 
         let look = probe.look(file).ok().flatten();
         look.is_some_and(|look| look.kind == Kind::File && look.size > 0)
     };
-    definitions(name).any(|path| {
+    unit_files(name).any(|path| {
         let folder = PathBuf::from(path + ".d");
         let files = probe.list(&folder).ok().flatten().unwrap_or_default();
         let mut drop_ins =
             files.iter().map(|file| folder.join(file)).filter(|file| file.extension().is_some_and(|is| is == "conf"));
         drop_ins.any(|file| !is_used(&file) && counts(&file))
     })
-}
-
-/// Every path that can define a unit.
-pub(super) fn definitions(name: &str) -> impl Iterator<Item = String> {
-    let template = name.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
-    let names: Vec<String> = [Some(name.to_owned()), template].into_iter().flatten().collect();
-    DIRS.into_iter().flat_map(move |dir| names.clone().into_iter().map(move |name| format!("{dir}/{name}")))
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::definition::{definitions, has_new_drop_in};
+use super::definition::has_new_drop_in;
 use super::unit::Shown;
 use crate::error::{Error, Result};
-use crate::sys::Probe;
+use crate::sys::{Probe, unit_files};
 
 /// The longest unit file that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
@@ -22,7 +22,7 @@ pub(super) struct Install {
 impl Install {
     /// Reads what systemd uses, or would use after the steps planned so far.
     fn read(probe: &Probe, name: &str, shown: &Shown) -> Result<Self> {
-        let planned = definitions(name).find(|path| probe.is_planned(Path::new(path)));
+        let planned = unit_files(name).find(|path| probe.is_planned(Path::new(path)));
         let file = planned.unwrap_or_else(|| shown.file().to_owned());
         let mut install = Self::default();
         for path in shown.drop_ins().into_iter().chain([file.as_str()]).filter(|path| !path.is_empty()) {

@@ -6,6 +6,7 @@ mod settle;
 mod start_record;
 mod unit;
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,14 @@ impl Systemd {
         }
         if self.enabled == Some(true) {
             install::can_be_enabled(probe, &name, shown)?;
+        }
+        if self.masked == Some(true) && !shown.is_masked() {
+            let mask = format!("/etc/systemd/system/{name}");
+            let in_the_way = probe.look_without_packages(Path::new(&mask))?;
+            if in_the_way.is_some_and(|look| look.target.as_deref() != Some("/dev/null")) {
+                let error = format!("`{name}` cannot be masked: the mask would be where its file is, `{mask}`");
+                return Err(Error::step(error));
+            }
         }
         let state = match (self.state, shown.state()) {
             (Some(UnitWish::Stopped), "failed") => "stopped",

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 
 use serde_json::{Value, json};
 
-use super::definition::{DIRS, definitions};
 use super::*;
 use crate::change::compare;
 use crate::op::alone::alone;
@@ -164,10 +163,14 @@ fn a_masked_unit_is_not_started_unless_the_mask_is_to_go() {
 }
 
 #[test]
-fn instances_are_defined_by_their_template_too() {
-    let paths: Vec<String> = definitions("getty@tty1.service").take(2).collect();
-    assert_eq!(paths, ["/etc/systemd/system/getty@tty1.service", "/etc/systemd/system/getty@.service"]);
-    assert_eq!(definitions("demo.timer").count(), DIRS.len());
+fn a_unit_whose_file_is_where_its_mask_would_be_cannot_be_masked() {
+    let file = "/etc/systemd/system/mk-none.service";
+    let error = differs(unit(json!({ "masked": true })), DOWN, &[file]).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "`mk-none.service` cannot be masked: the mask would be where its file is, `/etc/systemd/system/mk-none.service`"
+    );
+    assert_eq!(differs(unit(json!({ "masked": true })), DOWN, &[]).unwrap(), ["masked"]);
 }
 
 #[test]

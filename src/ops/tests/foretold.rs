@@ -18,6 +18,9 @@ const QUERY: &str = r#"case "$*" in
 esac"#;
 
 const GET: &str = r#"case "$*" in
+  *" remove "* | *" purge "*) [ ! -e held ] || { echo 'E: Held packages were changed' >&2; exit 100; } ;;
+esac
+case "$*" in
   *--simulate*) ;;
   *" remove "*) rm ed; touch settings ;;
   *" purge "*) rm -f ed settings ;;
@@ -199,7 +202,7 @@ fn what_a_planned_package_may_bring_is_assumed_and_never_a_failure() {
             ),
         ];
         let told = Host::new().truth(&steps);
-        assert_eq!(told[1..], ["assumed", "assumed", "assumed", "would run", "ok"]);
+        assert_eq!(told[1..], ["assumed", "assumed", "assumed", "assumed", "ok"]);
     });
 }
 
@@ -212,8 +215,9 @@ fn a_command_runs_in_a_directory_that_an_earlier_one_makes() {
         ("run", json!({ "argv": ["true"], "cwd": dir })),
         ("run", json!({ "argv": ["true"], "cwd": dir, "unless": ["test", "-e", "x"] })),
         ("run", json!({ "argv": ["pwd"], "cwd": dir, "reads": true })),
+        ("wait", json!({ "file": dir })),
     ];
-    assert_eq!(host.truth(&steps), ["would run", "would run", "unknown", "unknown"]);
+    assert_eq!(host.truth(&steps), ["would run", "would run", "unknown", "unknown", "read"]);
 }
 
 #[test]
@@ -253,5 +257,119 @@ fn a_package_that_is_removed_and_then_purged_is_foretold_twice() {
         let steps = [absent(false), absent(true), absent(true), install()];
         assert_eq!(host.truth(&steps), ["would change", "would change", "ok", "would change"]);
         assert_eq!(host.truth(&[absent(true), absent(true)]), ["would change", "ok"]);
+    });
+}
+
+#[test]
+fn a_package_that_is_held_fails_to_be_removed_in_a_check_too() {
+    alone(&PROGRAMS, |folder| {
+        lists();
+        let remove = || ("pkg", json!({ "names": "ed", "state": "absent" }));
+        let host = Host::new();
+        assert_eq!(host.truth(&[install()]), ["would change"]);
+        fs::write(folder.join("held"), "").unwrap();
+        assert_eq!(host.truth(&[remove()]), ["fails"]);
+        fs::remove_file(folder.join("held")).unwrap();
+        assert_eq!(host.truth(&[remove()]), ["would change"]);
+    });
+}
+
+#[test]
+fn numbers_that_are_taken_and_groups_that_are_in_use_fail_in_a_check_too() {
+    alone(&[], |_| {
+        let user = |name: &str, uid: u32| ("user", json!({ "name": name, "uid": uid, "create_home": false }));
+        let group = |name: &str, gid: u32| ("group", json!({ "name": name, "gid": gid }));
+        let absent = |op: &'static str, name: &str| (op, json!({ "name": name, "state": "absent" }));
+        let steps = [
+            user("a", 0),
+            user("a", 641),
+            user("b", 641),
+            group("g", 0),
+            group("g", 651),
+            group("h", 651),
+            absent("group", "root"),
+            absent("group", "a"),
+            absent("user", "a"),
+            absent("group", "g"),
+            user("b", 641),
+            group("h", 651),
+        ];
+        let (fails, changes) = ("fails", "would change");
+        let foretold = [fails, changes, fails, fails, changes, fails, fails, fails, changes, changes, changes, changes];
+        let host = Host::new();
+        assert_eq!(host.truth(&steps), foretold);
+        // The same of those that are there.
+        let steps = [user("a", 641), absent("group", "b"), user("b", 642), user("a", 641), group("g", 651)];
+        assert_eq!(host.truth(&steps), [fails, fails, changes, changes, fails]);
+        let steps = [("user", json!({ "name": "b", "group": "h" })), absent("group", "b"), absent("group", "h")];
+        assert_eq!(host.truth(&steps), [changes, changes, fails]);
+    });
+}
+
+#[test]
+fn a_directory_or_a_home_that_is_missing_fails_in_a_check_too() {
+    alone(&[], |_| {
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0kE0jyWqJ5cXmYQ0m0sZ7m3a2m6q4T8b6iQ1k0V3fC me";
+        let user = |name: &str, home: bool| {
+            ("user", json!({ "name": name, "create_home": home, "home": format!("/home/of-{name}") }))
+        };
+        let key = |user: &str| ("authorized_key", json!({ "user": user, "key": key }));
+        let steps = [
+            ("run", json!({ "argv": ["true"], "cwd": "/home/none" })),
+            ("shell", json!({ "script": "true", "cwd": "/home/none", "creates": "/etc/passwd" })),
+            user("a", false),
+            key("a"),
+            user("b", true),
+            key("b"),
+            key("b"),
+            ("file", json!({ "path": "/home/of-b/.ssh/authorized_keys", "mode": "0600", "owner": "b" })),
+        ];
+        let told = Host::new().truth(&steps);
+        assert_eq!(told, ["fails", "skipped", "would change", "fails", "would change", "would change", "ok", "ok"]);
+    });
+}
+
+#[test]
+fn new_content_is_looked_at_in_a_check_too_and_nothing_of_that_is_left() {
+    let host = Host::new();
+    let dest = host.put("f", "old\n");
+    let only = |accepted: &str| json!({ "dest": dest, "content": "new\n", "validate": ["grep", "-q", accepted, "%s"] });
+    let line = |accepted: &str| json!({ "path": dest, "line": "more", "validate": ["grep", "-q", accepted, "%s"] });
+    let left = || {
+        let names = fs::read_dir(std::env::temp_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("mk-check-")).count()
+    };
+    let before = left();
+    let error = host.try_check("copy", only("old")).unwrap_err();
+    assert_eq!(error.message(), "the new content was refused: `grep -q old %s` exited with status 1");
+    let steps = [("copy", only("old")), ("line", line("other")), ("line", line("more")), ("copy", only("new"))];
+    assert_eq!(host.truth(&steps), ["fails", "fails", "would change", "would change"]);
+    // What an earlier step plans may be what the program needs.
+    let needs = host.path("needed");
+    let wish = json!({ "dest": host.path("g"), "content": "x", "validate": ["sh", "-c", format!("test -e {}", needs.display())] });
+    assert_eq!(host.truth(&[copy(&needs), ("copy", wish)]), ["would change", "assumed"]);
+    assert!(left() <= before, "temporary files are left");
+}
+
+/// A systemd that knows one unit.
+const SYSTEMCTL: &str = r#"case "$*" in
+  "show --property=LoadState -- mk-known.service") echo LoadState=loaded ;;
+  "show --property=LoadState -- mk-masked.service") echo LoadState=masked ;;
+  show*) echo LoadState=not-found ;;
+  *"-- mk-known" | *"-- mk-new") ;;
+  *) exit 5 ;;
+esac"#;
+
+#[test]
+fn a_unit_that_systemd_does_not_know_fails_in_a_check_too() {
+    alone(&[("systemctl", SYSTEMCTL), ("journalctl", "true")], |_| {
+        fs::create_dir_all("/run/systemd/system").unwrap();
+        fs::create_dir_all("/etc/systemd/system").unwrap();
+        let restart = |unit: &str| ("service", json!({ "unit": unit, "action": "restart" }));
+        let steps =
+            [restart("mk-known"), restart("mk-none"), copy("/etc/systemd/system/mk-new.service"), restart("mk-new")];
+        let host = Host::new();
+        assert_eq!(host.truth(&steps), ["would run", "fails", "would change", "would run"]);
+        assert_eq!(host.truth(&[restart("mk-masked")]), ["fails"]);
     });
 }

@@ -151,7 +151,7 @@ impl Wait {
             });
         }
         if let Some(path) = &self.file {
-            return Ok(match (probe.look(path)?.is_some(), self.absent) {
+            return Ok(match (probe.is_there(path)?, self.absent) {
                 (true, true) => Err(Miss::new("it exists")),
                 (false, false) => Err(Miss::new("it does not exist")),
                 _ => Ok(()),
