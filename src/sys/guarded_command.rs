@@ -155,10 +155,7 @@ fn is_coming(probe: &Probe, path: &Path) -> bool {
 /// What `test` would say of a path of the planned host; `None` for any other command, and where nothing is planned.
 fn tested(probe: &Probe, words: &[String]) -> Option<Result<bool>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let asked = match words.as_slice() {
-        ["test", asked @ ..] | ["[", asked @ .., "]"] => asked,
-        _ => return None,
-    };
+    let (["test", asked @ ..] | ["[", asked @ .., "]"]) = words.as_slice() else { return None };
     let (flag, path, negated) = match asked {
         ["!", flag, path] => (*flag, Path::new(path), true),
         [flag, path] => (*flag, Path::new(path), false),
