@@ -70,7 +70,7 @@ impl Reporter for Log {
             }
             EventKind::HostFailed { host, error } => tracing::error!(target: "mk", host, %error, "host failed"),
             EventKind::HostKept { host, error } => {
-                tracing::error!(target: "mk", host, %error, "host failed, and stays")
+                tracing::error!(target: "mk", host, %error, "host failed, and stays");
             }
             EventKind::Unpredicted { host, reason, .. } => tracing::info!(target: "mk", host, reason, "unpredicted"),
             EventKind::PredictionEnded { reason, .. } => tracing::info!(target: "mk", reason, "prediction ended"),
