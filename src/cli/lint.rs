@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for script in &scripts {
         let project = Project::of(script, guard.clone())?;
         if !projects.contains_key(&project.folder) {
-            projects.insert(project.folder.clone(), surroundings(args, &project)?);
+            projects.insert(project.folder.clone(), surroundings(&args.common, &project)?);
         }
         linter.read(script, &projects[&project.folder])?;
     }
@@ -83,9 +83,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::from(if findings.is_empty() { 0 } else { 2 }))
 }
 
-fn surroundings(args: &Args, project: &Project) -> Result<Surroundings> {
-    let named = args.common.inventory.is_some() || project.settings.inventory.is_some();
-    let inventory = if named { Some(Rc::new(setup::inventory(&args.common, project)?)) } else { None };
+/// What is wrong with a playbook that is about to run, whatever the run brings about before it comes there.
+///
+/// # Errors
+/// When the project or the inventory cannot be read.
+pub(super) fn before_run(playbook: &Path, common: &Common) -> Result<Vec<Error>> {
+    let project = Project::of(playbook, setup::guard(common)?)?;
+    let mut linter = Linter::new();
+    linter.read(playbook, &surroundings(common, &project)?)?;
+    Ok(linter.certain())
+}
+
+fn surroundings(common: &Common, project: &Project) -> Result<Surroundings> {
+    let named = common.inventory.is_some() || project.settings.inventory.is_some();
+    let inventory = if named { Some(Rc::new(setup::inventory(common, project)?)) } else { None };
     Ok(Surroundings { sources: Sources::new(project.folder.clone()).guarded_by(project.guard.clone()), inventory })
 }
 

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 
 use super::args::{Common, Connecting};
 use super::exit::of_run;
-use super::out;
+use super::out::{self, complain};
 use super::setup::{self, Telling};
 use crate::error::{Error, Kind, Result};
 use crate::event::EventKind;
@@ -35,6 +35,10 @@ pub(super) struct Args {
     /// is done and shown is the same; it takes longer where the network is far.
     #[arg(long)]
     one_by_one: bool,
+    /// Run the playbook although `mk lint` finds faults in it. Without this, nothing runs then; what a run may bring about
+    /// itself, such as a file that it makes, is no such fault, and neither is a warning.
+    #[arg(long)]
+    no_lint: bool,
     /// Write a JUnit report to this file: a suite a task, a case a step.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -55,6 +59,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if !args.playbook.is_file() {
         return Err(missing(args));
+    }
+    if !args.no_lint {
+        let wrong = super::lint::before_run(&args.playbook, &args.common)?;
+        wrong.iter().for_each(out::fault);
+        if !wrong.is_empty() {
+            complain!("nothing was run; `--no-lint` runs it as far as it goes");
+            return Ok(ExitCode::from(2));
+        }
     }
     let settings =
         Settings { tags: args.tags.clone(), resume: args.resume, one_by_one: args.one_by_one, ..Settings::default() };
@@ -99,6 +111,10 @@ fn already_shown(error: &Error, recap: &crate::report::Recap) -> bool {
 }
 
 fn missing(args: &Args) -> Error {
+    if args.playbook.exists() {
+        let error = Error::usage(format!("`{}` is no file", args.playbook.display()));
+        return error.hint("a playbook is a file: what it names is found beside it, and it is read more than once");
+    }
     let error = Error::usage(format!("there is no playbook `{}`", args.playbook.display()));
     let folder = args.playbook.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let names: Vec<String> = std::fs::read_dir(folder)

@@ -34,7 +34,7 @@ pub(crate) use password::Scheme;
 pub(crate) use pieces::Pieces;
 pub(crate) use resolve::ResolveContext;
 pub(crate) use responder::{Responder, is_read_here, source_of, unasked};
-pub(crate) use secrets::secret;
+pub(crate) use secrets::{secret, secret_file};
 pub(crate) use shared_keys::{Form, Made, SharedKeys};
 pub use sources::Sources;
 pub(crate) use sources::{Base, Found, STDLIB};

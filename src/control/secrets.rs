@@ -45,6 +45,15 @@ pub(crate) fn secret(sources: &Sources, secrets: &Secrets, base: &Base, from: &s
     secrets.add(from, &text)
 }
 
+/// The file that a secret would be read from, where it is one.
+pub(crate) fn secret_file(from: &str) -> Option<&str> {
+    match from.split_once(':') {
+        Some(("env" | "prompt", _)) => None,
+        Some(("file", path)) => Some(path),
+        _ => from.split_once('#').map(|(file, _)| file),
+    }
+}
+
 fn age_file(sources: &Sources, secrets: &Secrets, base: &Base, from: &str) -> Result<String> {
     let Some((file, key)) = from.split_once('#') else {
         return Err(Error::playbook(format!("`{from}` does not say where a secret is"))

@@ -290,5 +290,8 @@ fn step(spec: &Spec, args: Value, mode: Mode, session: &Session, side: &Side) ->
         judged: false,
         settles: None,
     };
-    (spec.run)(&request, session, side)
+    let outcome = (spec.run)(&request, session, side)?;
+    let declared = |name: &String| spec.values.contains(&name.as_str());
+    assert!(outcome.values.keys().all(declared), "{}: {:?}, declared are {:?}", spec.name, outcome.values, spec.values);
+    Ok(outcome)
 }

@@ -28,6 +28,9 @@ pub trait Operation: Documented + Serialize + DeserializeOwned + Send + Sync + '
     const NAME: &'static str;
     /// The parameter that may be given first, without its name.
     const SUBJECT: &'static str;
+
+    /// The values that its outcome may have for a script.
+    const VALUES: &'static [&'static str] = &[];
     /// Reads, writes or destroys.
     const DANGER: Danger;
     /// How it is used.

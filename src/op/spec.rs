@@ -68,6 +68,9 @@ pub struct Spec {
     pub name: &'static str,
     /// The parameter that may be given first.
     pub subject: &'static str,
+    /// The values that its outcome may have for a script.
+    #[cfg(feature = "control")]
+    pub values: &'static [&'static str],
     /// Resource, action or fact.
     pub class: Class,
     /// What it may do at worst.
@@ -118,6 +121,8 @@ const fn spec<O: Operation>(class: Class, run: Run) -> Spec {
     Spec {
         name: O::NAME,
         subject: O::SUBJECT,
+        #[cfg(feature = "control")]
+        values: O::VALUES,
         class,
         danger: O::DANGER,
         examples: O::EXAMPLES,

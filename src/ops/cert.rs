@@ -153,6 +153,7 @@ fn ending(path: &Path, ending: &str) -> PathBuf {
 impl Operation for Cert {
     const NAME: &'static str = "cert";
     const SUBJECT: &'static str = "path";
+    const VALUES: &'static [&'static str] = &["path", "key"];
     const DANGER: Danger = Danger::Write;
     const EXAMPLES: &'static [Example] = &[Example {
         title: "A server's certificate from an authority of its own.",

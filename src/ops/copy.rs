@@ -70,6 +70,7 @@ impl Copy {
 impl Operation for Copy {
     const NAME: &'static str = "copy";
     const SUBJECT: &'static str = "dest";
+    const VALUES: &'static [&'static str] = &["path"];
     const DANGER: Danger = Danger::Write;
     const EXAMPLES: &'static [Example] = &[
         Example {

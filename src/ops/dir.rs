@@ -83,6 +83,7 @@ impl Dir {
 impl Operation for Dir {
     const NAME: &'static str = "dir";
     const SUBJECT: &'static str = "path";
+    const VALUES: &'static [&'static str] = &["kept"];
     const DANGER: Danger = Danger::Destroy;
     const EXAMPLES: &'static [Example] = &[
         Example { title: "A directory only root can enter.", code: r#"host.dir("/var/lib/demo", #{ mode: "0700" });"# },

@@ -79,6 +79,7 @@ impl Download {
 impl Operation for Download {
     const NAME: &'static str = "download";
     const SUBJECT: &'static str = "dest";
+    const VALUES: &'static [&'static str] = &["path"];
     const DANGER: Danger = Danger::Write;
     const EXAMPLES: &'static [Example] = &[Example {
         title: "A program that is released as one file.",

@@ -101,6 +101,7 @@ impl Fetch {
 impl Operation for Fetch {
     const NAME: &'static str = "fetch";
     const SUBJECT: &'static str = "src";
+    const VALUES: &'static [&'static str] = &["path"];
     // Of the host nothing is changed, so it needs no lock there.
     const DANGER: Danger = Danger::Read;
     const EXAMPLES: &'static [Example] = &[

@@ -89,6 +89,7 @@ impl File {
 impl Operation for File {
     const NAME: &'static str = "file";
     const SUBJECT: &'static str = "path";
+    const VALUES: &'static [&'static str] = &["kept"];
     const DANGER: Danger = Danger::Destroy;
     const EXAMPLES: &'static [Example] = &[
         Example {

@@ -36,6 +36,7 @@ fn limit() -> HumanDuration {
 impl Operation for Raw {
     const NAME: &'static str = "raw";
     const SUBJECT: &'static str = "command";
+    const VALUES: &'static [&'static str] = &["stdout", "stderr"];
     const DANGER: Danger = Danger::Write;
     const SHOWS: Shows = Shows::AllBut(&["stdin"]);
     const EXAMPLES: &'static [Example] =

@@ -88,6 +88,7 @@ impl Run {
 impl Operation for Run {
     const NAME: &'static str = "run";
     const SUBJECT: &'static str = "argv";
+    const VALUES: &'static [&'static str] = &["stdout", "stderr", "code", "truncated"];
     const DANGER: Danger = Danger::Destroy;
     const SHOWS: Shows = Shows::AllBut(&["stdin"]);
     const EXAMPLES: &'static [Example] = &[

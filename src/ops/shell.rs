@@ -87,6 +87,7 @@ impl Shell {
 impl Operation for Shell {
     const NAME: &'static str = "shell";
     const SUBJECT: &'static str = "script";
+    const VALUES: &'static [&'static str] = &["stdout", "stderr", "code", "truncated"];
     const DANGER: Danger = Danger::Destroy;
     const SHOWS: Shows = Shows::AllBut(&["stdin"]);
     const EXAMPLES: &'static [Example] = &[

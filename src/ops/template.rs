@@ -66,6 +66,7 @@ impl Template {
 impl Operation for Template {
     const NAME: &'static str = "template";
     const SUBJECT: &'static str = "dest";
+    const VALUES: &'static [&'static str] = &["path"];
     const DANGER: Danger = Danger::Write;
     const EXAMPLES: &'static [Example] = &[Example {
         title: "A file with the names of some hosts in it.",

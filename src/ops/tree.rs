@@ -69,6 +69,7 @@ impl TreeOf {
 impl Operation for TreeOf {
     const NAME: &'static str = "tree";
     const SUBJECT: &'static str = "dest";
+    const VALUES: &'static [&'static str] = &["path", "files"];
     const DANGER: Danger = Danger::Destroy;
     const EXAMPLES: &'static [Example] = &[
         Example {

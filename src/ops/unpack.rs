@@ -75,6 +75,7 @@ impl Unpack {
 impl Operation for Unpack {
     const NAME: &'static str = "unpack";
     const SUBJECT: &'static str = "dest";
+    const VALUES: &'static [&'static str] = &["path", "paths"];
     const DANGER: Danger = Danger::Write;
     const EXAMPLES: &'static [Example] = &[
         Example {

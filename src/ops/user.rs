@@ -172,6 +172,7 @@ impl User {
 impl Operation for User {
     const NAME: &'static str = "user";
     const SUBJECT: &'static str = "name";
+    const VALUES: &'static [&'static str] = &["home", "uid"];
     const DANGER: Danger = Danger::Destroy;
     const SHOWS: Shows = Shows::AllBut(&["password_hash"]);
     const REMOVAL: Removal = Removal::Absent;

@@ -89,11 +89,14 @@ pub(super) fn wrote_outside(context: &NativeCallContext, closure: &FnPtr, before
     let after = fingerprint(closure);
     let index = before.iter().zip(&after).position(|(before, after)| before != after)?;
     let name = captured_name(context, closure, index).unwrap_or_else(|| "a variable".to_owned());
-    Some(
-        Error::playbook(format!("the closure writes to {name}, which is outside of it"))
-            .because("every host has its own copy, so what is written to it is lost")
-            .hint("return the value from the closure: `on` gives what each host returned, by its name"),
-    )
+    Some(wrote_to(&name))
+}
+
+/// The error for a closure that writes to what is outside of it.
+pub(super) fn wrote_to(name: &str) -> Error {
+    Error::playbook(format!("the closure writes to {name}, which is outside of it"))
+        .because("every host has its own copy, so what is written to it is lost")
+        .hint("return the value from the closure: `on` gives what each host returned, by its name")
 }
 
 /// The name of a captured variable: the first parameters of the anonymous function are its captures.

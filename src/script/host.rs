@@ -11,7 +11,8 @@ use crate::error::{Error, Kind, Result, nearest};
 use crate::run::{self, Host, Unmade};
 use crate::state::Entry;
 
-const FIELDS: [&str; 5] = ["name", "vars", "groups", "facts", "user"];
+/// What every host has.
+pub(super) const FIELDS: [&str; 5] = ["name", "vars", "groups", "facts", "user"];
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -31,14 +32,18 @@ fn get(context: &NativeCallContext, host: &Host, name: &str) -> Raised<Dynamic> 
 }
 
 fn no_field(host: &Host, name: &str) -> Error {
-    let error = Error::playbook(format!("a host has no `{name}`"));
     match nearest(name, FIELDS) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
         None if host.run.vars(&host.name).contains_key(name) => {
-            error.hint(format!("its variable is `host.vars.{name}`"))
+            Error::playbook(format!("a host has no `{name}`")).hint(format!("its variable is `host.vars.{name}`"))
         }
-        None => error.hint("it has `name`, `vars`, `groups`, `facts` and the operations that `mk doc` lists"),
+        _ => has_no(name),
     }
+}
+
+/// The error for a field that no host has.
+pub(super) fn has_no(name: &str) -> Error {
+    let listed = "it has `name`, `vars`, `groups`, `facts` and the operations that `mk doc` lists";
+    Error::playbook(format!("a host has no `{name}`")).suggest_or(name, FIELDS, listed)
 }
 
 fn var(host: &Host, name: &str) -> Result<Dynamic> {

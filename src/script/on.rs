@@ -49,6 +49,12 @@ pub(super) fn option(name: &str, value: serde_json::Value) -> Option<Error> {
         return None;
     }
     let known = !value.is_null();
+    if known && (name == "batch" || name == "max_fail") {
+        return count(Some(&value), 1, name).err();
+    }
+    if known && name == "order" && !ORDERS.iter().any(|order| value == *order) {
+        return Some(no_order(&value.to_string()));
+    }
     let plan =
         serde_json::from_value::<Plan>(serde_json::Value::Object([(name.to_owned(), value)].into_iter().collect()));
     let error = Error::options("on", &plan.err()?);
@@ -124,11 +130,7 @@ fn on(context: &NativeCallContext, hosts: Dynamic, mut options: Map, closure: &F
         None | Some("inventory") => {}
         Some("reverse") => hosts.reverse(),
         Some("sorted") => hosts.sort_by(|a, b| a.name.cmp(&b.name)),
-        Some(other) => {
-            return Err(fail(Error::playbook(format!(
-                "on: `order` is `inventory`, `reverse` or `sorted`, not `{other}`"
-            ))));
-        }
+        Some(other) => return Err(fail(no_order(other))),
     }
     let batch = count(plan.batch.as_ref(), hosts.len(), "batch").map_err(fail)?.unwrap_or(hosts.len()).max(1);
     let max_fail = count(plan.max_fail.as_ref(), hosts.len(), "max_fail").map_err(fail)?;
@@ -190,6 +192,13 @@ fn on(context: &NativeCallContext, hosts: Dynamic, mut options: Map, closure: &F
         }
     }
     Ok(results)
+}
+
+/// What `order` may be.
+const ORDERS: [&str; 3] = ["inventory", "reverse", "sorted"];
+
+fn no_order(given: &str) -> Error {
+    Error::playbook(format!("on: `order` is `inventory`, `reverse` or `sorted`, not `{given}`"))
 }
 
 /// A count, or a share of `all` rounded up.

@@ -9,6 +9,7 @@ use super::shown::quoted;
 use super::value::from_json;
 use crate::change::Status;
 use crate::error::{Error, Result};
+use crate::op::Spec;
 use crate::run::{Held, Outcome};
 
 /// What every outcome has.
@@ -36,10 +37,20 @@ fn get(outcome: &Outcome, name: &str) -> Result<Dynamic> {
         let reason = of.reason.clone().unwrap_or_default();
         return Err(Error::playbook(format!("`{}` was skipped, so it has no `{name}`: {reason}", outcome.op)));
     }
-    let known = FIELDS.iter().copied().chain(of.values.keys().map(String::as_str));
-    let error = Error::playbook(format!("the outcome of `{}` has no `{name}`", outcome.op));
+    Err(unknown_field(&outcome.op, name, of.values.keys().map(String::as_str)))
+}
+
+fn unknown_field<'a>(op: &str, name: &str, values: impl Iterator<Item = &'a str> + Clone) -> Error {
+    let known = FIELDS.iter().copied().chain(values);
+    let error = Error::playbook(format!("the outcome of `{op}` has no `{name}`"));
     let listed = known.clone().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
-    Err(error.suggest_or(name, known, format!("it has {listed}")))
+    error.suggest_or(name, known, format!("it has {listed}"))
+}
+
+/// The error for a field that no outcome of an operation has.
+pub(super) fn has_no(spec: &Spec, name: &str) -> Option<Error> {
+    let known = FIELDS.contains(&name) || spec.values.contains(&name);
+    (!known).then(|| unknown_field(spec.name, name, spec.values.iter().copied()))
 }
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;

@@ -101,11 +101,7 @@ fn list(items: &Array) -> String {
 }
 
 fn map<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
-    let bare = |key: &str| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !key.is_empty();
-    let field =
-        |(key, value): (&str, String)| if bare(key) { format!("{key}: {value}") } else { format!("{key:?}: {value}") };
-    let fields: Vec<String> = fields.map(field).collect();
-    if fields.is_empty() { "#{}".to_owned() } else { format!("#{{ {} }}", fields.join(", ")) }
+    format!("#{{{}}}", fields.map(|(key, value)| format!("{key:?}: {value}")).collect::<Vec<_>>().join(", "))
 }
 
 /// Makes the language show them so, too: in `${…}`, in what is added to a text, in lists and maps.
@@ -154,27 +150,27 @@ mod tests {
         for (value, alone, inside) in [
             ("h", "web-1", "host(\"web-1\")"),
             ("h.as_user(\"etcd\")", "web-1", "host(\"web-1\").as_user(\"etcd\")"),
-            ("o", "run: changed #{ stdout: \"a\\nb\" }", "run: changed #{ stdout: \"a\\nb\" }"),
+            ("o", "run: changed #{\"stdout\": \"a\\nb\"}", "run: changed #{\"stdout\": \"a\\nb\"}"),
             ("e", "it broke", "it broke"),
             (
                 "r",
-                "#{ values: #{ a: 1 }, errors: #{ b: it broke } }",
-                "#{ values: #{ a: 1 }, errors: #{ b: it broke } }",
+                "#{\"values\": #{\"a\": 1}, \"errors\": #{\"b\": it broke}}",
+                "#{\"values\": #{\"a\": 1}, \"errors\": #{\"b\": it broke}}",
             ),
-            ("later(\"run\", [\"x\"])", "later(\"run\", #{ argv: [\"x\"] })", "later(\"run\", #{ argv: [\"x\"] })"),
+            ("later(\"run\", [\"x\"])", "later(\"run\", #{\"argv\": [\"x\"]})", "later(\"run\", #{\"argv\": [\"x\"]})"),
             ("|x| x", "a closure", "a closure"),
             ("Fn(\"f\")", "Fn(f)", "Fn(f)"),
             ("2.5", "2.5", "2.5"),
             ("1..5", "1..5", "1..5"),
             ("\"it's\"", "it's", "\"it's\""),
-            ("#{ \"a b\": (), c: true }", "#{ \"a b\": (), c: true }", "#{ \"a b\": (), c: true }"),
+            ("#{ \"a b\": (), c: true }", "#{\"a b\": (), \"c\": true}", "#{\"a b\": (), \"c\": true}"),
             ("[]", "[]", "[]"),
         ] {
             for (script, wanted) in [
                 (format!("`${{{value}}}`"), alone.to_owned()),
                 (format!("let v = {value}; v.to_string()"), alone.to_owned()),
                 (format!("`${{[{value}]}}`"), format!("[{inside}]")),
-                (format!("`${{#{{ a: {value} }}}}`"), format!("#{{ a: {inside} }}")),
+                (format!("`${{#{{ a: {value} }}}}`"), format!("#{{\"a\": {inside}}}")),
             ] {
                 let shown = engine.eval_with_scope::<String>(&mut scope.clone(), &script).unwrap();
                 assert_eq!(shown, wanted, "{script}");

@@ -21,6 +21,9 @@ use crate::wire::Mode;
 
 type Raised<T> = std::result::Result<T, Box<EvalAltResult>>;
 
+pub(super) const NOTIFY_WANTS: &str = "must be a step made by `later(…)`, or a list of such steps";
+pub(super) const CLOSURE_WANTED: &str = "must be a closure that takes the outcome";
+
 /// Parameters that every operation takes, and that the host never sees.
 #[derive(Default)]
 struct Common {
@@ -143,7 +146,7 @@ fn prepare(context: &NativeCallContext, host: &Host, spec: &Spec, mut args: Rhai
     let closure = |value: Option<Dynamic>, name: &str| match value {
         None => Ok(None),
         Some(value) if value.is_fnptr() => Ok(Some(value.cast::<FnPtr>())),
-        Some(_) => Err(Error::parameter(name, "must be a closure that takes the outcome").named(spec.name)),
+        Some(_) => Err(Error::parameter(name, CLOSURE_WANTED).named(spec.name)),
     };
     common.changed = closure(args.remove(CHANGED), CHANGED)?;
     common.failed = closure(args.remove(FAILED), FAILED)?;
@@ -183,8 +186,7 @@ fn laters(spec: &Spec, notify: Dynamic) -> Result<Vec<Later>> {
         let error = Error::parameter(NOTIFY, "would be lost with a run that is killed, since no agent notes it");
         return Err(error.named(spec.name).hint("`shell` and `run` notify; after `raw`, call the step itself"));
     }
-    let wrong =
-        || Error::parameter(NOTIFY, "must be a step made by `later(…)`, or a list of such steps").named(spec.name);
+    let wrong = || Error::parameter(NOTIFY, NOTIFY_WANTS).named(spec.name);
     let several = notify.clone().try_cast::<rhai::Array>().unwrap_or_else(|| vec![notify]);
     several.into_iter().map(|later| later.try_cast::<Later>().ok_or_else(wrong)).collect()
 }

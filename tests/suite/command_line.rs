@@ -22,6 +22,7 @@ fn an_unknown_field_is_shown_at_its_place_with_the_nearest_name() {
       |                        ^^^^^^^^
      hint: did you mean `content`?
      hint: `mk doc copy` lists its parameters
+    nothing was run; `--no-lint` runs it as far as it goes
     "#);
 }
 
@@ -43,6 +44,7 @@ fn a_syntax_error_is_shown_at_its_place() {
       |
     2 | let y = ;
       |         ^
+    nothing was run; `--no-lint` runs it as far as it goes
     ");
 }
 

@@ -63,7 +63,7 @@ impl Lab {
 
     /// Runs the playbook against agents that lie so. It must end, in whatever way, and not by a panic.
     fn run(&self, scenario: &Value) -> Ran {
-        self.command(scenario, &["run", "p.rhai", "-i", "inventory.yml"])
+        self.command(scenario, &["run", "--no-lint", "p.rhai", "-i", "inventory.yml"])
     }
 
     fn command(&self, scenario: &Value, args: &[&str]) -> Ran {
@@ -206,7 +206,7 @@ fn a_host_cannot_end_the_run_for_the_others_nor_point_into_files_of_this_side() 
     for kind in ["playbook", "usage", "inventory", "interrupted", "host_key", "auth", "locked", "unknown"] {
         let error = json!({ "kind": kind, "message": "m", "place": place, "host": "b" });
         let scenario = json!({ "done": { "result": { "Err": error } } });
-        let ran = lab.command(&scenario, &["run", "p.rhai", "-i", "inventory.yml"]);
+        let ran = lab.command(&scenario, &["run", "--no-lint", "p.rhai", "-i", "inventory.yml"]);
         assert_eq!(ran.code, 1, "{kind}: {}{}", ran.stdout, ran.stderr);
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(!said.contains("the canary") && said.contains("p.rhai:2"), "{kind}: {said}");
@@ -230,7 +230,7 @@ fn a_host_that_does_not_forget_what_is_due_ends_the_run_for_itself_alone() {
     for kind in ["playbook", "interrupted", "unknown"] {
         let refused = json!({ "Err": { "kind": kind, "message": "m" } });
         let scenario = json!({ "done": { "due": ["DUE"] }, "forgotten": refused });
-        let ran = lab.command(&scenario, &["run", "p.rhai", "-i", "inventory.yml"]);
+        let ran = lab.command(&scenario, &["run", "--no-lint", "p.rhai", "-i", "inventory.yml"]);
         assert!(ran.code == 1 && ran.stdout.contains("the others go on"), "{kind}: {}{}", ran.stdout, ran.stderr);
     }
 }
@@ -242,7 +242,7 @@ fn a_host_does_not_fill_the_screen_with_what_it_says_is_due_or_made() {
     let due: Vec<Value> = (0..5000).map(|n| json!({ "id": format!("a{n}"), "name": "x" })).collect();
     let made = json!({ "made": { "op": "shell", "subject": "x", "args": { "script": "id" } } });
     for scenario in [json!({ "locked": { "pending": due } }), json!({ "done": { "made": vec![made; 5000] } })] {
-        let ran = lab.command(&scenario, &["run", "p.rhai", "-i", "inventory.yml"]);
+        let ran = lab.command(&scenario, &["run", "--no-lint", "p.rhai", "-i", "inventory.yml"]);
         let lines = format!("{}{}", ran.stdout, ran.stderr).lines().count();
         assert!(lines < 100, "{lines} lines: {}", &ran.stdout[..2000]);
     }
@@ -262,7 +262,7 @@ fn what_a_host_leaves_out_is_its_own_fault_and_not_the_playbooks() {
             log("the others go on");
         "#,
     );
-    let ran = lab.command(&json!({}), &["run", "p.rhai", "-i", "inventory.yml"]);
+    let ran = lab.command(&json!({}), &["run", "--no-lint", "p.rhai", "-i", "inventory.yml"]);
     assert!(ran.stdout.contains("the others go on"), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
 }
@@ -295,7 +295,7 @@ fn a_secret_of_very_many_lines_costs_little() {
 fn costs_little(lab: &Lab, scenario: &Value) -> String {
     lab.say(scenario);
     let (begun, mut most) = (Instant::now(), 0);
-    let mut command = lab.place.command(&["run", "p.rhai", "-i", "inventory.yml", "--json"]);
+    let mut command = lab.place.command(&["run", "--no-lint", "p.rhai", "-i", "inventory.yml", "--json"]);
     command.env("MK_AGENT_DIR", lab.place.path().join("agents"));
     let file = std::fs::File::create(lab.place.path().join("out")).unwrap();
     let mut mk = command.stdout(file).spawn().unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const INVENTORY: &str = "groups:\n  controllers: { hosts: ['controller-[1..3]'] }\nhosts:\n  'controller-[1..3]': { vars: { node_ip: 10.0.0.1 } }\n";
+const INVENTORY: &str = "vars: { colour: red }\ngroups:\n  controllers: { hosts: ['controller-[1..3]'] }\nhosts:\n  'controller-[1..3]': { vars: { node_ip: 10.0.0.1 } }\n";
 
 const MODULE: &str = r#"
     //! A module.
@@ -57,6 +57,55 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("play(\"played.rhai\");", "played.rhai:1:1", "there is no function `lgo`"),
     ("local().template(\"/x\", #{ src: \"broken.j2\" });", "broken.j2:2:", "unexpected end of block"),
     ("local().template(\"/x\", #{ src: \"t.j2\", vars: #{ member: 1 } });", "t.j2:2:4", "`members` is not defined"),
+    // Fields of hosts, facts and outcomes.
+    ("on(\"all\", |h| h.nmae);", "1:17", "a host has no `nmae`"),
+    ("let h = local();\nlog(h.as_user(\"x\").nam);", "2:20", "a host has no `nam`"),
+    ("on(\"all\", |h| h.facts.memory);", "1:23", "the outcome of `facts` has no `memory`"),
+    ("let f = local().facts;\nlog(f.cpu);", "2:7", "the outcome of `facts` has no `cpu`"),
+    ("let r = local().run([\"true\"]);\nlog(r.stdot);", "2:7", "the outcome of `run` has no `stdot`"),
+    (
+        "on(\"all\", |h| {\n  let r = h.copy(\"/x\", #{ content: \"x\" });\n  r.stdout\n});",
+        "3:5",
+        "the outcome of `copy` has no `stdout`",
+    ),
+    ("log(local().run([\"true\"]).rc);", "1:27", "the outcome of `run` has no `rc`"),
+    // Variables of the inventory.
+    ("on(\"all\", |h| h.vars.nod_ip);", "1:22", "no host has a variable `nod_ip`"),
+    ("on(\"all\", |h| h.get(\"nod_ip\"));", "1:21", "no host has a variable `nod_ip`"),
+    ("on(\"all\", |h| {\n  let v = h.vars;\n  log(v.nod_ip);\n});", "3:9", "no host has a variable `nod_ip`"),
+    ("log(vars(\"color\"));", "1:10", "there is no variable `color` that holds for every host"),
+    // Writes to what is outside.
+    ("let n = 0;\non(\"all\", |h| { n += 1; });", "2:17", "the closure writes to `n`, which is outside of it"),
+    ("let l = [];\non(\"all\", |h| { l.push(h.name); });", "2:17", "the closure writes to `l`, which is outside of it"),
+    ("let m = #{};\non(\"all\", |h| { m[h.name] = 1; });", "2:17", "the closure writes to `m`, which is outside of it"),
+    // Paths that are not absolute, beside what is computed.
+    ("let m = \"0\" + \"644\";\nlocal().file(\"etc/motd\", #{ mode: m });", "2:14", "file: `path` must be absolute"),
+    // Parameters that a variable holds.
+    ("let p = #{ contents: \"x\" };\nlocal().copy(\"/x\", p);", "1:12", "copy: unknown field `contents`"),
+    (
+        "let p = #{ content: \"x\", mode: 644 };\non(\"all\", |h| h.copy(\"/x\", p));",
+        "1:26",
+        "copy: `mode`: invalid type",
+    ),
+    // Options and times.
+    ("on(\"all\", #{ batch: \"x\" }, |h| h.name);", "1:14", "on: `batch` is a count such as 2 or a share"),
+    ("on(\"all\", #{ order: \"random\" }, |h| h.name);", "1:14", "on: `order` is `inventory`, `reverse` or `sorted`"),
+    ("on(\"all\", #{ pause: \"5 parsecs\" }, |h| h.name);", "1:14", "on: invalid value"),
+    ("sleep(\"5x\");", "1:7", "sleep: invalid value"),
+    ("local().run([\"true\"], #{ timeout: \"5 parsecs\" });", "1:26", "run: `timeout`: invalid value"),
+    ("local().run([\"true\"], #{ retry: #{ attempts: 2, delay: \"soon\" } });", "1:49", "run: `retry.delay` is a time"),
+    ("local().run([\"true\"], #{ retry: 10 });", "1:33", "run: `retry` is a map such as"),
+    ("local().run([\"true\"], #{ notify: \"restart\" });", "1:34", "run: `notify` must be a step made by `later(…)`"),
+    ("local().run([\"true\"], #{ changed: true });", "1:35", "run: `changed` must be a closure"),
+    // Secrets and templates.
+    ("let s = secret(\"file:nowhere\");", "1:16", "there is no file `nowhere`"),
+    ("let s = secret(\"nowhere.age#key\");", "1:16", "there is no file `nowhere.age`"),
+    (
+        "local().template(\"/x\", #{ src: \"filters.j2\" });",
+        "filters.j2:1:16",
+        "templates have no filter or test `uper`",
+    ),
+    ("copy(\"/x\", #{ content: \"x\" });", "1:1", "`copy` is called without a host"),
     ("let s = `text\n`;\nwarn(s, 2);", "3:1", "`warn` takes 1 value, not 2"),
     ("let s = \" x \";\nlog(s.trim());", "2:7", "`trim` gives nothing"),
     ("let s = \" x \";\nlet t = s.trim();", "2:11", "`trim` gives nothing"),
@@ -102,6 +151,7 @@ fn every_seeded_mistake_is_found_at_its_place_and_no_other() {
         place.file("played.rhai", "lgo(1);\n");
         place.file("f", "text\n");
         place.file("t.j2", "{# members #}\n{{ members }} {{ node_ip }} {{ host.name }} {{ other | default(1) }}\n");
+        place.file("filters.j2", "{{ host.name | uper }}\n");
         place.file("broken.j2", "ok\n{% if %}\n");
         place.file("p.rhai", script);
         let ran = place.mk(&["lint", "p.rhai", "-i", "inventory.yml", "--json"]);
@@ -135,7 +185,8 @@ let name = "copy";
 on("anyone", |host| {
     let args = #{ content: "x" };
     host.copy("/x", args);
-    host.copy(args);
+    let whole = #{ dest: "/x", content: "x" };
+    host.copy(whole);
     host.run(["a"] + [name], #{ ok: [0, -1], changed: |o| o.code == 0, retry: #{ attempts: 2, delay: "1s" } });
     host.as_user("root").run(["id"]).stdout.split('\n').map(|line| line.to_upper()).filter(|line| line.len() > 0);
     host.template("/y", #{ src: "t.j2", vars: #{ members: [1] } });
@@ -150,12 +201,28 @@ on("anyone", |host| {
     let of = #{ sort: |n| n };
     log(of.sort(1));
     let f = Fn("twice");
+    let own = #{ content: "x" };
+    own.more = 1;
+    host.copy("/x", own);
+    let r = host.run(["a"]);
+    log(r.stdout + r.reason + r.status + host.facts.os.id + host.user);
+    let r2 = if list.is_empty() { host.run(["a"]) } else { host.copy("/x", args) };
+    log(r2.anything);
+    host.vars.learned_here;
+    host.learn("learned_here", 1);
+    if "maybe" in host.vars { host.vars.maybe; }
+    log(host.get("perhaps", 1) + vars("whatever", 2));
+    let total = 0;
+    for n in list { total += n; }
     f.call(2)
 });
 "#,
     );
-    let ran = place.mk(&["lint", "p.rhai"]);
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    place.file("inventory.yml", "groups: { anyone: { hosts: [a] } }\nhosts: { a: }\n");
+    for more in [&[][..], &["-i", "inventory.yml", "-e", "anything=1"]] {
+        let ran = place.mk(&[&["lint", "p.rhai"], more].concat());
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    }
 }
 
 #[test]

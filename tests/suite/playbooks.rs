@@ -55,11 +55,12 @@ fn writing_to_a_captured_variable_is_explained() {
     insta::assert_snapshot!(ran.stderr, @r"
     error: the closure writes to `n`, which is outside of it
       because: every host has its own copy, so what is written to it is lost
-     --> p.rhai:2:1 on local
+     --> p.rhai:3:5
       |
-    2 | on(local(), |host| {
-      | ^^
+    3 |     n += 1;
+      |     ^
      hint: return the value from the closure: `on` gives what each host returned, by its name
+    nothing was run; `--no-lint` runs it as far as it goes
     ");
 }
 
@@ -69,7 +70,7 @@ fn a_failed_step_can_be_caught_and_looked_into() {
         try {
             local().run(["false"]);
         } catch (e) {
-            log(e.kind + ": " + e.message + " at line " + e.line);
+            log(e.kind + ": " + e.message + ` at line ${e.line}`);
         }
     "#);
     assert_eq!(ran.code, 0, "{}", ran.stderr);

@@ -81,22 +81,22 @@ fn log_says_whatever_it_is_given_and_is_no_logarithm() {
         print(#{ a: "x" });
         try { log(8.0, 2.0); } catch (e) { log(e); }
     "#;
-    let (_place, ran) = run(script, &[]);
+    let (_place, ran) = run(script, &["--no-lint"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let lines = said(&ran);
     assert_eq!(lines[..2], ["2.5", "7"]);
     assert!(
-        lines[2].starts_with("run: read #{ ") && lines[2].contains("stdout: \"hi\", stderr: \"\", code: 0"),
+        lines[2].starts_with("run: read #{") && lines[2].contains("\"stdout\": \"hi\", \"stderr\": \"\", \"code\": 0"),
         "{lines:?}"
     );
     assert_eq!(
         lines[3..],
         [
             "local",
-            "[host(\"local\"), #{ a: 1.0 }]",
+            "[host(\"local\"), #{\"a\": 1.0}]",
             "it broke",
-            "#{ e: it broke }",
-            "#{ a: \"x\" }",
+            "#{\"e\": it broke}",
+            "#{\"a\": \"x\"}",
             "log: it says one value, and two were given"
         ]
     );
@@ -267,4 +267,42 @@ fn a_mode_is_taken_in_every_usual_spelling_from_files_and_from_the_command_line(
     place.file("inventory.yml", "vars: { mode: 640 }\n");
     let ran = place.mk(&["run", "p.rhai", "-i", "inventory.yml"]);
     assert!(ran.code == 2 && ran.stderr.contains("octal string such as \"0644\""), "{}", ran.stderr);
+}
+
+#[test]
+fn a_run_begins_only_when_lint_finds_nothing_that_is_wrong_for_certain() {
+    let place = Place::new();
+    let dir = place.path().display().to_string();
+    let made = |name: &str| place.path().join(name).exists();
+    let script = format!(
+        "local().copy(\"{dir}/one\", #{{ content: \"x\" }});\nlocal().copy(\"{dir}/two\", #{{ contents: \"x\" }});\n"
+    );
+    place.file("p.rhai", &script);
+    let ran = place.mk(&["run", "p.rhai"]);
+    assert_eq!((ran.code, made("one")), (2, false), "{}", ran.stderr);
+    assert!(ran.stderr.contains("copy: unknown field `contents`"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("nothing was run; `--no-lint` runs it as far as it goes\n"), "{}", ran.stderr);
+    let ran = place.mk(&["run", "p.rhai", "--no-lint"]);
+    assert_eq!((ran.code, made("one"), made("two")), (2, true, false), "{}", ran.stderr);
+    // What a run brings about itself is no fault, and a warning keeps nobody from running.
+    let script = format!(
+        "local().copy(\"{dir}/source\", #{{ content: `a\\nb` }});\nlocal().copy(\"{dir}/three\", #{{ src: \"source\" }});\n"
+    );
+    place.file("p.rhai", &script);
+    assert_eq!(place.mk(&["lint", "p.rhai"]).code, 2);
+    let ran = place.mk(&["run", "p.rhai"]);
+    assert_eq!((ran.code, made("three")), (0, true), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_there_and_is_no_file_is_no_playbook() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("folder")).unwrap();
+    let ran = place.mk(&["run", "folder"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr.starts_with("error: `folder` is no file\n") && !ran.stderr.contains("did you mean"),
+        "{}",
+        ran.stderr
+    );
 }

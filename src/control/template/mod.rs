@@ -1,12 +1,14 @@
 //! Templates: minijinja, with undefined names an error and every error at its place.
 
 mod secret;
+mod words;
 
 use std::path::PathBuf;
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, syntax::SyntaxConfig};
 use serde_json::{Map, Value};
 
+use self::words::{Word, words};
 use super::texts::Texts;
 use crate::error::{Error, Kind, Place, Result, nearest};
 use crate::secret::Secrets;
@@ -69,6 +71,21 @@ impl Templates {
         names.retain(|name| !self.environment.globals().any(|(global, _)| global == name));
         names.sort();
         Ok(names)
+    }
+}
+
+impl Templates {
+    /// The filters and tests that a template names and that there are not: where each begins, and its name.
+    pub fn unknown(&self, text: &str) -> Vec<(usize, String)> {
+        let mut state = self.environment.empty_state();
+        let mut known = |word: &Word| match word {
+            Word::Filter(name) => {
+                state.apply_filter(name, &[]).err().map(|e| e.kind()) != Some(ErrorKind::UnknownFilter)
+            }
+            Word::Test(name) => state.perform_test(name, &[]).err().map(|e| e.kind()) != Some(ErrorKind::UnknownTest),
+        };
+        let unknown = words(text).into_iter().filter(|(_, word)| !known(word));
+        unknown.map(|(at, Word::Filter(name) | Word::Test(name))| (at, name.to_owned())).collect()
     }
 }
 

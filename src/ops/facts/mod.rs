@@ -204,6 +204,26 @@ fn mounts(probe: &Probe) -> Value {
 impl Operation for Facts {
     const NAME: &'static str = "facts";
     const SUBJECT: &'static str = "only";
+    const VALUES: &'static [&'static str] = &[
+        "os",
+        "kernel",
+        "arch",
+        "hostname",
+        "fqdn",
+        "cpus",
+        "memory_mb",
+        "swap_mb",
+        "virtualization",
+        "init",
+        "cgroup",
+        "machine_id",
+        "interfaces",
+        "default_ipv4",
+        "mounts",
+        "time",
+        "uptime",
+        "package_manager",
+    ];
     const DANGER: Danger = Danger::Read;
     const SHOWS: Shows = Shows::All;
     const EXAMPLES: &'static [Example] = &[

@@ -264,6 +264,7 @@ impl Pkg {
 impl Operation for Pkg {
     const NAME: &'static str = "pkg";
     const SUBJECT: &'static str = "names";
+    const VALUES: &'static [&'static str] = &["versions"];
     const DANGER: Danger = Danger::Destroy;
     const SHOWS: Shows = Shows::All;
     const UNCUT: bool = true;

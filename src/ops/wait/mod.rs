@@ -205,6 +205,7 @@ impl Wait {
 impl Operation for Wait {
     const NAME: &'static str = "wait";
     const SUBJECT: &'static str = "port";
+    const VALUES: &'static [&'static str] = &["seconds"];
     const DANGER: Danger = Danger::Read;
     const SHOWS: Shows = Shows::AllBut(&["port", "file", "http"]);
     const EXAMPLES: &'static [Example] = &[

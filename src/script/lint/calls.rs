@@ -8,6 +8,8 @@ use rhai::{Expr, FnCallExpr, Namespace, Position};
 use super::{Defined, Linter, Script, Surroundings};
 use crate::control::{Base, Found};
 use crate::error::{Error, Place, nearest};
+use crate::op::HumanDuration;
+use crate::script::fault::place;
 use crate::script::syntax::{is_closure, literal, quoted, word};
 
 /// What the language handles itself, with any number of values.
@@ -67,6 +69,9 @@ impl Linter {
     /// A call with an object in front. Which object is not known, so any function that could be meant will do.
     pub(super) fn method(&mut self, script: &Script, call: &FnCallExpr, at: Position, around: &Surroundings) {
         let (name, count) = (call.name.as_str(), call.args.len());
+        if let ("learn", Some(Expr::StringConstant(learned, _))) = (name, call.args.first()) {
+            self.learned.insert(learned.to_string());
+        }
         if SPECIAL.contains(&name) || script.keys.contains(name) && crate::ops::find(name).is_err() {
             return;
         }
@@ -142,7 +147,7 @@ impl Linter {
             ("host", [Expr::StringConstant(host, at)]) => {
                 let found = around.inventory.as_ref().map(|inventory| inventory.host(host).map(drop));
                 if let Some(Err(error)) = found {
-                    self.findings.report(error, quoted(&script.name, *at, host));
+                    self.findings.absent(error, quoted(&script.name, *at, host));
                 }
             }
             ("later", [Expr::StringConstant(op, at), rest @ ..]) => match crate::ops::find(op) {
@@ -151,6 +156,21 @@ impl Linter {
             },
             ("file_text", [Expr::StringConstant(src, at)]) => {
                 self.source(script, src, *at, around);
+            }
+            ("vars", [Expr::StringConstant(name, at)]) => self.variable_of_all(script, name, *at, around),
+            ("secret", [Expr::StringConstant(from, at)]) => {
+                if let Some(file) = crate::control::secret_file(from) {
+                    let found = around.sources.find(&Base::of(&script.name), Path::new(file));
+                    drop(found.map_err(|error| self.findings.absent(error, quoted(&script.name, *at, from))));
+                }
+            }
+            ("sleep", [length]) => {
+                let wrong =
+                    literal::value(length).and_then(|value| serde_json::from_value::<HumanDuration>(value).err());
+                if let Some(wrong) = wrong {
+                    let at = place(Some(&script.name), length.start_position());
+                    self.findings.report(Error::playbook(format!("sleep: {wrong}")), at);
+                }
             }
             ("play", [Expr::StringConstant(path, at)]) => {
                 if let Some(found) = self.source(script, path, *at, around) {
@@ -164,7 +184,7 @@ impl Linter {
     /// A file that a script names.
     pub(super) fn source(&mut self, script: &Script, src: &str, at: Position, around: &Surroundings) -> Option<Found> {
         let found = around.sources.find(&Base::of(&script.name), Path::new(src));
-        found.map_err(|error| self.findings.report(error, quoted(&script.name, at, src))).ok()
+        found.map_err(|error| self.findings.absent(error, quoted(&script.name, at, src))).ok()
     }
 
     /// Hosts, where they are written out.
@@ -173,7 +193,7 @@ impl Linter {
         match hosts {
             Expr::StringConstant(pattern, at) => {
                 if let Err(error) = inventory.select(pattern) {
-                    self.findings.report(error, quoted(&script.name, *at, pattern));
+                    self.findings.absent(error, quoted(&script.name, *at, pattern));
                 }
             }
             Expr::Array(items, _) => items.iter().for_each(|item| self.pattern(script, item, around)),

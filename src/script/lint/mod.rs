@@ -6,9 +6,11 @@
 mod calls;
 mod elsewhere;
 mod findings;
+mod holds;
 mod steps;
 mod templates;
 mod traps;
+mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +19,7 @@ use std::rc::Rc;
 use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, FnAccess, ParseErrorType, Position, Stmt};
 
 use self::findings::Findings;
-use super::syntax::quoted;
+use super::syntax::{call_of, quoted};
 use crate::control::{Base, Found, Sources};
 use crate::error::{Context, Error, Kind, Place, Result};
 use crate::inventory::Inventory;
@@ -59,6 +61,11 @@ pub struct Linter {
     parameters: steps::Parameters,
     scripts: BTreeMap<String, Option<Rc<Script>>>,
     findings: Findings,
+    /// Variables that no host has in the inventory, unless a script learns them.
+    unknown_variables: Vec<(String, Error, Place)>,
+    learned: BTreeSet<String>,
+    /// Names that a script asks whether they are there.
+    optional: BTreeSet<String>,
 }
 
 impl Default for Linter {
@@ -83,6 +90,9 @@ impl Linter {
             parameters: steps::Parameters::default(),
             scripts: BTreeMap::new(),
             findings: Findings::default(),
+            unknown_variables: Vec::new(),
+            learned: BTreeSet::new(),
+            optional: BTreeSet::new(),
         }
     }
 
@@ -102,8 +112,24 @@ impl Linter {
     }
 
     /// What is wrong, and then what may not be meant, each by file and place.
-    pub fn findings(self) -> (Vec<Error>, Vec<Error>) {
+    pub fn findings(mut self) -> (Vec<Error>, Vec<Error>) {
+        self.look_at_variables();
         self.findings.sorted()
+    }
+
+    /// What is wrong with them whatever a run brings about before it comes there.
+    pub(crate) fn certain(mut self) -> Vec<Error> {
+        self.look_at_variables();
+        self.findings.certain()
+    }
+
+    fn look_at_variables(&mut self) {
+        for (name, error, at) in std::mem::take(&mut self.unknown_variables) {
+            // What a script asks for first, or has something in the place of, need not be there.
+            if !self.learned.contains(&name) && !self.optional.contains(&name) {
+                self.findings.absent(error, at);
+            }
+        }
     }
 
     fn load(&mut self, found: &Found, around: &Surroundings) -> Option<Rc<Script>> {
@@ -148,6 +174,7 @@ impl Linter {
             true
         });
         traps::in_closures(&mut self.findings, &script);
+        self.typed(&script, around);
         Some(script)
     }
 
@@ -170,6 +197,15 @@ impl Linter {
         let mut imports: Vec<(String, String, Position)> = Vec::new();
         let (exports, keys) = (&mut script.exports, &mut script.keys);
         script.ast.walk(&mut |path: &[ASTNode<'_>]| {
+            // `"x" in map` is `contains` to the language.
+            if let Some(call) =
+                path.last().and_then(call_of).filter(|call| matches!(call.name.as_str(), "contains" | "get" | "vars"))
+                && (call.name == "contains" || call.args.len() == 2)
+            {
+                let name =
+                    |arg: &Expr| if let Expr::StringConstant(name, _) = arg { Some(name.to_string()) } else { None };
+                self.optional.extend(call.args.iter().filter_map(name));
+            }
             match path.last() {
                 Some(ASTNode::Stmt(Stmt::Import(import, _))) => {
                     if let Expr::StringConstant(module, at) = &import.0 {

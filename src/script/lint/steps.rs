@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use super::{Linter, Script, Surroundings};
 use crate::control::source_of;
-use crate::error::{Error, Place};
+use crate::error::{Detail, Error, Place};
 use crate::op::Spec;
 use crate::ops::Parameter;
-use crate::run::{RETRY, Retry, SECRET_ARGV, explained, is_common, unknown_field};
+use crate::run::{CHANGED, FAILED, NOTIFY, RETRY, Retry, SECRET_ARGV, explained, is_common, unknown_field};
 use crate::script::fault::place;
-use crate::script::step::as_here;
+use crate::script::step::{CLOSURE_WANTED, NOTIFY_WANTS, as_here};
 use crate::script::syntax::literal::{self, Fields};
 use crate::script::syntax::word;
 
@@ -101,6 +101,9 @@ impl Linter {
                 .hint(format!("`mk doc {}` lists its parameters", spec.name));
             self.findings.report(error, place(Some(&script.name), at));
         }
+        if !certain && self.findings.faults() == before {
+            self.relative(script, spec, &given, subject, at);
+        }
         // Whether the values go together can only be told when all of them are known.
         if certain
             && self.findings.faults() == before
@@ -126,6 +129,18 @@ impl Linter {
                 .hint("`stdin`, or a file that `copy` writes with `mode: \"0600\"`, keeps it; this is for programs that can do no other");
             self.findings.warn(error, at);
         }
+        // What is written out is neither a step nor a closure; a list may hold steps.
+        if [NOTIFY, CHANGED, FAILED].contains(&name)
+            && let Some(given) = literal::value(value).filter(|given| !given.is_null() && !given.is_array())
+        {
+            let what = if name == NOTIFY { NOTIFY_WANTS } else { CLOSURE_WANTED };
+            let error = Error::parameter(name, format!("{what}, and here it is `{given}`")).named(spec.name);
+            let error = match name == NOTIFY {
+                true => error.hint("`later(\"service\", \"NAME\", #{ action: \"restart\" })` makes one"),
+                false => error,
+            };
+            self.findings.report(error, place(Some(&script.name), value.start_position()));
+        }
         if name == RETRY {
             self.retry(script, spec, value);
         }
@@ -145,6 +160,26 @@ impl Linter {
             if let Err((_, error)) = Retry::read([(key.name.as_str(), literal::value(value))].into_iter()) {
                 self.findings.report(error.named(spec.name), word(&script.name, key.pos, &key.name));
             }
+        }
+    }
+
+    /// A subject that would be right if it were an absolute path, where not all of its values are known.
+    fn relative(
+        &mut self,
+        script: &Script,
+        spec: &Spec,
+        given: &Map<String, Value>,
+        subject: Option<&Expr>,
+        at: Position,
+    ) {
+        let Some(Value::String(path)) = given.get(spec.subject).filter(|_| subject.is_some()) else { return };
+        let error = |path: &str| {
+            let error = (spec.check)(Value::Object(Map::from_iter([(spec.subject.to_owned(), path.into())]))).err()?;
+            (error.detail().and_then(Detail::field) == Some(spec.subject)).then_some(error)
+        };
+        if let Some(wrong) = error(path).filter(|_| error(&format!("/{path}")).is_none()) {
+            let at = subject.map_or(at, Expr::start_position);
+            self.findings.report(wrong, place(Some(&script.name), at));
         }
     }
 }

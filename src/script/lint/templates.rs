@@ -60,7 +60,7 @@ impl Read {
                     Some(near) => error.hint(format!("did you mean `{near}`?")),
                     None => error.hint("neither `vars` nor a host's variables define it"),
                 };
-                findings.report(error, place.clone());
+                findings.absent(error, place.clone());
             }
         }
     }
@@ -73,6 +73,12 @@ impl Read {
         let file = shown(&name);
         let read = around.sources.code(found).and_then(|text| {
             let names = self.reader.names(&file, &text)?;
+            for (at, name) in self.reader.unknown(&text) {
+                let error = Error::playbook(format!("templates have no filter or test `{name}`"));
+                let error = error
+                    .hint("those of Jinja are there, and `b64encode`, `password_hash`, `to_json`, `to_yaml`, `quote`");
+                findings.report(error, Place::after(&file, &text[..at]).spanning(name.chars().count()));
+            }
             let needed = names.into_iter().filter(|name| !optional(&text, name));
             Ok(Rc::new(Used(needed.map(|name| (name.clone(), first(&file, &text, &name))).collect())))
         });
