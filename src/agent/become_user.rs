@@ -77,10 +77,12 @@ impl Children {
             self.0.insert(user.to_owned(), other);
         }
         let other = self.0.get_mut(user).ok_or_else(|| Error::internal("a child agent that is gone"))?;
-        if let Some(plan) = session.plan_text().filter(|_| request.mode == Mode::Check) {
+        let plan = session.plan_text().filter(|_| request.mode == Mode::Check);
+        let shared = plan.is_some().then_some(session);
+        if let Some(plan) = plan {
             other.to.send(&to_frame(&ToAgent::Plan { plan }));
         }
-        let result = other.relay(request, session, link);
+        let result = other.relay(request, shared, link);
         if result.is_err() {
             // What it would say next belongs to this step, so nobody may ask it anything more.
             self.0.remove(user);
@@ -125,7 +127,8 @@ impl Other {
         }
     }
 
-    fn relay(&mut self, request: &Request, session: &Session, link: &Link) -> Result<FromAgent> {
+    /// `shared` is where the other's plan goes, if it was given this one's.
+    fn relay(&mut self, request: &Request, shared: Option<&Session>, link: &Link) -> Result<FromAgent> {
         let own = Request { user: None, ..request.clone() };
         self.to.send(&to_frame(&ToAgent::Do { steps: vec![own] }));
         loop {
@@ -142,7 +145,9 @@ impl Other {
                         self.pass_reply(id, link)?;
                     }
                 }
-                Heard::Message(FromAgent::Plan { plan }) => session.take_plan(&plan)?,
+                Heard::Message(FromAgent::Plan { plan }) => {
+                    shared.map_or(Ok(()), |session| session.take_plan(&plan))?;
+                }
                 Heard::Message(done @ FromAgent::Done { .. }) => return Ok(done),
                 Heard::Message(_) => {}
             }

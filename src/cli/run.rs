@@ -50,7 +50,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     profile: Option<Vec<PathBuf>>,
     /// Only these tasks, with what is inside of them: by name, or as OUTER/INNER. Several are given one by one, or with
-    /// commas. Outside of them, steps that only read run, so that their values are there, and all others are skipped.
+    /// commas. Outside of them, facts and steps with `reads: true` run, so that their values are there, and all others are
+    /// skipped.
     #[arg(short, long, value_name = "TASK")]
     tags: Vec<String>,
 }

@@ -252,9 +252,9 @@ pub(super) fn action<A: Action>(request: &Request, session: &Session, peer: &dyn
     let said = doubt(&probe, guard.as_ref().is_ok_and(Option::is_some), guard.as_ref().err());
     let guarded = match said.map_or(guard, Err) {
         Err(e) if e.kind() == Kind::Unknown && request.mode == Mode::Check => {
-            // It may run, and what it makes will be there in either case.
+            // It may run or not: nothing that it would do is certain.
             session.plan.borrow_mut().would_run();
-            take_in(op.effects(), false, session, request);
+            take_in(op.effects().into_iter().map(Effect::doubted).collect(), false, session, request);
             Some(Outcome::new(Status::Unknown).because(e.to_string()))
         }
         guard => guard?.map(|reason| Outcome::new(Status::Skipped).because(reason)),

@@ -180,12 +180,17 @@ impl Resource for AuthorizedKey {
             hands.make_dir(&folder, place, false)?;
         } else if change.actual.is_none() || change.has("folder") {
             // First: whoever could write there must not while the file is seen to.
-            hands.place(&folder, place)?;
+            hands.place_dir(&folder, place)?;
         }
         if change.actual.is_some() && change.diff.fields.iter().all(|field| field.name == "folder") {
             return Ok(());
         }
-        self.editing(folder, self.group(hands)).fix(hands, change)
+        let Some(desired) = &change.desired else { return Err(Error::internal("an edit never removes its file")) };
+        let file = folder.join("authorized_keys");
+        // What others write into the file stays theirs.
+        hands.makes(&file, true);
+        // A new one even where only the mode differs: the user could have put a link in the place of the old one.
+        hands.supplant(&file, Editing::text(Some(desired)).as_bytes(), Placement { mode: Some(0o600), ..place })
     }
 
     fn things(&self, state: Option<&Edited>) -> Vec<Thing> {
@@ -274,6 +279,20 @@ mod tests {
             wide(file, 0o644);
             Host::new().contract("authorized_key", std::slice::from_ref(&wish));
             assert_eq!(look(file), (0o600, 0, 0));
+        });
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_refused_and_its_target_stays_as_it_is() {
+        alone(&[], |_| {
+            let target = "/home/other";
+            std::fs::create_dir(target).unwrap();
+            std::fs::set_permissions(target, PermissionsExt::from_mode(0o755)).unwrap();
+            std::os::unix::fs::symlink(target, "/home/root/.ssh").unwrap();
+            let error = Host::new().try_apply("authorized_key", json!({ "user": "root", "key": ONE })).unwrap_err();
+            assert!(error.message().contains("is not what it should be"), "{error}");
+            assert_eq!(std::fs::metadata(target).unwrap().mode() & 0o7777, 0o755);
+            assert!(std::fs::read_dir(target).unwrap().next().is_none());
         });
     }
 

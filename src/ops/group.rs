@@ -96,7 +96,9 @@ impl Resource for Group {
     fn actual(&self, probe: &Probe) -> Result<Option<Found>> {
         let found = probe.group(&self.name);
         let present = self.state == GroupState::Present;
-        let gid = self.gid.filter(|_| present);
+        // What has its number already may share it.
+        let has = found.as_ref().map(|group| group.gid);
+        let gid = self.gid.filter(|gid| present && has != Some(*gid));
         if let Some(other) = gid.and_then(|gid| probe.group_with(gid, &self.name)) {
             return Err(Error::step(format!("the gid {} is that of group `{other}`", gid.unwrap_or_default())));
         }
@@ -172,6 +174,18 @@ mod tests {
         assert_eq!(host.check("copy", file.clone()).status, Status::WouldChange);
         assert_eq!(host.check("group", json!({ "name": "mk-none", "state": "absent" })).status, Status::WouldChange);
         assert!(host.try_check("copy", file).is_err());
+    }
+
+    #[test]
+    fn a_number_may_be_shared_by_a_group_that_has_it_already() {
+        alone(&[], |_| {
+            let text = std::fs::read_to_string("/etc/group").unwrap();
+            std::fs::write("/etc/group", format!("{text}toor:x:0:\n")).unwrap();
+            let wish = |name: &str| json!({ "name": name, "gid": 0 });
+            assert_eq!(Host::new().apply("group", wish("toor")).status, Status::Ok);
+            let error = Host::new().try_check("group", wish("other")).unwrap_err();
+            assert!(error.message().starts_with("the gid 0 is that of group `"), "{error}");
+        });
     }
 
     #[test]

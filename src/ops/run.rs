@@ -15,7 +15,8 @@ use crate::sys::{Command, GuardedCommand, Hands, Probe};
 /// No word is split, quoted or expanded on the way. The outcome has `stdout` and `stderr`, as text without
 /// the newlines at their end, and `code`. Guards say when there is nothing to do; in check mode the program
 /// does not run unless `reads` says that it only looks, and later steps take for granted that what `creates` names is
-/// there and what `removes` names is gone. A guard that depends on what a check has only planned is not run either.
+/// there; of what `removes` names nobody knows whether it is gone. A guard that depends on what a check has only planned
+/// is not run either.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -234,11 +234,14 @@ impl Resource for User {
                 }
             }
         }
-        let uid = self.uid.filter(|_| self.state == UserState::Present);
+        let found = probe.user(&self.name);
+        // What has its number already may share it; the numbers of a user who is only planned are not known.
+        let has = found.as_ref().filter(|_| !probe.user_is_planned(&self.name)).map(|user| user.uid);
+        let uid = self.uid.filter(|uid| self.state == UserState::Present && has != Some(*uid));
         if let Some(other) = uid.and_then(|uid| probe.user_with(uid, &self.name)) {
             return Err(Error::step(format!("the uid {} is that of user `{other}`", uid.unwrap_or_default())));
         }
-        let Some(user) = probe.user(&self.name) else {
+        let Some(user) = found else {
             if self.state == UserState::Present {
                 probe.assume_not_brought();
             }
@@ -444,6 +447,18 @@ mod tests {
         let host = Host::new();
         let wish = json!({ "name": "root", "uid": 0, "group": "0", "home": "/root" });
         assert_eq!(host.apply("user", wish).status, Status::Ok);
+    }
+
+    #[test]
+    fn a_number_may_be_shared_by_an_account_that_has_it_already() {
+        alone(&[], |_| {
+            let text = std::fs::read_to_string("/etc/passwd").unwrap();
+            std::fs::write("/etc/passwd", format!("{text}toor:x:0:0::/home/root:/bin/sh\n")).unwrap();
+            let wish = |name: &str| json!({ "name": name, "uid": 0 });
+            assert_eq!(Host::new().apply("user", wish("toor")).status, Status::Ok);
+            let error = Host::new().try_check("user", wish("other")).unwrap_err();
+            assert!(error.message().starts_with("the uid 0 is that of user `"), "{error}");
+        });
     }
 
     #[test]

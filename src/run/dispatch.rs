@@ -155,14 +155,28 @@ impl Ready {
         let reads = self.reads();
         let mut outcome = match result {
             // What an earlier step would have to have done first may be missing: this is what assumptions are for.
-            Err(error) if reads && self.assume.is_some() && error.kind() == Kind::Step => {
+            Err(error)
+                if reads && self.assume.is_some() && run.has_foretold_a_change() && error.kind() == Kind::Step =>
+            {
                 crate::change::Outcome::new(Status::Unknown).because(error.message())
             }
             result => result?,
         };
+        if outcome.status.changed() {
+            run.foretells_a_change();
+        }
         let open = matches!(outcome.status, Status::Unknown | Status::WouldRun | Status::WouldChange);
-        if let Some(assume) = self.assume.as_ref().filter(|_| open) {
-            return Ok(assuming(outcome, assume, reads));
+        if let Some(assume) = self.assume.as_ref().filter(|_| open && run.has_foretold_a_change()) {
+            let (outcome, mut values) = assuming(outcome, assume, reads);
+            if has_secret_output(&Value::Object(self.wanted.args.clone())) {
+                // What is made of it is as secret as it will be.
+                for value in values.values_mut() {
+                    if let Value::String(text) = value {
+                        *text = run.control.secrets.add("assumed", text)?;
+                    }
+                }
+            }
+            return Ok((outcome, values));
         }
         if outcome.status.changed()
             && !outcome.assumed

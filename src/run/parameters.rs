@@ -27,7 +27,8 @@ pub(crate) const COMMON: [(&str, &str); 6] = [
         ASSUME,
         "What a check takes to have come of the step where it cannot know: `#{ stdout: \"v1.2\", code: 0 }`. The script goes \
          on with that, and what is foretold after it was read is marked as resting on it. `changed: true` among it says that \
-         the step would change something; with an empty map, a look or a wait is taken to go well.",
+         the step would change something; with an empty map, a look or a wait is taken to go well. Where \
+         the check has foretold no change before, nothing is assumed: what is missing then is missing.",
     ),
     (
         SECRET_ARGV,

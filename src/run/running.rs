@@ -51,6 +51,8 @@ pub(crate) struct Run {
     unpredicted: Mutex<BTreeMap<String, Error>>,
     /// The first assumption that the script of each host, or the one outside of any `on`, has gone on with.
     assumptions: Mutex<BTreeMap<Option<String>, Place>>,
+    /// A check has foretold a change: what is missing may come with it.
+    foretold: AtomicBool,
     notified: Mutex<BTreeMap<String, Vec<Arc<Notified>>>>,
     facts: Mutex<BTreeMap<String, Map<String, Value>>>,
     throttles: Mutex<BTreeMap<String, Arc<StepThrottle>>>,
@@ -81,6 +83,7 @@ impl Run {
             kept: Mutex::default(),
             unpredicted: Mutex::default(),
             assumptions: Mutex::default(),
+            foretold: AtomicBool::default(),
             notified: Mutex::default(),
             facts: Mutex::default(),
             throttles: Mutex::default(),
@@ -150,6 +153,16 @@ impl Run {
     /// A script has read what a step is only assumed to have given, in a host's part or outside of any.
     pub(crate) fn goes_on_with_an_assumption(&self, host: Option<&String>, place: &Place) {
         lock(&self.assumptions).entry(host.cloned()).or_insert_with(|| place.clone());
+    }
+
+    /// A check foretells a change, on whatever host.
+    pub(super) fn foretells_a_change(&self) {
+        self.foretold.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a check has foretold a change. Where it has not, nothing that is missing is still to come.
+    pub(super) fn has_foretold_a_change(&self) -> bool {
+        self.foretold.load(Ordering::Relaxed)
     }
 
     /// What the steps of a host rest on from now on, in a check.

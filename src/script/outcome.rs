@@ -1,6 +1,7 @@
 //! What a step gives back to the script.
 
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
+use serde_json::Value;
 
 use super::fault::throw;
 use super::scope::scope;
@@ -68,7 +69,10 @@ pub(super) fn register(engine: &mut Engine) {
                 Some(assumed) => {
                     let scope = scope(&context)?;
                     scope.run.goes_on_with_an_assumption(scope.host.as_ref(), &outcome.place);
-                    Ok(from_json(assumed))
+                    Ok(match assumed {
+                        Value::String(text) => Secret::or_text(text.clone()),
+                        other => from_json(other),
+                    })
                 }
                 None => get(outcome, name).map_err(|e| throw(&context, e)),
             },

@@ -13,7 +13,7 @@ use crate::change::Status;
 use crate::control::Base;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::fleet::Notified;
-use crate::op::{Danger, Spec};
+use crate::op::{Class, Spec};
 use crate::run::{
     ASSUME, CHANGED, FAILED, Held, Host, NOTIFY, Outcome, RETRY, Ready, Retry, Wanted, goes_alone, subject_of,
 };
@@ -98,7 +98,8 @@ pub(super) fn step(context: &NativeCallContext, host: &Host, spec: &'static Spec
 
 /// Whether a step changes nothing, as far as its call tells.
 fn only_reads(spec: &Spec, args: &RhaiMap) -> bool {
-    spec.danger == Danger::Read || args.get("reads").is_some_and(|reads| reads.as_bool() == Ok(true))
+    // A wait may be for what a step brings that is left out, and `fetch` writes here.
+    spec.class == Class::Fact || args.get("reads").is_some_and(|reads| reads.as_bool() == Ok(true))
 }
 
 fn attempt(context: &NativeCallContext, ready: &Ready, common: &Common, (left, alone): (u32, bool)) -> Raised<()> {
@@ -242,7 +243,8 @@ fn judge(context: &NativeCallContext, mut outcome: Outcome, ready: &Ready, commo
         return Err(throw(context, if said.is_empty() { error } else { error.note(said) }));
     }
     if let Some(closure) = common.changed.as_ref().filter(|_| ran) {
-        outcome.of.status = if ask(closure, "changed")? { Status::Changed } else { Status::Ok };
+        let changed = if ready.scope.run.fleet.mode() == Mode::Check { Status::WouldChange } else { Status::Changed };
+        outcome.of.status = if ask(closure, "changed")? { changed } else { Status::Ok };
     }
     Ok(outcome)
 }

@@ -207,7 +207,7 @@ impl Command {
             if let Some(status) = status {
                 // What runs on in the background may hold the pipes for ever. What the program itself wrote is in them.
                 let last = *last.get_or_insert(now + LINGER);
-                if pipes.0.is_empty() || now >= last || jobs.is_stopped() {
+                if pipes.open.is_empty() || now >= last || jobs.is_stopped() {
                     break Some(status);
                 }
             }
@@ -226,6 +226,10 @@ impl Command {
                 kept.add(stream, bytes);
             });
         };
+        if asked.is_some() || jobs.is_stopped() {
+            // Its children may not have listened, and nobody waits for them.
+            signal(pid, Signal::KILL);
+        }
         let ran = Ran {
             code: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
@@ -281,35 +285,42 @@ impl Kept {
 }
 
 /// What a child writes to, as long as somebody can write there.
-struct Pipes(Vec<(Stream, File)>);
+struct Pipes {
+    open: Vec<(Stream, File)>,
+    buffer: Vec<u8>,
+    /// How long to wait where nothing is open any more.
+    pause: Duration,
+}
 
 impl Pipes {
     fn of(child: &mut Child) -> Self {
         let out = child.stdout.take().map(|pipe| (Stream::Out, File::from(OwnedFd::from(pipe))));
         let err = child.stderr.take().map(|pipe| (Stream::Err, File::from(OwnedFd::from(pipe))));
-        Self(out.into_iter().chain(err).collect())
+        let open = out.into_iter().chain(err).collect();
+        Self { open, buffer: vec![0; 64 * 1024], pause: Duration::from_millis(2) }
     }
 
     /// Waits for something to read, and reads it once; those at their end are closed.
     fn read(&mut self, longest: Duration, take: &mut dyn FnMut(Stream, &[u8])) {
-        if self.0.is_empty() {
-            // A program closes its pipes when it ends; one that did so before is asked now and then.
-            std::thread::sleep(longest.min(Duration::from_millis(2)));
+        let Self { open, buffer, pause } = self;
+        if open.is_empty() {
+            // A program closes its pipes when it ends, a moment before that is told; one that did so earlier can wait.
+            std::thread::sleep(longest.min(*pause));
+            *pause = (*pause * 2).min(TICK);
             return;
         }
-        let mut ready: Vec<PollFd> = self.0.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)).collect();
+        let mut ready: Vec<PollFd> = open.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)).collect();
         let longest =
             Timespec { tv_sec: longest.as_secs().try_into().unwrap_or(0), tv_nsec: longest.subsec_nanos().into() };
         // Interrupted, it is asked again.
         let _ = poll(&mut ready, Some(&longest));
         let ready: Vec<bool> = ready.iter().map(|pipe| !pipe.revents().is_empty()).collect();
         let mut ready = ready.into_iter();
-        let mut buffer = vec![0; 64 * 1024];
-        self.0.retain_mut(|(stream, pipe)| {
+        open.retain_mut(|(stream, pipe)| {
             if !ready.next().unwrap_or_default() {
                 return true;
             }
-            match pipe.read(&mut buffer) {
+            match pipe.read(buffer) {
                 Ok(0) => false,
                 Ok(count) => {
                     take(*stream, &buffer[..count]);
@@ -342,6 +353,41 @@ mod tests {
         let error = run(&Command::new(shell("sleep 60 & sleep 60")).timeout(Duration::from_millis(100))).unwrap_err();
         assert!(error.message().contains("did not end within 0.1 s"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(4));
+    }
+
+    /// Whether the process whose number is in a file goes within two seconds.
+    fn goes(file: &std::path::Path) -> bool {
+        let pid = std::fs::read_to_string(file).unwrap();
+        for _ in 0..100 {
+            // One that ended and that nobody has waited for has no words any more.
+            if std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default().is_empty() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    #[test]
+    fn children_that_do_not_listen_are_stopped_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        let deaf = |file: &std::path::Path| {
+            let script = format!("(trap '' TERM; exec sleep 300) & echo $! >'{}'; wait", file.display());
+            Command::new(shell(&script))
+        };
+        let error = run(&deaf(&one).timeout(Duration::from_millis(500))).unwrap_err();
+        assert!(error.message().ends_with("and was stopped"), "{error}");
+        assert!(goes(&one));
+        let jobs = Jobs::default();
+        let stopper = jobs.clone();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            stopper.stop(Duration::from_secs(2));
+        });
+        assert!(deaf(&other).execute(&jobs, &NoPeer).is_err());
+        thread.join().unwrap();
+        assert!(goes(&other));
     }
 
     #[test]

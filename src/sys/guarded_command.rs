@@ -65,8 +65,10 @@ impl GuardedCommand {
     /// Runs it as something that only looks; `None` when it does more than that.
     pub(crate) fn look(&self, probe: &Probe) -> Option<Result<Outcome>> {
         self.reads.then(|| {
-            let words = &self.command.argv;
-            if probe.is_concerned(words, self.command.cwd.as_deref()) {
+            let stdin = self.command.stdin.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let mut words = self.words(&self.command.argv);
+            words.extend(stdin.split_whitespace().map(str::to_owned));
+            if probe.is_concerned(&words, self.command.cwd.as_deref()) {
                 return Err(Error::unknown("it looks at what the steps planned so far change"));
             }
             let ran = self.observe(probe, &Command { stream: true, ..self.command.clone() })?;
@@ -109,9 +111,16 @@ impl GuardedCommand {
     pub(crate) fn effects(&self) -> Vec<Effect> {
         let absolute = |path: &Option<PathBuf>| path.clone().filter(|path| path.is_absolute());
         let ran = Effect::Ran(self.command.argv.iter().skip(1).cloned().collect(), absolute(&self.command.cwd));
-        let gone = absolute(&self.removes).map(Effect::Gone);
+        // That it needs something does not say that it takes it away.
+        let unsure = absolute(&self.removes).map(Effect::Unsure);
         let made = absolute(&self.creates).map(Effect::Made);
-        gone.into_iter().chain(made).chain([ran]).collect()
+        unsure.into_iter().chain(made).chain([ran]).collect()
+    }
+
+    /// Words that it is given, and what the values of its variables name.
+    fn words(&self, words: &[String]) -> Vec<String> {
+        let values = self.command.env.values().flat_map(|value| value.split([':', '=']));
+        words.iter().cloned().chain(values.map(str::to_owned)).collect()
     }
 
     fn holds(&self, probe: &Probe, words: &[String]) -> Result<bool> {
@@ -119,8 +128,9 @@ impl GuardedCommand {
             return answer;
         }
         let cwd = self.command.cwd.as_deref();
-        let absolute = words.iter().map(Path::new).filter(|path| path.is_absolute());
-        if probe.is_concerned(words, cwd) || absolute.chain(cwd).any(|path| probe.is_handled(path)) {
+        let named = self.words(words);
+        let absolute = named.iter().map(Path::new).filter(|path| path.is_absolute());
+        if probe.is_concerned(&named, cwd) || absolute.chain(cwd).any(|path| probe.is_handled(path)) {
             let shown = Command::new(words.to_vec()).shown();
             return Err(Error::unknown(format!("`{shown}` depends on what the steps planned so far change")));
         }
@@ -164,7 +174,7 @@ fn tested(probe: &Probe, words: &[String]) -> Option<Result<bool>> {
     if !path.is_absolute() || !probe.is_anything_planned() {
         return None;
     }
-    if probe.is_handled(path) && !probe.is_planned(path) {
+    if probe.is_handled(path) {
         return Some(Err(Error::unknown(format!("an earlier command may change `{}`", path.display()))));
     }
     let of = |kind: Kind| probe.follow(path).map(|found| found.is_some_and(|look| look.kind == kind));

@@ -7,7 +7,8 @@ use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::command::{Command, Ran};
@@ -98,6 +99,15 @@ impl<'a> Hands<'a> {
         write::replace(&Self::real(path), &mut &bytes[..], None, place, None).map(drop)
     }
 
+    /// As [`Hands::rewrite`], in a folder that a user may write to: a link at `path` is replaced, not followed.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    #[allow(clippy::unused_self, reason = "only hands change a host")]
+    pub(crate) fn supplant(&self, path: &Path, bytes: &[u8], place: Placement) -> Result {
+        write::replace(path, &mut &bytes[..], None, place, None).map(drop)
+    }
+
     /// Writes a payload to a file, whole or not at all; asks the control side for bytes that did not
     /// travel with the request.
     ///
@@ -179,6 +189,27 @@ impl<'a> Hands<'a> {
         Ok(())
     }
 
+    /// Sets owner, group and mode of a directory. A link in its place is refused, also one that comes there meanwhile:
+    /// whoever the folder above belongs to could have it point anywhere.
+    ///
+    /// # Errors
+    /// When something else is there, or the host refuses.
+    pub(crate) fn place_dir(&self, path: &Path, place: Placement) -> Result {
+        let failed = || format!("cannot set the owner and mode of `{}`", path.display());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| match e {
+            Errno::NOTDIR | Errno::LOOP => Error::step(failed()).because("it is no directory any more"),
+            e => Error::step(failed()).because(e),
+        })?;
+        if place.uid.is_some() || place.gid.is_some() {
+            rustix::fs::fchown(&dir, place.uid.map(Uid::from_raw), place.gid.map(Gid::from_raw)).or_step(failed)?;
+        }
+        match place.mode {
+            Some(mode) => rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode)).or_step(failed),
+            None => Ok(()),
+        }
+    }
+
     /// Sets the owner and group of a link itself.
     ///
     /// # Errors
@@ -201,10 +232,10 @@ impl<'a> Hands<'a> {
         self.makes(path, true);
         match rustix::fs::mkdir(path, Mode::from_raw_mode(0o700)) {
             Ok(()) => {}
-            Err(rustix::io::Errno::EXIST) if path.is_dir() => {}
+            Err(Errno::EXIST) if path.is_dir() => {}
             Err(e) => return Err(Error::step(failed()).because(e)),
         }
-        self.place(path, Placement { mode: place.mode.or(Some(0o755)), ..place })
+        self.place_dir(path, Placement { mode: place.mode.or(Some(0o755)), ..place })
     }
 
     /// Makes a symbolic link, replacing a link that is there.
@@ -292,5 +323,38 @@ impl<'a> Hands<'a> {
         let Some(words) = validate else { return Ok(()) };
         let ran = self.run(&rehearsal::command(words, temporary))?;
         if ran.success() { Ok(()) } else { Err(rehearsal::refusal(words, &ran)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::super::peer::NoPeer;
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_or_a_file_of_a_users_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("dir")).unwrap();
+        fs::set_permissions(path("dir"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(path("file"), "theirs").unwrap();
+        symlink(path("dir"), path("to-dir")).unwrap();
+        symlink(path("file"), path("to-file")).unwrap();
+        let (jobs, digests, creations) =
+            (Jobs::default(), RefCell::new(Digests::default()), RefCell::new(Creations::default()));
+        let hands = Hands::new(&NoPeer, &jobs, &digests, &creations, false);
+        let place = Placement { mode: Some(0o700), ..Placement::default() };
+        let mode = || fs::metadata(path("dir")).unwrap().mode() & 0o7777;
+        let error = hands.place_dir(&path("to-dir"), place).unwrap_err();
+        assert!(error.to_string().ends_with("it is no directory any more"), "{error}");
+        assert!(hands.make_dir(&path("to-dir"), place, false).is_err());
+        assert_eq!(mode(), 0o755);
+        hands.place_dir(&path("dir"), place).unwrap();
+        assert_eq!(mode(), 0o700);
+        hands.supplant(&path("to-file"), b"ours", place).unwrap();
+        assert_eq!(fs::read_to_string(path("file")).unwrap(), "theirs");
+        assert_eq!(fs::read_to_string(path("to-file")).unwrap(), "ours");
     }
 }

@@ -57,6 +57,8 @@ pub enum Effect {
     AtHome(String, PathBuf, Planned),
     /// A command will have made something at this path; what, and what is in it, is not known here.
     Made(PathBuf),
+    /// A command may have made something of this path and what is below it, or taken it away: nobody knows.
+    Unsure(PathBuf),
     /// A command will have run that was given these words, in this directory: it may do anything to what they name.
     Ran(Vec<String>, Option<PathBuf>),
     /// A user will be there with this primary group and home.
@@ -77,6 +79,15 @@ impl Effect {
     /// Whether it changes what is found at a path.
     pub fn is_of_a_path(&self) -> bool {
         matches!(self, Self::Path(..) | Self::Gone(_) | Self::Below(..) | Self::Made(_) | Self::AtHome(..))
+    }
+
+    /// The same of a step of which nobody knows whether it is done.
+    #[must_use]
+    pub fn doubted(self) -> Self {
+        match self {
+            Self::Made(path) | Self::Gone(path) => Self::Unsure(path),
+            other => other,
+        }
     }
 }
 
@@ -126,6 +137,12 @@ enum Mark {
     Made,
     /// A command was given it.
     Handled,
+    /// A command ran in it, and may have done something to what is below.
+    RanIn,
+    /// A command may have made something of it, or not.
+    Unsure,
+    /// What is planned there, though not below it, came after all marks before this one.
+    Settled,
 }
 
 /// Where the accounts are.
@@ -155,11 +172,12 @@ impl Plan {
                     },
                     _ => planned,
                 };
+                self.settle(&path);
                 self.paths.insert(path, merged);
             }
             Effect::Gone(path) => {
                 self.paths.retain(|known, _| !known.starts_with(&path));
-                self.marks.retain(|(mark, known)| *mark == Mark::Handled || !known.starts_with(&path));
+                self.marks.retain(|(_, known)| !known.starts_with(&path));
                 self.marks.push((Mark::Emptied, path));
             }
             Effect::Below(path, reason) => drop(put(&mut self.below, path, reason)),
@@ -170,11 +188,13 @@ impl Plan {
                 }
             }
             Effect::Made(path) => self.marks.push((Mark::Made, path)),
+            Effect::Unsure(path) => self.marks.push((Mark::Unsure, path)),
             Effect::Ran(words, cwd) => {
                 let named = words.iter().flat_map(|word| tokens(word)).filter(|token| token.starts_with('/'));
                 let all = Path::new("/");
-                let named = named.map(PathBuf::from).chain(cwd).filter(|path| path != all);
-                self.marks.extend(named.map(|path| (Mark::Handled, path)));
+                let named = named.map(|path| (Mark::Handled, PathBuf::from(path)));
+                let cwd = cwd.map(|path| (Mark::RanIn, path));
+                self.marks.extend(named.chain(cwd).filter(|(_, path)| path != all));
             }
             Effect::User(name, group, home) => {
                 put(&mut self.groups, group.clone(), true);
@@ -210,6 +230,15 @@ impl Plan {
         let group = coming.or_else(|| accounts::group(&accounts::user(&user)?.gid.to_string()).map(|group| group.name));
         let (owner, group) = (planned.owner.or(Some(user)), planned.group.or(group));
         self.apply(Effect::Path(path, Planned { owner, group, ..planned }));
+    }
+
+    /// Takes note that what is planned at a path comes after what commands did to it.
+    fn settle(&mut self, path: &Path) {
+        self.marks.retain(|(mark, known)| *mark != Mark::Settled || known != path);
+        let doubtful = |mark: Mark| matches!(mark, Mark::Handled | Mark::RanIn | Mark::Unsure);
+        if self.marks.iter().any(|(mark, above)| doubtful(*mark) && path.starts_with(above)) {
+            self.marks.push((Mark::Settled, path.to_owned()));
+        }
     }
 
     fn packages_will_be(&mut self, names: Vec<String>, there: bool) {
@@ -261,7 +290,8 @@ impl Plan {
             return Some(planned);
         }
         // What is nearest decides: a command may have made something where all was to be gone.
-        let above = self.marks.iter().filter(|(mark, above)| *mark != Mark::Handled && path.starts_with(above));
+        let decides = |mark: Mark| matches!(mark, Mark::Emptied | Mark::Made);
+        let above = self.marks.iter().filter(|(mark, above)| decides(*mark) && path.starts_with(above));
         let nearest = above.max_by_key(|(_, above)| above.as_os_str().len())?;
         (nearest.0 == Mark::Emptied).then_some(&NOTHING)
     }
@@ -278,12 +308,42 @@ impl Plan {
 
     /// Whether a command makes something at a path.
     pub fn is_made(&self, path: &Path) -> bool {
-        self.marks.iter().any(|(mark, made)| *mark == Mark::Made && made == path)
+        let said = |(mark, at): &&(Mark, PathBuf)| match mark {
+            Mark::Made => at == path,
+            Mark::Unsure => path.starts_with(at),
+            _ => false,
+        };
+        self.marks.iter().rev().find(said).is_some_and(|(mark, _)| *mark == Mark::Made)
+    }
+
+    /// The marks on a path and above it that came after what is planned there.
+    fn later(&self, path: &Path) -> impl Iterator<Item = (Mark, &Path)> {
+        let settles = |(mark, at): &(Mark, PathBuf)| match mark {
+            Mark::Settled => at == path,
+            Mark::Emptied => path.starts_with(at),
+            _ => false,
+        };
+        let from = self.marks.iter().rposition(settles).map_or(0, |last| last + 1);
+        let marks = self.marks.iter().skip(from).filter(move |(_, above)| path.starts_with(above));
+        marks.map(|(mark, above)| (*mark, above.as_path()))
     }
 
     /// Whether a command that would run may do something to what is at a path.
     pub fn is_handled(&self, path: &Path) -> bool {
-        self.marked(Mark::Handled, path).is_some()
+        self.later(path).any(|(mark, _)| matches!(mark, Mark::Handled | Mark::RanIn))
+    }
+
+    /// Whether a command that would run may do something to what is planned at a path, after that came there; or may
+    /// have made something of it, planned or not.
+    pub fn is_unsettled(&self, path: &Path) -> bool {
+        let planned = self.path(path).is_some();
+        self.later(path).any(|(mark, at)| match mark {
+            Mark::Unsure => true,
+            Mark::Handled => planned,
+            // That a command runs in a directory leaves the directory itself as it is.
+            Mark::RanIn => planned && at != path,
+            _ => false,
+        })
     }
 
     /// Whether a word of a command, or a script, names something that earlier steps plan: a path or what is above it, an
@@ -291,7 +351,10 @@ impl Plan {
     pub fn concerns(&self, text: &str, cwd: Option<&Path>) -> bool {
         tokens(text).any(|token| {
             let path = if token.starts_with('/') { Some(PathBuf::from(token)) } else { cwd.map(|cwd| cwd.join(token)) };
-            path.is_some_and(|path| self.concerns_path(&path)) || self.concerns_name(token)
+            // A mere word is seldom a path: that a package may bring a file of that name says nothing.
+            let brought =
+                |path: &Path| token.contains('/') && self.may_be_brought(path) && path.symlink_metadata().is_err();
+            path.is_some_and(|path| self.concerns_path(&path) || brought(&path)) || self.concerns_name(token)
         })
     }
 
@@ -301,11 +364,11 @@ impl Plan {
         let accounts = !self.users.is_empty() || !self.groups.is_empty();
         self.path(path).is_some()
             || self.doubt(path).is_some()
+            || self.is_unsettled(path)
             || path.ancestors().any(through)
             || self.paths.keys().any(|planned| within(planned))
-            || self.marks.iter().any(|(mark, planned)| *mark != Mark::Handled && within(planned))
+            || self.marks.iter().any(|(mark, at)| !matches!(mark, Mark::Handled | Mark::RanIn) && within(at))
             || (accounts && ACCOUNT_FILES.iter().any(|file| Path::new(file) == path))
-            || (self.may_be_brought(path) && path.symlink_metadata().is_err())
     }
 
     fn concerns_name(&self, token: &str) -> bool {

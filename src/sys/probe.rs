@@ -96,6 +96,7 @@ impl<'a> Probe<'a> {
     /// As there.
     pub(crate) fn look_without_packages(&self, path: &Path) -> Result<Option<Look>> {
         let Some(plan) = self.plan else { return real_look(path) };
+        self.settled(path)?;
         let plan = plan.borrow();
         match plan.path(path) {
             Some(Planned { kind: None, .. }) => Ok(None),
@@ -147,6 +148,7 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// When it is not a file, is longer than `limit`, cannot be read, or cannot be known yet.
     pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+        self.settled(path)?;
         if let Some(planned) = self.planned(path) {
             return match (planned.kind, planned.content) {
                 (None, _) => Ok(None),
@@ -169,6 +171,7 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// As for [`Probe::read`].
     pub(crate) fn content(&self, path: &Path) -> Result<Option<Content>> {
+        self.settled(path)?;
         if let Some(planned) = self.planned(path) {
             return match (planned.kind, planned.content) {
                 (None, _) => Ok(None),
@@ -321,6 +324,14 @@ impl<'a> Probe<'a> {
     /// Whether words of a command name something that earlier steps of this check plan.
     pub(crate) fn is_concerned(&self, words: &[String], cwd: Option<&Path>) -> bool {
         self.plan.is_some_and(|plan| words.iter().any(|word| plan.borrow().concerns(word, cwd)))
+    }
+
+    /// Sees to it that no command may do anything to what is planned at a path.
+    fn settled(&self, path: &Path) -> Result {
+        if self.plan.is_some_and(|plan| plan.borrow().is_unsettled(path)) {
+            return Err(Error::unknown(format!("an earlier command may change `{}`", path.display())));
+        }
+        Ok(())
     }
 
     /// Whether a command that would have run may have done something to what is at a path.

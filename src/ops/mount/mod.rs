@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::table::{Entry, mounted, place};
+use self::table::{Entry, Mounted, mounted, place};
 use crate::change::{Change, Thing};
 use crate::error::{Error, Result};
 use crate::op::{Danger, Effects, Example, Operation, Removal, Resource, Shows};
@@ -18,8 +18,9 @@ use crate::sys::{Command, Effect, Hands, Kind, Lines, Placement, Planned, Probe}
 ///
 /// The file is replaced whole and all its other lines stay as they are. A mounted file system whose options have
 /// changed is remounted; of those, the kernel's own flags (`ro`, `nosuid`, `nodev`, `noexec`, `noatime`, `nodiratime`) are
-/// also compared with what is mounted. Something else that is mounted there, of another type or from another source, is
-/// never taken away: that stops the step. Another name of the same device is the same source.
+/// also compared with what is mounted. Such a flag goes where the options name its opposite, or no longer name it and
+/// the old line of fstab did; one that neither names stays. Something else that is mounted there, of another type or
+/// from another source, is never taken away: that stops the step. Another name of the same device is the same source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "control", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -131,9 +132,14 @@ impl Mount {
         Ok(first)
     }
 
-    fn mounted(&self, probe: &Probe, entry: Option<&Entry>) -> Result<Option<String>> {
+    /// What the kernel has there.
+    fn live(&self, probe: &Probe) -> Result<Option<Mounted>> {
         let info = probe.read(Path::new("/proc/self/mountinfo"), LONGEST)?.unwrap_or_default();
-        let Some(found) = mounted(&String::from_utf8_lossy(&info), &self.place()) else { return Ok(None) };
+        Ok(mounted(&String::from_utf8_lossy(&info), &self.place()))
+    }
+
+    fn mounted(&self, probe: &Probe, entry: Option<&Entry>) -> Result<Option<String>> {
+        let Some(found) = self.live(probe)? else { return Ok(None) };
         if self.state != MountState::Mounted {
             return Ok(Some(found.fstype));
         }
@@ -150,6 +156,14 @@ impl Mount {
         // The table is written last, so an entry with other options means that they do not hold yet.
         let promised = entry.map(|entry| entry.options.clone()).filter(|options| found.fits(options));
         Ok(Some(promised.unwrap_or_else(|| found.options.join(","))))
+    }
+
+    /// The options of a remount, with the flags that nobody asks to go.
+    fn remount(&self, probe: &Probe) -> Result<String> {
+        let old = self.found_entry(probe)?.map(|entry| entry.options);
+        let kept = self.live(probe)?.map(|found| found.kept(&self.options, old.as_deref())).unwrap_or_default();
+        let words: Vec<&str> = ["remount"].into_iter().chain(kept).chain([self.options.as_str()]).collect();
+        Ok(words.join(","))
     }
 
     /// The fault of something else that is mounted there.
@@ -263,7 +277,7 @@ impl Resource for Mount {
             }
             if actual.mounted.is_some() {
                 // Without a source `mount` adds the options that the table has, which are the old ones.
-                let options = format!("remount,{}", entry.options);
+                let options = self.remount(hands)?;
                 let words = ["mount", "-o", options.as_str(), "--", entry.src.as_str(), place.as_str()];
                 hands.must(&Command::parsed(words))?;
             } else {
@@ -333,18 +347,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_is_remounted_with_exactly_the_options_asked_for() {
+    fn what_is_mounted_is_remounted_with_the_options_asked_for() {
         alone(&[], |_| {
             let host = Host::new();
             let (table, place) = (host.put("fstab", OTHERS), "/home/mk-m");
             let wish = |options: &str| json!({ "path": place, "src": "tmpfs", "fstype": "tmpfs", "options": options, "fstab": table });
             host.contract("mount", &[wish("size=1m,noexec"), wish("size=1m,nosuid"), wish("ro,size=1m")]);
-            let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-            let line = table.lines().find(|line| line.contains(place)).unwrap();
-            assert!(line.contains(" ro,relatime "), "{line}");
-            // By hand, and with a flag that the table has not.
+            let line = || {
+                let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+                table.lines().find(|line| line.contains(place)).unwrap().to_owned()
+            };
+            assert!(line().contains(" ro,relatime "), "{}", line());
+            // By hand, and with a flag that the table has not: nobody asks for it to go.
             std::process::Command::new("mount").args(["-o", "remount,ro,nosuid", place]).status().unwrap();
-            host.contract("mount", &[wish("ro,size=1m"), json!({ "path": place, "state": "unmounted" })]);
+            assert_eq!(host.apply("mount", wish("ro,size=1m")).status, Status::Ok);
+            host.contract("mount", &[wish("size=2m")]);
+            assert!(line().contains(" rw,nosuid,relatime "), "{}", line());
+            host.contract("mount", &[wish("suid,size=2m"), json!({ "path": place, "state": "unmounted" })]);
         });
     }
 

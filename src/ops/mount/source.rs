@@ -12,7 +12,7 @@ use crate::sys::{Command, Probe};
 const TAGS: [&str; 4] = ["UUID", "LABEL", "PARTUUID", "PARTLABEL"];
 
 /// Whether options ask for a directory or a file to be seen at another place too.
-pub(super) fn is_bind(options: &str) -> bool {
+fn is_bind(options: &str) -> bool {
     options.split(',').any(|option| matches!(option, "bind" | "rbind"))
 }
 

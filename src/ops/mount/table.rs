@@ -1,6 +1,7 @@
 //! The two tables of mounts: what `/etc/fstab` asks for, and what the kernel has.
 
-use super::source::is_bind;
+/// The kernel's flags that a remount takes away where it does not name them.
+const FLAGS: [&str; 5] = ["nosuid", "nodev", "noexec", "noatime", "nodiratime"];
 
 /// One line of an fstab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,19 +103,31 @@ pub(super) fn mounted(mountinfo: &str, path: &str) -> Option<Mounted> {
 
 impl Mounted {
     /// Whether it is as the options ask for, as far as the kernel's own flags go: each of them stands in the
-    /// table or not, while what a file system makes of its own options cannot be compared as text.
+    /// table or not, while what a file system makes of its own options cannot be compared as text. Flags besides may be
+    /// the doing of whoever mounted it, or of a kernel that does not give them up.
     pub(super) fn fits(&self, options: &str) -> bool {
         let has = |flag: &str| self.options.iter().any(|option| option == flag);
-        let asked = options.split(',').all(|wanted| match wanted {
+        options.split(',').all(|wanted| match wanted {
             "ro" | "rw" | "nosuid" | "nodev" | "noexec" | "noatime" | "nodiratime" => has(wanted),
             "suid" | "dev" | "exec" | "atime" => !has(&format!("no{wanted}")),
             _ => true,
-        });
-        // A second sight of a directory takes over the flags of the first, and programs of users add their own.
-        let adds = is_bind(options) || self.fstype.starts_with("fuse");
-        let flags = ["nosuid", "nodev", "noexec", "noatime", "nodiratime"];
-        asked && (adds || flags.iter().all(|flag| !has(flag) || asks(options, flag)))
+        })
     }
+
+    /// The flags that stay when it is remounted with these options, which do not name them: those that the options do
+    /// not ask to go either, and that the `old` ones of the table did not bring.
+    pub(super) fn kept(&self, options: &str, old: Option<&str>) -> Vec<&'static str> {
+        let has = |flag: &str| self.options.iter().any(|option| option == flag);
+        let brought = |flag: &str| old.is_some_and(|old| asks(old, flag));
+        let named = |flag: &str| asks(options, flag) || options.split(',').any(|option| ends(option, flag));
+        FLAGS.into_iter().filter(|flag| has(flag) && !brought(flag) && !named(flag)).collect()
+    }
+}
+
+/// Whether an option asks for a flag to go.
+fn ends(option: &str, flag: &str) -> bool {
+    let other_time = flag == "noatime" && matches!(option, "relatime" | "strictatime");
+    other_time || flag.strip_prefix("no") == Some(option)
 }
 
 /// Whether options ask for a flag, by its name or by one that brings it.
@@ -155,10 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_nobody_asked_for_does_not_fit() {
+    fn a_flag_that_nobody_asked_for_stays_unless_the_table_had_it() {
         let top = mounted("1 0 0:5 / /x rw,nosuid,noexec - tmpfs tmpfs rw\n", "/x").unwrap();
-        assert!(top.fits("nosuid,noexec") && top.fits("user") && top.fits("bind"));
-        assert!(!top.fits("nosuid") && !top.fits("defaults") && !top.fits("owner") && !top.fits("noexec,exec,nosuid"));
+        assert!(top.fits("nosuid,noexec") && top.fits("user") && top.fits("defaults") && top.fits("size=1m"));
+        assert!(!top.fits("nodev") && !top.fits("noexec,exec,nosuid"));
+        assert_eq!(top.kept("size=1m", None), ["nosuid", "noexec"]);
+        assert_eq!(top.kept("size=1m", Some("size=2m")), ["nosuid", "noexec"]);
+        assert_eq!(top.kept("size=1m", Some("nosuid")), ["noexec"]);
+        assert_eq!(top.kept("exec", None), ["nosuid"]);
+        assert_eq!(top.kept("noexec", Some("owner")), Vec::<&str>::new());
     }
 
     proptest! {

@@ -120,6 +120,12 @@ pub(super) fn settings(probe: &Probe, order: &[(PathBuf, PathBuf)], name: &str) 
     Ok(settings)
 }
 
+/// Whether a file lies in one of the folders, with a name that is passed over at boot.
+pub(super) fn is_passed_over(file: &Path) -> bool {
+    let inside = DIRS.iter().any(|dir| file.parent() == Some(Path::new(dir)));
+    inside && file.extension().is_none_or(|is| is != "conf")
+}
+
 /// Whether `other` is read later than `own`, both by where they are in the order, or would be.
 pub(super) fn is_later(order: &[(PathBuf, PathBuf)], other: &Path, own: &Path) -> bool {
     let at = |path: &Path| order.iter().position(|(file, real)| file == path || real == path);

@@ -34,7 +34,8 @@ pub(super) struct Sysctl {
     #[serde(default)]
     pub state: SysctlState,
     /// The file that keeps it, `/etc/sysctl.d/60-mk-NAME.conf` by default. Its other lines stay as they are. A later file
-    /// with another value is a fault. One that lies elsewhere is yours to have read at boot.
+    /// with another value is a fault. In the folders above it ends in `.conf`; one that lies elsewhere is yours to have
+    /// read at boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Whether to keep it for every boot. True by default.
@@ -194,6 +195,11 @@ impl Operation for Sysctl {
         }
         if self.file.as_ref().is_some_and(|file| !file.is_absolute()) {
             return Err(Error::parameter("file", "must be absolute"));
+        }
+        let passed_over = self.file.as_ref().is_some_and(|file| files::is_passed_over(file));
+        // What was written there before can still be taken away.
+        if passed_over && self.state == SysctlState::Present {
+            return Err(Error::parameter("file", "must end in `.conf` in that folder, or nothing reads it at boot"));
         }
         if !self.keep && (self.file.is_some() || self.state == SysctlState::Absent) {
             return Err(Error::playbook("`keep: false` goes with neither `file` nor `state: \"absent\"`"));
@@ -413,5 +419,17 @@ mod tests {
         assert!(refusal("sysctl", json!({ "name": "net..x", "value": 1 })).contains("cannot be the name"));
         assert!(refusal("sysctl", json!({ "name": "../x", "value": 1 })).contains("cannot be the name"));
         assert_eq!(refusal("sysctl", json!({ "name": "net.x" })), "sysctl: `value` is needed");
+    }
+
+    #[test]
+    fn a_file_that_no_boot_would_read_is_refused() {
+        let wish = |file: &str| json!({ "name": "net.x.y", "value": 1, "file": file });
+        for file in ["/etc/sysctl.d/60-mine", "/usr/lib/sysctl.d/x.conf.old", "/run/sysctl.d/.conf"] {
+            assert!(refusal("sysctl", wish(file)).contains("must end in `.conf`"), "{file}");
+        }
+        for file in ["/etc/sysctl.d/60-mine.conf", "/srv/mine", "/etc/sysctl.d/below/mine"] {
+            let op: Sysctl = serde_json::from_value(wish(file)).unwrap();
+            assert!(op.validate().is_ok(), "{file}");
+        }
     }
 }
