@@ -40,6 +40,7 @@ fn yes() -> bool {
 
 impl Operation for Reboot {
     const NAME: &'static str = "reboot";
+    const VALUES: &'static [&'static str] = &["boot", "seconds", "system"];
     const SUBJECT: &'static str = "timeout";
     const DANGER: Danger = Danger::Destroy;
     const SHOWS: Shows = Shows::All;

@@ -285,3 +285,14 @@ fn the_tree_itself_is_clean() {
         assert!(ran.stderr.contains("files") && !ran.stderr.contains("warning"), "{}{}", ran.stdout, ran.stderr);
     }
 }
+
+#[test]
+fn what_this_side_adds_to_an_outcome_is_known() {
+    let place = Place::new();
+    place.file(
+        "p.rhai",
+        "on(\"all\", |host| { let did = host.reboot(); log(`${did.boot} ${did.system} ${did.seconds}`); });",
+    );
+    let ran = place.mk(&["lint", "p.rhai"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
