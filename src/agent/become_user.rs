@@ -77,7 +77,7 @@ impl Children {
             self.0.insert(user.to_owned(), other);
         }
         let other = self.0.get_mut(user).ok_or_else(|| Error::internal("a child agent that is gone"))?;
-        let plan = session.plan_text().filter(|_| request.mode == Mode::Check);
+        let plan = if request.mode == Mode::Check { session.plan_text() } else { None };
         let shared = plan.is_some().then_some(session);
         if let Some(plan) = plan {
             other.to.send(&to_frame(&ToAgent::Plan { plan }));

@@ -209,7 +209,7 @@ fn run(work: &Receiver<Work>, link: &Link, shared: &Shared, mut children: Childr
                     shared.jobs.step_ended();
                     shared.busy.store(false, Ordering::SeqCst);
                     // The agent that this one works for has to know before the step is over for it.
-                    if let Some(plan) = session.plan_text().filter(|_| shares_plan) {
+                    if shares_plan && let Some(plan) = session.plan_text() {
                         link.outlet.say(&FromAgent::Plan { plan });
                     }
                     if let FromAgent::Done { result, worked, .. } = &mut said {

@@ -19,15 +19,15 @@ const LONGEST: u64 = 4 * 1024 * 1024;
 /// # Errors
 /// When it cannot be had, or is too short to be kept out of other texts.
 pub(crate) fn secret(sources: &Sources, secrets: &Secrets, base: &Base, from: &str) -> Result<String> {
-    let text = match from.split_once(':') {
-        Some(("env", name)) => {
+    let text = match Source::of(from) {
+        Source::Environment(name) => {
             hide_variable(name);
             sources.environment(name).ok_or_else(|| {
                 Error::playbook(format!("the environment has no `{name}`"))
                     .hint(format!("set it before the run: `{name}=… mk run …`"))
             })?
         }
-        Some(("prompt", name)) => {
+        Source::Prompt(name) => {
             sources.inputs.note(Input::Answer(name.to_owned()), String::new);
             // Whoever answered once is not asked again.
             if let Some(token) = secrets.labelled(from) {
@@ -36,21 +36,41 @@ pub(crate) fn secret(sources: &Sources, secrets: &Secrets, base: &Base, from: &s
             rpassword::prompt_password(format!("{name}: "))
                 .or_kind(Kind::Playbook, || format!("cannot ask for `{name}`"))?
         }
-        Some(("file", path)) => {
+        Source::File(path) => {
             let text = sources.code(&sources.find(base, Path::new(path))?)?;
             text.trim_end_matches('\n').to_owned()
         }
-        _ => age_file(sources, secrets, base, from)?,
+        Source::Age(from) => age_file(sources, secrets, base, from)?,
     };
     secrets.add(from, &text)
 }
 
+/// Where a secret is, as a script says it.
+enum Source<'a> {
+    Environment(&'a str),
+    Prompt(&'a str),
+    File(&'a str),
+    /// A file and a key in it.
+    Age(&'a str),
+}
+
+impl<'a> Source<'a> {
+    fn of(from: &'a str) -> Self {
+        match from.split_once(':') {
+            Some(("env", name)) => Self::Environment(name),
+            Some(("prompt", name)) => Self::Prompt(name),
+            Some(("file", path)) => Self::File(path),
+            _ => Self::Age(from),
+        }
+    }
+}
+
 /// The file that a secret would be read from, where it is one.
 pub(crate) fn secret_file(from: &str) -> Option<&str> {
-    match from.split_once(':') {
-        Some(("env" | "prompt", _)) => None,
-        Some(("file", path)) => Some(path),
-        _ => from.split_once('#').map(|(file, _)| file),
+    match Source::of(from) {
+        Source::Environment(_) | Source::Prompt(_) => None,
+        Source::File(path) => Some(path),
+        Source::Age(from) => from.split_once('#').map(|(file, _)| file),
     }
 }
 

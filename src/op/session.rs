@@ -3,18 +3,11 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use crate::error::{Error, Result};
 use crate::sys::{Creations, Digests, Jobs, Plan, directories, home_of};
 
 /// The longest plan that is handed on, in bytes: far from the limit of a message.
 const LONGEST_PLAN: usize = 4 * 1024 * 1024;
-
-/// The parts of a plan that hold what is in files.
-const STATES: &str = "states";
-const PATHS: &str = "paths";
-const CONTENT: &str = "content";
 
 /// The state of one run on one host.
 pub struct Session {
@@ -57,15 +50,11 @@ impl Session {
         self.plan.borrow().user(user).is_some_and(|planned| planned.is_none())
     }
 
-    /// The plan in a text, for the agent of another user on the same host: without what is in files, which that user may
-    /// not be let to read. One that is very long is not handed on.
+    /// The plan in a text, as the agent of another user on the same host may have it. One that is very long is not handed
+    /// on.
     pub fn plan_text(&self) -> Option<String> {
-        let mut plan = serde_json::to_value(&*self.plan.borrow()).ok()?;
-        plan.as_object_mut()?.remove(STATES);
-        for planned in plan.get_mut(PATHS)?.as_object_mut()?.values_mut() {
-            planned.get_mut(CONTENT).and_then(Value::as_object_mut).and_then(|content| content.remove("text"));
-        }
-        Some(plan.to_string()).filter(|text| text.len() <= LONGEST_PLAN)
+        let plan = self.plan.borrow().for_others();
+        serde_json::to_string(&plan).ok().filter(|text| text.len() <= LONGEST_PLAN)
     }
 
     /// Takes over the plan of the agent that this one works for, or of one that works for this. What did not travel stays
@@ -74,21 +63,8 @@ impl Session {
     /// # Errors
     /// When it is not one.
     pub fn take_plan(&self, text: &str) -> Result {
-        let wrong = |e| Error::internal("a plan that cannot be read").because(e);
-        let mut plan: Value = serde_json::from_str(text).map_err(wrong)?;
-        let own = serde_json::to_value(&*self.plan.borrow()).map_err(wrong)?;
-        if let (Some(plan), Some(states)) = (plan.as_object_mut(), own.get(STATES)) {
-            plan.insert(STATES.to_owned(), states.clone());
-        }
-        for (path, planned) in plan.get_mut(PATHS).and_then(Value::as_object_mut).into_iter().flatten() {
-            let own = own.get(PATHS).and_then(|paths| paths.get(path)).and_then(|planned| planned.get(CONTENT));
-            if let (Some(own), Some(content)) = (own, planned.get_mut(CONTENT))
-                && own.get("sha256") == content.get("sha256")
-            {
-                content.clone_from(own);
-            }
-        }
-        self.plan.replace(serde_json::from_value(plan).map_err(wrong)?);
+        let plan = serde_json::from_str(text).map_err(|e| Error::internal("a plan that cannot be read").because(e))?;
+        self.plan.borrow_mut().take_over(plan);
         Ok(())
     }
 }

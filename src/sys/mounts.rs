@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::probe::Probe;
 use crate::error::{Context, Error, Result};
 
-/// The path behind one of the kernel's table, which has blanks and backslashes as octal numbers.
-fn plain(word: &[u8]) -> PathBuf {
+/// What is behind a word of the kernel's table or of an fstab, which have blanks and backslashes as octal numbers.
+pub(crate) fn unescaped(word: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = word;
     while let Some((first, after)) = rest.split_first() {
@@ -18,13 +18,13 @@ fn plain(word: &[u8]) -> PathBuf {
         bytes.push(byte.unwrap_or(*first));
         rest = if byte.is_some() { &after[3..] } else { after };
     }
-    OsString::from_vec(bytes).into()
+    bytes
 }
 
 /// A place at or below a folder where something is mounted, in a `mountinfo`.
 fn at_or_below(mountinfo: &[u8], folder: &Path) -> Option<PathBuf> {
     let places = mountinfo.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    places.map(plain).find(|place| place.starts_with(folder))
+    places.map(|place| PathBuf::from(OsString::from_vec(unescaped(place)))).find(|place| place.starts_with(folder))
 }
 
 impl Probe<'_> {

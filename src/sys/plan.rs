@@ -115,7 +115,7 @@ const WITHOUT_PACKAGES: [&str; 13] = [
 /// The host as planned, laid over the host as it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Plan {
-    paths: BTreeMap<PathBuf, Planned>,
+    pub(super) paths: BTreeMap<PathBuf, Planned>,
     marks: Vec<(Mark, PathBuf)>,
     below: Vec<(PathBuf, String)>,
     users: Vec<(String, Option<(String, String)>)>,
@@ -123,7 +123,7 @@ pub struct Plan {
     packages: Vec<(String, bool)>,
     /// Those of them whose settings go too.
     purged: Vec<String>,
-    states: BTreeMap<String, Value>,
+    pub(super) states: BTreeMap<String, Value>,
     #[serde(default)]
     ran: bool,
 }

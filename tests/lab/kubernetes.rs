@@ -6,12 +6,6 @@ use crate::foretold::Figure;
 use crate::needs;
 use crate::support::{Run, run_small, script_small, small};
 
-/// How many of a hundred steps a check must foretell on fresh hosts. The smoke test, which is a test, is left out.
-pub(crate) const FORETOLD: usize = 95;
-
-/// How many of a thousand that were foretold must come so.
-pub(crate) const RIGHT: usize = 990;
-
 /// The arguments that take the cluster away.
 pub(crate) const CONFIRMED: [&str; 3] = ["-e", "confirm=small", "playbooks/13-cleanup.rhai"];
 
@@ -53,8 +47,7 @@ fn a_cluster_is_built_from_nothing_and_the_second_run_changes_nothing() {
     let mut figure = Figure::default();
     figure.hold(&checked, &first);
     figure.print("a check of all labs on three bare hosts");
-    let (foretold, right) = figure.shares();
-    assert!(foretold >= FORETOLD && right >= RIGHT, "{foretold} % foretold, {right} of 1,000 rightly");
+    figure.must_be_good();
     let second = built();
     assert_eq!(second.changes(), vec![], "{}", second.all);
     let foretold = well(run_small(&["--check", "playbooks/all.rhai"]));

@@ -1,7 +1,6 @@
 //! The labs themselves, from bare hosts to a healthy etcd cluster.
 
 use crate::foretold::Figure;
-use crate::kubernetes::{FORETOLD, RIGHT};
 use crate::needs;
 use crate::support::{mk, run, script};
 
@@ -24,8 +23,7 @@ fn a_bare_lab_does_what_a_check_foretells_and_nothing_the_second_time() {
     needs::has_etcd();
     figure.print("a check of each lab to etcd, on thirteen hosts that have all before it");
     second.print("the same, when it has been done");
-    let (foretold, right) = figure.shares();
-    assert!(foretold >= FORETOLD && right >= RIGHT, "{foretold} % foretold, {right} of 1,000 rightly");
+    figure.must_be_good();
     assert_eq!(second.shares(), (100, 1000), "{:?}", second.wrong);
 }
 

@@ -1,5 +1,7 @@
 //! The two tables of mounts: what `/etc/fstab` asks for, and what the kernel has.
 
+use crate::sys::unescaped;
+
 /// The kernel's flags that a remount takes away where it does not name them.
 const FLAGS: [&str; 5] = ["nosuid", "nodev", "noexec", "noatime", "nodiratime"];
 
@@ -27,22 +29,7 @@ pub(super) fn escaped(word: &str) -> String {
 
 /// The word behind an escaped one.
 fn plain(word: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = word.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| *first == b'\\') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&unescaped(word.as_bytes())).into_owned()
 }
 
 /// A path without a slash at its end, so that the same place is the same text.
